@@ -1,0 +1,3 @@
+//! dsc-fwd
+
+fn main() {}

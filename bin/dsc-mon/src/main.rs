@@ -1,0 +1,3 @@
+//! dsc-mon
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! dsc-ringd
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! dscctl
+
+fn main() {}

@@ -1,0 +1,134 @@
+//! The cluster as the pure crates see it: counts and rules, no names, addresses or interfaces.
+//! `dsc-conf` makes it from the configuration file; it is the same on every node.
+
+use crate::ids::{NodeId, SubnetId, SubnetSet};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What the ring needs to know before it starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cluster {
+    /// Every configured node; a [`NodeId`] is an index into it.
+    pub nodes: Vec<NodePlan>,
+    /// Every virtual address of every pool; a [`crate::ids::VipId`] is an index into it.
+    pub vips: Vec<VipPlan>,
+    /// What a part of a cut cluster does.
+    pub partition: Partition,
+    /// All time-outs.
+    pub timing: Timing,
+    /// Digest over everything that must be the same on every node; nodes that differ do not form a ring.
+    pub digest: u64,
+}
+
+/// One configured node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodePlan {
+    /// Subnets it has an address on.
+    pub subnets: SubnetSet,
+    /// Votes in `majority` mode but never hosts a VIP (RING-RULES §4: the third voter of two nodes).
+    pub witness: bool,
+}
+
+/// One virtual address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VipPlan {
+    /// The subnet whose pool it belongs to; only nodes on it can host it.
+    pub subnet: SubnetId,
+    /// The node that should host it (§A.4).
+    pub preferred: Option<NodeId>,
+    /// How firmly it stays where it is.
+    pub persistence: Persistence,
+}
+
+/// §A.4's persistence flag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Persistence {
+    /// 0: may be moved to even out the load.
+    Free,
+    /// 1: stays with its current host; after a failover, with the new one.
+    Current,
+    /// 3: stays with its preferred host, and returns to it when it recovers.
+    Preferred,
+}
+
+impl From<Persistence> for u8 {
+    fn from(p: Persistence) -> u8 {
+        match p {
+            Persistence::Free => 0,
+            Persistence::Current => 1,
+            Persistence::Preferred => 3,
+        }
+    }
+}
+
+impl TryFrom<u8> for Persistence {
+    type Error = String;
+
+    fn try_from(n: u8) -> Result<Persistence, String> {
+        match n {
+            0 => Ok(Persistence::Free),
+            1 => Ok(Persistence::Current),
+            3 => Ok(Persistence::Preferred),
+            _ => Err(format!("persistence is 0, 1 or 3, not {n}")),
+        }
+    }
+}
+
+/// What a part of a cut cluster does with the VIPs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Partition {
+    /// Each side serves all VIPs of its subnets.
+    Serve,
+    /// Only the side with more than half of the configured nodes serves.
+    Majority,
+}
+
+/// All time-outs, checked against each other by `dsc-conf` (RING-RULES §3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// A full turn of an idle ring, whatever its size.
+    pub rotation: Duration,
+    /// A message unanswered on all paths for this long makes its receiver unreachable.
+    pub removal: Duration,
+    /// No token for this long: ask with a 911.
+    pub starve: Duration,
+    /// How long a node may answer for its VIPs after the pass that proved it a member.
+    pub lease: Duration,
+    /// The most to which a lease that lapsed from stalls may grow; equal to `lease` if it is fixed.
+    pub lease_max: Duration,
+    /// Time between beacons to nodes outside the ring.
+    pub beacon: Duration,
+    /// Own timers later than this: suspect yourself first (rule 11).
+    pub stall: Duration,
+}
+
+impl Timing {
+    /// `timing = "default"`.
+    pub const DEFAULT: Timing = Timing {
+        rotation: Duration::from_millis(20),
+        removal: Duration::from_millis(28),
+        starve: Duration::from_millis(40),
+        lease: Duration::from_millis(95),
+        lease_max: Duration::from_millis(200),
+        beacon: Duration::from_millis(25),
+        stall: Duration::from_millis(10),
+    };
+
+    /// `timing = "fast"`.
+    pub const FAST: Timing = Timing {
+        rotation: Duration::from_millis(4),
+        removal: Duration::from_micros(4_500),
+        starve: Duration::from_millis(7),
+        lease: Duration::from_millis(23),
+        lease_max: Duration::from_millis(200),
+        beacon: Duration::from_millis(10),
+        stall: Duration::from_micros(2_500),
+    };
+
+    /// The longest a lease granted now can last by any clock that drifts by at most 1 % (RING-RULES §1, `Lf`).
+    pub fn fence(lease: Duration) -> Duration {
+        lease + lease / 50 + Duration::from_millis(1)
+    }
+}

@@ -1,0 +1,166 @@
+//! Small identifiers that every room shares. They are indices into the configuration, which is the same
+//! on every node (its digest is compared before a node may join), so they are never negotiated.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// Most nodes a configuration may name; [`NodeSet`] is one machine word.
+pub const NODES_MAX: usize = 64;
+/// Most subnets; [`SubnetSet`] is one byte.
+pub const SUBNETS_MAX: usize = 8;
+/// Most virtual addresses over all pools; the kernel maps have this size.
+pub const VIPS_MAX: usize = 1024;
+/// Most past hosts of a VIP that are remembered, most recent first.
+pub const PAST_MAX: usize = 4;
+
+/// A node: its position in the configuration's list of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct NodeId(pub u8);
+
+/// A subnet: its position in the configuration's list of subnets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SubnetId(pub u8);
+
+/// A virtual address: its position in the list of all pools' addresses, in the configuration's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct VipId(pub u16);
+
+/// One start of one node's ring daemon; random, never zero. Tells two lives of a node apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Incarnation(pub u64);
+
+impl NodeId {
+    /// As an index into per-node arrays.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl SubnetId {
+    /// As an index into per-subnet arrays.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl VipId {
+    /// As an index into per-VIP arrays.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node#{}", self.0)
+    }
+}
+
+/// A set of nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct NodeSet(pub u64);
+
+impl NodeSet {
+    /// No node.
+    pub const EMPTY: NodeSet = NodeSet(0);
+
+    /// Is `node` in the set?
+    pub fn contains(self, node: NodeId) -> bool {
+        self.0 >> node.0 & 1 == 1
+    }
+
+    /// Puts `node` in.
+    pub fn insert(&mut self, node: NodeId) {
+        self.0 |= 1 << node.0;
+    }
+
+    /// Takes `node` out.
+    pub fn remove(&mut self, node: NodeId) {
+        self.0 &= !(1 << node.0);
+    }
+
+    /// The set without `node`.
+    pub fn without(mut self, node: NodeId) -> NodeSet {
+        self.remove(node);
+        self
+    }
+
+    /// How many nodes.
+    pub fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// No node in it?
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Nodes in either set.
+    pub fn union(self, other: NodeSet) -> NodeSet {
+        NodeSet(self.0 | other.0)
+    }
+
+    /// Nodes in both sets.
+    pub fn intersection(self, other: NodeSet) -> NodeSet {
+        NodeSet(self.0 & other.0)
+    }
+
+    /// The nodes in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = NodeId> {
+        (0..NODES_MAX as u8).map(NodeId).filter(move |n| self.contains(*n))
+    }
+}
+
+impl FromIterator<NodeId> for NodeSet {
+    fn from_iter<I: IntoIterator<Item = NodeId>>(nodes: I) -> NodeSet {
+        let mut set = NodeSet::EMPTY;
+        for node in nodes {
+            set.insert(node);
+        }
+        set
+    }
+}
+
+/// A set of subnets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct SubnetSet(pub u8);
+
+impl SubnetSet {
+    /// No subnet.
+    pub const EMPTY: SubnetSet = SubnetSet(0);
+
+    /// Is `subnet` in the set?
+    pub fn contains(self, subnet: SubnetId) -> bool {
+        self.0 >> subnet.0 & 1 == 1
+    }
+
+    /// Puts `subnet` in.
+    pub fn insert(&mut self, subnet: SubnetId) {
+        self.0 |= 1 << subnet.0;
+    }
+
+    /// Takes `subnet` out.
+    pub fn remove(&mut self, subnet: SubnetId) {
+        self.0 &= !(1 << subnet.0);
+    }
+
+    /// No subnet in it?
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The subnets in ascending order.
+    pub fn iter(self) -> impl Iterator<Item = SubnetId> {
+        (0..SUBNETS_MAX as u8).map(SubnetId).filter(move |s| self.contains(*s))
+    }
+}
+
+impl FromIterator<SubnetId> for SubnetSet {
+    fn from_iter<I: IntoIterator<Item = SubnetId>>(subnets: I) -> SubnetSet {
+        let mut set = SubnetSet::EMPTY;
+        for subnet in subnets {
+            set.insert(subnet);
+        }
+        set
+    }
+}

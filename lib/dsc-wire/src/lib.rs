@@ -1,0 +1,15 @@
+//! The words of DSC: identifiers, time, messages and their codecs. No clock, no sockets, no policy.
+//! Every other crate depends on this one; it depends on none of them.
+
+pub mod cluster;
+pub mod delivery;
+pub mod ids;
+pub mod key;
+pub mod local;
+pub mod time;
+
+pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
+pub use delivery::{Receipt, SendId};
+pub use ids::{Incarnation, NodeId, NodeSet, SubnetId, SubnetSet, VipId};
+pub use key::{Epoch, Key};
+pub use time::Time;
