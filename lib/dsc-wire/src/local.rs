@@ -91,6 +91,23 @@ pub struct View {
     /// Counters of this ring daemon, by name.
     #[serde(default)]
     pub counters: Vec<Counter>,
+    /// The other daemons of this node; filled in by the daemon, empty in the pure ring.
+    #[serde(default)]
+    pub heard: Heard,
+}
+
+/// What the ring daemon last heard from the other daemons of its node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heard {
+    /// When the health daemon last spoke.
+    pub mon: Option<Time>,
+    /// When the data path daemon last spoke.
+    pub fwd: Option<Time>,
+    /// The configuration the data path daemon works with, by digest.
+    pub fwd_config_digest: Option<u64>,
+    /// What it said about machines that claim VIPs.
+    pub conflicts: Vec<Conflict>,
 }
 
 /// What people call the things that views name by index.
@@ -307,7 +324,12 @@ pub enum Reply {
         /// What happened, for people.
         text: String,
     },
-    /// It was not carried out, or not seen to be within the time asked for; nothing is left half done.
+    /// Taken up, but not seen by every member within the time asked for (none with `wait_ms` 0): it may still happen.
+    Pending {
+        /// What is still missing, for people.
+        text: String,
+    },
+    /// It was not carried out; nothing is left half done.
     Refused {
         /// Why, for people.
         reason: String,
