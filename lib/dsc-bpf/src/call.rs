@@ -1,0 +1,120 @@
+//! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand. Called by
+//! the lease map; it knows nothing of what the maps mean.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+const MAP_CREATE: libc::c_long = 0;
+const OBJ_PIN: libc::c_long = 6;
+const OBJ_GET: libc::c_long = 7;
+const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+
+/// Shape of an array map, as linux/bpf.h's `struct bpf_map_info` begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub kind: u32,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+    pub flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Create {
+    shape: Shape,
+    inner_map_fd: u32,
+    numa_node: u32,
+    name: [u8; 16],
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Object {
+    path: u64,
+    fd: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct InfoByFd {
+    fd: u32,
+    len: u32,
+    info: u64,
+}
+
+/// `struct bpf_map_info`: `type` and `id` come before the rest of the shape.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    kind: u32,
+    id: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+}
+
+fn bpf<T>(command: libc::c_long, attr: &mut T) -> io::Result<i32> {
+    // SAFETY: `attr` is a live, exclusively borrowed #[repr(C)] prefix of `union bpf_attr` and its true size is
+    // given; the pointers inside it are to objects that the callers below keep alive during the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), std::mem::size_of::<T>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
+}
+
+fn owned(fd: i32) -> OwnedFd {
+    // SAFETY: the kernel has just returned this descriptor to us and nobody else has it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+pub(crate) fn c_path(path: &Path) -> io::Result<CString> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+/// Makes a map. `name` is for people (`bpftool map`) and is cut to 15 bytes.
+pub(crate) fn map_create(name: &str, shape: Shape) -> io::Result<OwnedFd> {
+    let mut attr = Create { shape, ..Create::default() };
+    for (to, from) in attr.name.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
+    bpf(MAP_CREATE, &mut attr).map(owned)
+}
+
+/// Pins a map at `path`; fails with `EEXIST` if something is pinned there.
+pub(crate) fn pin(fd: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = c_path(path)?;
+    let mut attr = Object { path: path.as_ptr() as u64, fd: fd.as_raw_fd() as u32, flags: 0 };
+    bpf(OBJ_PIN, &mut attr).map(drop)
+}
+
+/// Opens what is pinned at `path`.
+pub(crate) fn pinned(path: &Path) -> io::Result<OwnedFd> {
+    let path = c_path(path)?;
+    let mut attr = Object { path: path.as_ptr() as u64, ..Object::default() };
+    bpf(OBJ_GET, &mut attr).map(owned)
+}
+
+/// The shape of a map; an error if `fd` is not one.
+pub(crate) fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
+    let mut info = Info::default();
+    let mut attr = InfoByFd {
+        fd: fd.as_raw_fd() as u32,
+        len: std::mem::size_of::<Info>() as u32,
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(Shape {
+        kind: info.kind,
+        key_size: info.key_size,
+        value_size: info.value_size,
+        max_entries: info.max_entries,
+        flags: info.flags,
+    })
+}

@@ -1,0 +1,76 @@
+//! What can go wrong with the kernel's part. Every message names the object and what to do about it; the
+//! program that prints it adds its own name.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a map, a program or a link could not be had. Nothing that was in force before is changed by a failure.
+#[derive(Debug)]
+pub enum Error {
+    /// The BPF file system could not be mounted or a directory in it could not be made.
+    Mount {
+        /// Where.
+        dir: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A map could not be created, pinned, opened or mapped.
+    Map {
+        /// Where it is, or would be, pinned.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A pinned map has another shape than this build expects.
+    Layout {
+        /// Where it is pinned.
+        path: PathBuf,
+    },
+}
+
+fn advice(source: &io::Error) -> &'static str {
+    match source.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            ": run as root or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"
+        }
+        Some(libc::EROFS) => ": the file system is read-only here",
+        Some(libc::ENOSYS | libc::EINVAL) => ": does this kernel have BPF (Linux 6.6 or newer)?",
+        _ => "",
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Mount { dir, source } => {
+                let advice = match source.raw_os_error() {
+                    Some(libc::EPERM) => {
+                        ": mount it first (mount -t bpf bpf /sys/fs/bpf) or run with CAP_SYS_ADMIN"
+                    }
+                    _ => advice(source),
+                };
+                write!(f, "cannot prepare BPF file system at {}: {source}{advice}", dir.display())
+            }
+            Error::Map { path, doing, source } => {
+                write!(f, "cannot {doing} BPF map {}: {source}{}", path.display(), advice(source))
+            }
+            Error::Layout { path } => write!(
+                f,
+                "cannot use BPF map {}: its layout is another build's: run `dsc-fwd --detach` of that build first",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Mount { source, .. } | Error::Map { source, .. } => Some(source),
+            Error::Layout { .. } => None,
+        }
+    }
+}
