@@ -2,10 +2,12 @@
 //! Every other crate depends on this one; it depends on none of them.
 
 pub mod cluster;
+pub mod cursor;
 pub mod delivery;
 pub mod ids;
 pub mod key;
 pub mod local;
+pub mod packet;
 pub mod time;
 
 pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};

@@ -1,0 +1,415 @@
+//! Packets between nodes: what one UDP datagram holds under its seal. Made and read by `dsc-rml`, sealed and
+//! opened by `seal`. Knows the layout, no rule about when to send or believe what.
+
+use crate::cursor::{Malformed, Reader, Writer};
+use crate::delivery::{MESSAGE_MAX, VERDICT_MAX};
+use crate::ids::{Incarnation, NODES_MAX, NodeId, SUBNETS_MAX, SubnetId};
+
+/// The wire version of this build.
+pub const VERSION: u8 = 1;
+/// Bytes of a header; it travels in the clear, authenticated by the seal.
+pub const HEADER_LEN: usize = 29;
+/// Most bytes of a fragment or datagram body: with header, seal and IPv6/UDP headers below the 1,280 bytes that
+/// every IPv6 link carries unfragmented (RFC 8200 §5), so no path needs MTU discovery.
+pub const FRAGMENT_MAX: usize = 1_150;
+/// Most fragments of a message.
+pub const FRAGMENTS_MAX: usize = MESSAGE_MAX.div_ceil(FRAGMENT_MAX);
+/// Most bytes of an encoded packet before it is sealed.
+pub const PACKET_MAX: usize = HEADER_LEN + 16 + FRAGMENT_MAX;
+
+/// One packet.
+///
+/// ```text
+///  0      1      2      3      4      5             13            21            29
+///  +------+------+------+------+------+-------------+-------------+-------------+--------
+///  | ver  | kind | from |  to  | path | incarnation |  receiver   |   counter   | body ..
+///  +------+------+------+------+------+-------------+-------------+-------------+--------
+///   u8     u8     u8     u8     u8     u64           u64           u64            big-endian
+///
+///  1 Data        message u64 · stamp u32 · index u16 · count u16 · fragment ..
+///  2 Ack         message u64 · stamp u32 · base u16 · beyond u32 · whole u8 · verdict .. (only if whole)
+///  3 Probe       stamp u32
+///  4 ProbeReply  stamp u32
+///  5 Hello       stamp u32 · challenge u64
+///  6 HelloReply  stamp u32 · challenge u64 · counter-challenge u64 (0: none)
+///  7 Datagram    number u64 · body ..
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// From whom to whom.
+    pub header: Header,
+    /// What.
+    pub body: Body,
+}
+
+/// From whom to whom, in which of their lives, and the number that makes a replay visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The node that sent it.
+    pub from: NodeId,
+    /// The node it is for.
+    pub to: NodeId,
+    /// The subnet it was sent on.
+    pub path: SubnetId,
+    /// The sender's life.
+    pub incarnation: Incarnation,
+    /// The receiver's life as the sender knows it; 0 in a [`Body::Hello`], which asks for it.
+    pub receiver: Incarnation,
+    /// Counts all packets of this incarnation of the sender, to whomever; never repeats (it is the seal's nonce).
+    pub counter: u64,
+}
+
+/// What a packet says. A `stamp` is the sender's clock in microseconds, truncated, sent back unread by the
+/// answer: it tells which of several tries was answered, so that RTT needs no guess (RFC 7323 §3).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// A piece of a message. All pieces but the last are [`FRAGMENT_MAX`] long.
+    Data {
+        /// Numbers the messages from this incarnation of the sender to this receiver.
+        message: u64,
+        /// See [`Body`].
+        stamp: u32,
+        /// Position of the piece.
+        index: u16,
+        /// Pieces of the message, 1 to [`FRAGMENTS_MAX`].
+        count: u16,
+        /// The piece.
+        fragment: Vec<u8>,
+    },
+    /// Pieces of a message arrived.
+    Ack {
+        /// Which message.
+        message: u64,
+        /// Of the [`Body::Data`] that caused it.
+        stamp: u32,
+        /// All pieces below this one are here.
+        base: u16,
+        /// Bit `i`: piece `base + 1 + i` is here.
+        beyond: u32,
+        /// The receiver's verdict, once the message was whole and judged; at most [`VERDICT_MAX`] bytes.
+        verdict: Option<Vec<u8>>,
+    },
+    /// Does this path work both ways?
+    Probe {
+        /// See [`Body`].
+        stamp: u32,
+    },
+    /// It does.
+    ProbeReply {
+        /// Of the [`Body::Probe`].
+        stamp: u32,
+    },
+    /// Is your incarnation alive now? (A recording of an earlier life cannot answer.)
+    Hello {
+        /// See [`Body`].
+        stamp: u32,
+        /// Never used before in the sender's life; not 0.
+        challenge: u64,
+    },
+    /// It is.
+    HelloReply {
+        /// Of the [`Body::Hello`], or of the reply whose counter-challenge this answers.
+        stamp: u32,
+        /// The challenge.
+        challenge: u64,
+        /// The answerer's own challenge, if it does not know the asker either; not 0.
+        counter_challenge: Option<u64>,
+    },
+    /// An unreliable message, one copy on each path.
+    Datagram {
+        /// Tells the copies of one datagram from the next one.
+        number: u64,
+        /// At most [`FRAGMENT_MAX`] bytes.
+        body: Vec<u8>,
+    },
+}
+
+impl Body {
+    fn kind(&self) -> u8 {
+        match self {
+            Body::Data { .. } => 1,
+            Body::Ack { .. } => 2,
+            Body::Probe { .. } => 3,
+            Body::ProbeReply { .. } => 4,
+            Body::Hello { .. } => 5,
+            Body::HelloReply { .. } => 6,
+            Body::Datagram { .. } => 7,
+        }
+    }
+
+    fn encode(&self, w: &mut Writer) {
+        match self {
+            Body::Data { message, stamp, index, count, fragment } => {
+                w.u64(*message);
+                w.u32(*stamp);
+                w.u16(*index);
+                w.u16(*count);
+                w.bytes(fragment);
+            }
+            Body::Ack { message, stamp, base, beyond, verdict } => {
+                w.u64(*message);
+                w.u32(*stamp);
+                w.u16(*base);
+                w.u32(*beyond);
+                w.bool(verdict.is_some());
+                w.bytes(verdict.as_deref().unwrap_or_default());
+            }
+            Body::Probe { stamp } | Body::ProbeReply { stamp } => w.u32(*stamp),
+            Body::Hello { stamp, challenge } => {
+                w.u32(*stamp);
+                w.u64(*challenge);
+            }
+            Body::HelloReply { stamp, challenge, counter_challenge } => {
+                w.u32(*stamp);
+                w.u64(*challenge);
+                w.u64(counter_challenge.unwrap_or(0));
+            }
+            Body::Datagram { number, body } => {
+                w.u64(*number);
+                w.bytes(body);
+            }
+        }
+    }
+
+    /// Reads the body of a packet of `kind`: everything after the header.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not one exactly.
+    pub fn decode(kind: u8, bytes: &[u8]) -> Result<Body, Malformed> {
+        let mut r = Reader::new(bytes);
+        let body = match kind {
+            1 => Body::decode_data(&mut r)?,
+            2 => {
+                let (message, stamp, base, beyond) = (r.u64()?, r.u32()?, r.u16()?, r.u32()?);
+                if usize::from(base) > FRAGMENTS_MAX {
+                    return Err(Malformed::TooLong);
+                }
+                let verdict = r.bool()?.then(|| r.rest().to_vec());
+                if verdict.as_ref().is_some_and(|v| v.len() > VERDICT_MAX) {
+                    return Err(Malformed::TooLong);
+                }
+                Body::Ack { message, stamp, base, beyond, verdict }
+            }
+            3 => Body::Probe { stamp: r.u32()? },
+            4 => Body::ProbeReply { stamp: r.u32()? },
+            5 => Body::Hello { stamp: r.u32()?, challenge: nonzero(r.u64()?)? },
+            6 => Body::HelloReply {
+                stamp: r.u32()?,
+                challenge: nonzero(r.u64()?)?,
+                counter_challenge: Some(r.u64()?).filter(|c| *c != 0),
+            },
+            7 => {
+                let number = r.u64()?;
+                Body::Datagram { number, body: piece(&mut r)? }
+            }
+            _ => return Err(Malformed::Value),
+        };
+        r.end()?;
+        Ok(body)
+    }
+
+    fn decode_data(r: &mut Reader<'_>) -> Result<Body, Malformed> {
+        let (message, stamp, index, count) = (r.u64()?, r.u32()?, r.u16()?, r.u16()?);
+        if usize::from(count) > FRAGMENTS_MAX {
+            return Err(Malformed::TooLong);
+        }
+        if index >= count {
+            return Err(Malformed::Value);
+        }
+        let fragment = piece(r)?;
+        let last = index + 1 == count;
+        // Only a message without a byte has an empty piece, and only the last piece may be short.
+        if (!last && fragment.len() != FRAGMENT_MAX) || (fragment.is_empty() && count != 1) {
+            return Err(Malformed::Value);
+        }
+        if usize::from(index) * FRAGMENT_MAX + fragment.len() > MESSAGE_MAX {
+            return Err(Malformed::TooLong);
+        }
+        Ok(Body::Data { message, stamp, index, count, fragment })
+    }
+}
+
+fn nonzero(value: u64) -> Result<u64, Malformed> {
+    if value == 0 { Err(Malformed::Value) } else { Ok(value) }
+}
+
+fn piece(r: &mut Reader<'_>) -> Result<Vec<u8>, Malformed> {
+    if r.left() > FRAGMENT_MAX { Err(Malformed::TooLong) } else { Ok(r.rest().to_vec()) }
+}
+
+impl Header {
+    /// Reads a header and the kind of the body behind it.
+    ///
+    /// # Errors
+    /// [`Malformed`]: too short, another version, a node or subnet beyond any configuration, an incarnation 0.
+    pub fn decode(r: &mut Reader<'_>) -> Result<(Header, u8), Malformed> {
+        if r.u8()? != VERSION {
+            return Err(Malformed::Version);
+        }
+        let kind = r.u8()?;
+        let (from, to, path) = (r.u8()?, r.u8()?, r.u8()?);
+        let (incarnation, receiver, counter) = (r.u64()?, r.u64()?, r.u64()?);
+        if usize::from(from) >= NODES_MAX
+            || usize::from(to) >= NODES_MAX
+            || usize::from(path) >= SUBNETS_MAX
+        {
+            return Err(Malformed::Value);
+        }
+        let header = Header {
+            from: NodeId(from),
+            to: NodeId(to),
+            path: SubnetId(path),
+            incarnation: Incarnation(nonzero(incarnation)?),
+            receiver: Incarnation(receiver),
+            counter,
+        };
+        Ok((header, kind))
+    }
+
+    fn encode(&self, kind: u8, w: &mut Writer) {
+        w.u8(VERSION);
+        w.u8(kind);
+        w.u8(self.from.0);
+        w.u8(self.to.0);
+        w.u8(self.path.0);
+        w.u64(self.incarnation.0);
+        w.u64(self.receiver.0);
+        w.u64(self.counter);
+    }
+}
+
+impl Packet {
+    /// Appends the packet, unsealed, to `w`: [`HEADER_LEN`] bytes of header, then the body.
+    pub fn encode(&self, w: &mut Writer) {
+        self.header.encode(self.body.kind(), w);
+        self.body.encode(w);
+    }
+
+    /// Reads an unsealed packet; never panics, whatever the bytes.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is not a packet exactly.
+    pub fn decode(bytes: &[u8]) -> Result<Packet, Malformed> {
+        if bytes.len() > PACKET_MAX {
+            return Err(Malformed::TooLong);
+        }
+        let mut r = Reader::new(bytes);
+        let (header, kind) = Header::decode(&mut r)?;
+        Ok(Packet { header, body: Body::decode(kind, r.rest())? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        Header {
+            from: NodeId(3),
+            to: NodeId(63),
+            path: SubnetId(1),
+            incarnation: Incarnation(0x1122_3344_5566_7788),
+            receiver: Incarnation(9),
+            counter: u64::MAX,
+        }
+    }
+
+    fn bodies() -> Vec<Body> {
+        vec![
+            Body::Data { message: 7, stamp: 8, index: 0, count: 1, fragment: vec![] },
+            Body::Data {
+                message: 7,
+                stamp: 8,
+                index: 0,
+                count: 2,
+                fragment: vec![5; FRAGMENT_MAX],
+            },
+            Body::Data { message: u64::MAX, stamp: 8, index: 1, count: 2, fragment: vec![5] },
+            Body::Ack { message: 7, stamp: 8, base: 1, beyond: 5, verdict: None },
+            Body::Ack { message: 7, stamp: 8, base: 2, beyond: 0, verdict: Some(vec![]) },
+            Body::Ack {
+                message: 7,
+                stamp: 8,
+                base: 2,
+                beyond: 0,
+                verdict: Some(vec![1; VERDICT_MAX]),
+            },
+            Body::Probe { stamp: 1 },
+            Body::ProbeReply { stamp: 2 },
+            Body::Hello { stamp: 3, challenge: 4 },
+            Body::HelloReply { stamp: 3, challenge: 4, counter_challenge: None },
+            Body::HelloReply { stamp: 3, challenge: 4, counter_challenge: Some(6) },
+            Body::Datagram { number: 1, body: vec![1, 2, 3] },
+        ]
+    }
+
+    fn encoded(body: Body) -> Vec<u8> {
+        let mut w = Writer::new(PACKET_MAX);
+        Packet { header: header(), body }.encode(&mut w);
+        w.finish().unwrap()
+    }
+
+    #[test]
+    fn every_kind_survives_the_wire() {
+        for body in bodies() {
+            let bytes = encoded(body.clone());
+            assert_eq!(Packet::decode(&bytes), Ok(Packet { header: header(), body }));
+        }
+    }
+
+    #[test]
+    fn cut_short_is_an_error_or_another_legal_packet() {
+        for body in bodies() {
+            let bytes = encoded(body.clone());
+            for n in 0..bytes.len() {
+                if let Ok(packet) = Packet::decode(&bytes[..n]) {
+                    assert_ne!(packet.body, body);
+                    assert!(n > HEADER_LEN);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let good = encoded(Body::Probe { stamp: 1 });
+        let broken = |at: usize, value: u8| {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            Packet::decode(&bytes).unwrap_err()
+        };
+        assert_eq!(broken(0, 2), Malformed::Version);
+        assert_eq!(broken(1, 99), Malformed::Value);
+        assert_eq!(broken(2, 64), Malformed::Value);
+        assert_eq!(broken(3, 64), Malformed::Value);
+        assert_eq!(broken(4, 8), Malformed::Value);
+        let mut trailing = good.clone();
+        trailing.push(0);
+        assert_eq!(Packet::decode(&trailing), Err(Malformed::Trailing));
+        assert_eq!(Packet::decode(&vec![1; PACKET_MAX + 1]), Err(Malformed::TooLong));
+        let data = |index, count, fragment| {
+            encoded(Body::Data { message: 1, stamp: 0, index, count, fragment })
+        };
+        assert_eq!(Packet::decode(&data(1, 1, vec![1])), Err(Malformed::Value));
+        assert_eq!(Packet::decode(&data(0, 2, vec![1])), Err(Malformed::Value));
+        assert_eq!(Packet::decode(&data(1, 2, vec![])), Err(Malformed::Value));
+        assert_eq!(
+            Packet::decode(&data(0, 60_000, vec![1; FRAGMENT_MAX])),
+            Err(Malformed::TooLong)
+        );
+        let last = FRAGMENTS_MAX as u16 - 1;
+        assert_eq!(
+            Packet::decode(&data(last, last + 1, vec![1; FRAGMENT_MAX])),
+            Err(Malformed::TooLong)
+        );
+        let zero = encoded(Body::Hello { stamp: 1, challenge: 0 });
+        assert_eq!(Packet::decode(&zero), Err(Malformed::Value));
+    }
+
+    #[test]
+    fn a_sealed_packet_fits_every_ipv6_link() {
+        let ipv6_udp = 40 + 8;
+        let seal = 16;
+        assert!(PACKET_MAX + seal + ipv6_udp <= 1_280, "{PACKET_MAX}");
+    }
+}
