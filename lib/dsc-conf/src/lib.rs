@@ -1,1 +1,38 @@
-//! dsc-conf
+//! `dsc.toml`: reading it, checking all of it against itself and against the machine, explaining what is
+//! wrong. Every program calls [`Config::read`] first. It touches no network and no clock; the only file it
+//! opens is the one it is told to read.
+//!
+//! ```text
+//!   text --toml--> tables --read--> draft (values with their places) --check--> Config
+//!                     |                |                                |
+//!                     +----------------+----- Problems: all at once ----+
+//! ```
+
+mod addresses;
+mod check;
+mod config;
+mod digest;
+mod draft;
+mod fields;
+mod keys;
+mod machine;
+mod network;
+mod pools;
+mod print;
+mod problem;
+mod read;
+mod timing;
+
+pub use config::{Config, Node, NodeUnknown, Subnet, Vip};
+pub use keys::{KEYS, KeyDoc};
+pub use network::{AddressRange, Network};
+pub use problem::{Problem, Problems};
+
+/// Most bytes of a configuration; 64 nodes and 1024 VIPs, each with its own comment, need far less.
+pub const TEXT_MAX: usize = 1024 * 1024;
+/// Most problems that are kept; what follows is counted only.
+pub const PROBLEMS_MAX: usize = 50;
+/// The key file where the configuration names none.
+pub const KEY_FILE: &str = "/etc/dsc/key";
+/// The UDP port where the configuration names none.
+pub const PORT: u16 = 7946;

@@ -1,0 +1,241 @@
+//! The configuration after all checks: what every program works from. It holds no place of the file except
+//! for the messages of the machine check.
+
+use crate::network::{AddressRange, Network};
+use crate::problem::{Problem, Problems};
+use crate::{TEXT_MAX, check, digest, print, read};
+use dsc_wire::local::Names;
+use dsc_wire::{
+    Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, Timing, VipId, VipPlan,
+};
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A configuration that does not contradict itself. It is the same on every node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The cluster's name.
+    pub name: String,
+    /// Absolute path of the cluster key.
+    pub key_file: PathBuf,
+    /// UDP port that ringd uses on every node address.
+    pub port: u16,
+    /// What a part of a cut cluster does.
+    pub partition: Partition,
+    /// All time-outs.
+    pub timing: Timing,
+    /// By [`SubnetId`]; 1..=8.
+    pub subnets: Vec<Subnet>,
+    /// By [`NodeId`]; 1..=64.
+    pub nodes: Vec<Node>,
+    /// Every address of every pool, by [`VipId`]: subnet by subnet, in the order of their pools.
+    pub vips: Vec<Vip>,
+    pub(crate) source: Source,
+}
+
+/// A subnet that nodes and VIPs are on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subnet {
+    /// Its name.
+    pub name: String,
+    /// Its networks, of either family; no network is in two subnets.
+    pub networks: Vec<Network>,
+    /// Its VIPs.
+    pub pool: Vec<AddressRange>,
+}
+
+/// A machine of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its address on each subnet, by [`SubnetId`]; at least one.
+    pub addresses: Vec<Option<IpAddr>>,
+    /// Votes but never hosts.
+    pub witness: bool,
+}
+
+/// A virtual address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vip {
+    /// The address.
+    pub address: IpAddr,
+    /// The subnet whose pool it is in.
+    pub subnet: SubnetId,
+    /// The node that should host it; it is on the subnet and no witness.
+    pub preferred: Option<NodeId>,
+    /// How firmly it stays; without an entry of its own 1.
+    pub persistence: Persistence,
+}
+
+/// Where the values came from; two configurations from different places may be equal.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Source {
+    pub file: String,
+    pub text: Arc<str>,
+    pub node_addresses: Vec<Vec<Option<Range<usize>>>>,
+    pub vips: Vec<Range<usize>>,
+}
+
+impl PartialEq for Source {
+    fn eq(&self, _: &Source) -> bool {
+        true
+    }
+}
+
+impl Eq for Source {}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// All problems at once; one without a line if the file cannot be read.
+    pub fn read(path: &Path) -> Result<Config, Problems> {
+        let name = path.display().to_string();
+        let fail = |cause: String, expected: &str| {
+            let mut problems = Problems::none(&name, Arc::from(""));
+            problems.add(Problem::without_place(cause, expected));
+            problems
+        };
+        let mut bytes = Vec::new();
+        File::open(path)
+            .and_then(|f| f.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes))
+            .map_err(|e| {
+                fail(
+                    format!("cannot read {name}: {e}"),
+                    "expected a readable dsc.toml; see dsc.toml(5)",
+                )
+            })?;
+        let text = String::from_utf8(bytes).map_err(|e| {
+            let at = e.utf8_error().valid_up_to();
+            fail(format!("{name} is not UTF-8 from byte {at} on"), "expected a text file")
+        })?;
+        Config::parse(&text, &name)
+    }
+
+    /// Checks a text; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn parse(text: &str, name: &str) -> Result<Config, Problems> {
+        if text.len() > TEXT_MAX {
+            let mut problems = Problems::none(name, Arc::from(""));
+            let message = format!("{name} is longer than {TEXT_MAX} bytes");
+            problems.add(Problem::without_place(message, "expected a dsc.toml"));
+            return Err(problems);
+        }
+        let mut problems = Problems::none(name, Arc::from(text));
+        match read::draft(text, &mut problems).and_then(|d| check::config(d, &mut problems)) {
+            Some(mut config) if problems.is_empty() => {
+                config.source.file = name.to_owned();
+                config.source.text = Arc::from(text);
+                Ok(config)
+            }
+            _ => Err(problems.sorted()),
+        }
+    }
+
+    /// What the ring needs of it.
+    pub fn cluster(&self) -> Cluster {
+        let plan = |node: &Node| NodePlan {
+            subnets: (0u8..)
+                .zip(&node.addresses)
+                .filter_map(|(i, a)| a.map(|_| SubnetId(i)))
+                .collect(),
+            witness: node.witness,
+        };
+        Cluster {
+            nodes: self.nodes.iter().map(plan).collect(),
+            vips: self
+                .vips
+                .iter()
+                .map(|v| VipPlan {
+                    subnet: v.subnet,
+                    preferred: v.preferred,
+                    persistence: v.persistence,
+                })
+                .collect(),
+            partition: self.partition,
+            timing: self.timing,
+            digest: self.digest(),
+        }
+    }
+
+    /// What people call the things that have numbers.
+    pub fn names(&self) -> Names {
+        Names {
+            cluster: self.name.clone(),
+            nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),
+            subnets: self.subnets.iter().map(|s| s.name.clone()).collect(),
+            vips: self.vips.iter().map(|v| v.address).collect(),
+            vip_subnets: self.vips.iter().map(|v| v.subnet).collect(),
+        }
+    }
+
+    /// Digest of everything that must be equal on all nodes; the key file's path need not be.
+    pub fn digest(&self) -> u64 {
+        digest::of(self)
+    }
+
+    /// The configuration as a file that reads back as the same configuration.
+    pub fn to_toml(&self) -> String {
+        print::toml(self)
+    }
+
+    /// The node of this name.
+    pub fn node_named(&self, name: &str) -> Option<NodeId> {
+        let position = self.nodes.iter().position(|n| n.name == name)?;
+        Some(NodeId(position as u8))
+    }
+
+    /// The VIP with this address.
+    pub fn vip_with_address(&self, address: IpAddr) -> Option<VipId> {
+        let position = self.vips.iter().position(|v| v.address == address)?;
+        Some(VipId(position as u16))
+    }
+
+    /// The node that a machine with these addresses is.
+    ///
+    /// # Errors
+    /// The addresses belong to no node, or to more than one.
+    pub fn node_with_addresses(&self, own: &[IpAddr]) -> Result<NodeId, NodeUnknown> {
+        let is_own = |node: &&Node| node.addresses.iter().flatten().any(|a| own.contains(a));
+        let found: Vec<&Node> = self.nodes.iter().filter(is_own).collect();
+        match found.as_slice() {
+            [node] => self.node_named(&node.name).ok_or(NodeUnknown::None),
+            [] => Err(NodeUnknown::None),
+            several => Err(NodeUnknown::Several(several.iter().map(|n| n.name.clone()).collect())),
+        }
+    }
+}
+
+/// Why a machine is not known to be a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NodeUnknown {
+    /// It has no address of any node.
+    None,
+    /// It has addresses of several nodes: their names.
+    Several(Vec<String>),
+}
+
+impl fmt::Display for NodeUnknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeUnknown::None => f.write_str(
+                "this machine has no address of any node: are its interfaces up? else name the node with --node NAME",
+            ),
+            NodeUnknown::Several(names) => write!(
+                f,
+                "this machine has addresses of several nodes ({}): say which it is with --node NAME",
+                names.join(", ")
+            ),
+        }
+    }
+}
+
+impl std::error::Error for NodeUnknown {}

@@ -1,0 +1,52 @@
+//! One number for everything that must be the same on every node. Nodes compare it before they form a ring.
+
+use crate::config::Config;
+use dsc_wire::{Partition, Timing};
+use std::fmt::Write;
+
+/// The digest: FNV-1a over [`canonical`]. It guards against differing files, not against an attacker, who
+/// would need the cluster key first.
+pub(crate) fn of(config: &Config) -> u64 {
+    canonical(config)
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(b)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// Every value but the key file's path, one a line, in an order and form that do not depend on how the file
+/// was written. A new value is added at the end, and only when it is not the default, so that nodes of two
+/// builds agree during an upgrade.
+fn canonical(config: &Config) -> String {
+    let mut out = String::from("dsc 1\n");
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    line(format!("cluster {} {}", config.name, config.port));
+    line(match config.partition {
+        Partition::Serve => "partition serve".to_owned(),
+        Partition::Majority => "partition majority".to_owned(),
+    });
+    let Timing { rotation, removal, starve, lease, lease_max, beacon, stall } = config.timing;
+    for time in [rotation, removal, starve, lease, lease_max, beacon, stall] {
+        line(format!("ns {}", time.as_nanos()));
+    }
+    for subnet in &config.subnets {
+        line(format!("subnet {}", subnet.name));
+        for network in &subnet.networks {
+            line(format!("network {network}"));
+        }
+    }
+    for node in &config.nodes {
+        line(format!("node {} {}", node.name, node.witness));
+        for (subnet, address) in config.subnets.iter().zip(&node.addresses) {
+            if let Some(address) = address {
+                line(format!("on {} {address}", subnet.name));
+            }
+        }
+    }
+    for vip in &config.vips {
+        let preferred = vip.preferred.map_or(-1, |n| i32::from(n.0));
+        let persistence = u8::from(vip.persistence);
+        line(format!("vip {} {} {preferred} {persistence}", vip.subnet.0, vip.address));
+    }
+    out
+}

@@ -1,0 +1,64 @@
+//! The configuration between reading and checking: each value legal by itself and with its place, nothing
+//! compared with anything else yet. A value that could not be read is absent and already reported.
+
+use crate::network::{AddressRange, Network};
+use crate::timing::TimingDraft;
+use dsc_wire::{Partition, Persistence};
+use std::net::IpAddr;
+use std::ops::Range;
+use std::path::PathBuf;
+use toml::Spanned;
+
+pub(crate) struct Draft {
+    pub name: Option<Spanned<String>>,
+    pub key_file: PathBuf,
+    pub port: u16,
+    pub partition: Spanned<Partition>,
+    pub timing: TimingDraft,
+    pub subnets: Vec<SubnetDraft>,
+    pub nodes: Vec<NodeDraft>,
+    pub vips: Vec<VipDraft>,
+}
+
+pub(crate) struct SubnetDraft {
+    pub at: Range<usize>,
+    pub name: Option<Spanned<String>>,
+    pub networks: Vec<Spanned<Network>>,
+    /// Were all its networks and pool entries legal? If not, what lies outside them is not judged.
+    pub networks_whole: bool,
+    pub pool: Vec<Spanned<AddressRange>>,
+    pub pool_whole: bool,
+}
+
+pub(crate) struct NodeDraft {
+    pub at: Range<usize>,
+    pub name: Option<Spanned<String>>,
+    /// Name of the subnet, address on it.
+    pub addresses: Vec<(Spanned<String>, Spanned<IpAddr>)>,
+    pub addresses_whole: bool,
+    pub witness: Option<Spanned<bool>>,
+}
+
+pub(crate) struct VipDraft {
+    pub address: Option<Spanned<IpAddr>>,
+    pub preferred: Option<Spanned<String>>,
+    pub persistence: Option<Spanned<Persistence>>,
+}
+
+impl SubnetDraft {
+    /// For messages.
+    pub fn called(&self) -> &str {
+        self.name.as_ref().map_or("?", |n| n.get_ref())
+    }
+}
+
+impl NodeDraft {
+    /// For messages.
+    pub fn called(&self) -> &str {
+        self.name.as_ref().map_or("?", |n| n.get_ref())
+    }
+
+    pub fn is_witness(&self) -> bool {
+        self.witness.as_ref().is_some_and(|w| *w.get_ref())
+    }
+}

@@ -1,0 +1,103 @@
+//! Every key that a configuration may have: one table for the reader, for its advice, and for the test that
+//! compares it with the manual page. It reads no values.
+
+/// A key of the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyDoc {
+    /// The table it stands in: `cluster`, `timing`, `subnet`, `node` or `vip`; empty at the top.
+    pub table: &'static str,
+    /// The key.
+    pub key: &'static str,
+    /// Must it be there?
+    pub required: bool,
+}
+
+const fn must(table: &'static str, key: &'static str) -> KeyDoc {
+    KeyDoc { table, key, required: true }
+}
+
+const fn may(table: &'static str, key: &'static str) -> KeyDoc {
+    KeyDoc { table, key, required: false }
+}
+
+/// All of them, in the order in which they are explained.
+pub const KEYS: &[KeyDoc] = &[
+    must("", "cluster"),
+    must("", "subnet"),
+    must("", "node"),
+    may("", "vip"),
+    must("cluster", "name"),
+    may("cluster", "key_file"),
+    may("cluster", "port"),
+    may("cluster", "partition"),
+    may("cluster", "timing"),
+    may("timing", "profile"),
+    may("timing", "rotation_ms"),
+    may("timing", "removal_ms"),
+    may("timing", "starve_ms"),
+    may("timing", "lease_ms"),
+    may("timing", "beacon_ms"),
+    may("timing", "stall_ms"),
+    must("subnet", "name"),
+    must("subnet", "networks"),
+    may("subnet", "pool"),
+    must("node", "name"),
+    must("node", "addresses"),
+    may("node", "witness"),
+    must("vip", "address"),
+    may("vip", "preferred"),
+    may("vip", "persistence"),
+];
+
+/// The keys of one table.
+pub(crate) fn of(table: &str) -> impl Iterator<Item = &'static KeyDoc> {
+    KEYS.iter().filter(move |k| k.table == table)
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let tolerance = (word.chars().count() / 3).clamp(1, 3);
+    known
+        .map(|k| (distance(word, k), k))
+        .filter(|(d, _)| *d <= tolerance)
+        .min_by_key(|(d, _)| *d)
+        .map(|(_, k)| k)
+}
+
+/// Letters to change, insert or delete to make one word of the other (Levenshtein); words longer than any
+/// key are cut, so that its cost is bounded.
+fn distance(a: &str, b: &str) -> usize {
+    let a: Vec<char> = a.chars().take(80).collect();
+    let b: Vec<char> = b.chars().take(80).collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_finds_its_key() {
+        let keys = || of("vip").map(|k| k.key);
+        assert_eq!(nearest("prefered", keys()), Some("preferred"));
+        assert_eq!(nearest("adress", keys()), Some("address"));
+        assert_eq!(nearest("colour", keys()), None);
+    }
+
+    #[test]
+    fn distance_counts_letters() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("n1", "n1"), 0);
+    }
+}

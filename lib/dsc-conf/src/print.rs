@@ -1,0 +1,98 @@
+//! The configuration as a file again: what is printed can be read.
+
+use crate::config::Config;
+use crate::timing::ms;
+use dsc_wire::{Partition, Persistence, Timing};
+use std::fmt::Write;
+
+/// A complete `dsc.toml` with every value spelled out.
+pub(crate) fn toml(config: &Config) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        let _ = writeln!(out, "{text}");
+    };
+    line("[cluster]".to_owned());
+    line(format!("name = {}", quoted(&config.name)));
+    line(format!("key_file = {}", quoted(&config.key_file.to_string_lossy())));
+    line(format!("port = {}", config.port));
+    line(format!(
+        "partition = \"{}\"",
+        match config.partition {
+            Partition::Serve => "serve",
+            Partition::Majority => "majority",
+        }
+    ));
+    line(format!("timing = {}", timing(&config.timing)));
+    for subnet in &config.subnets {
+        line(format!("\n[[subnet]]\nname = {}", quoted(&subnet.name)));
+        line(format!("networks = {}", list(subnet.networks.iter().map(|n| n.to_string()))));
+        if !subnet.pool.is_empty() {
+            line(format!("pool = {}", list(subnet.pool.iter().map(|r| r.to_string()))));
+        }
+    }
+    for node in &config.nodes {
+        line(format!("\n[[node]]\nname = {}", quoted(&node.name)));
+        let on = config.subnets.iter().zip(&node.addresses);
+        let addresses: Vec<String> =
+            on.filter_map(|(s, a)| a.map(|a| format!("{} = \"{a}\"", quoted(&s.name)))).collect();
+        line(format!("addresses = {{ {} }}", addresses.join(", ")));
+        if node.witness {
+            line("witness = true".to_owned());
+        }
+    }
+    for vip in &config.vips {
+        if vip.preferred.is_none() && vip.persistence == Persistence::Current {
+            continue;
+        }
+        line(format!("\n[[vip]]\naddress = \"{}\"", vip.address));
+        if let Some(node) = vip.preferred {
+            line(format!("preferred = {}", quoted(&config.nodes[node.index()].name)));
+        }
+        line(format!("persistence = {}", u8::from(vip.persistence)));
+    }
+    out
+}
+
+/// A lease that adapts cannot be written, so it stands for its profile; a fixed one is written.
+fn timing(timing: &Timing) -> String {
+    if *timing == Timing::DEFAULT {
+        return "\"default\"".to_owned();
+    }
+    if *timing == Timing::FAST {
+        return "\"fast\"".to_owned();
+    }
+    let is_fast = timing.lease == Timing::FAST.lease && timing.lease_max == Timing::FAST.lease_max;
+    let mut values = vec![
+        format!("profile = \"{}\"", if is_fast { "fast" } else { "default" }),
+        format!("rotation_ms = {}", ms(timing.rotation)),
+        format!("removal_ms = {}", ms(timing.removal)),
+        format!("starve_ms = {}", ms(timing.starve)),
+        format!("beacon_ms = {}", ms(timing.beacon)),
+        format!("stall_ms = {}", ms(timing.stall)),
+    ];
+    if timing.lease == timing.lease_max {
+        values.push(format!("lease_ms = {}", ms(timing.lease)));
+    }
+    format!("{{ {} }}", values.join(", "))
+}
+
+fn list(texts: impl Iterator<Item = String>) -> String {
+    let quoted: Vec<String> = texts.map(|t| quoted(&t)).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+/// A TOML string or quoted key.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,177 @@
+//! What a good file becomes, and that what is printed can be read.
+
+use dsc_conf::{Config, NodeUnknown};
+use dsc_wire::{NodeId, Partition, Persistence, SubnetId, Timing, VipId};
+use std::net::IpAddr;
+use std::time::Duration;
+
+const SHOP: &str = r#"
+[cluster]
+name = "shop"
+key_file = "/etc/dsc/key"
+port = 7946
+partition = "majority"
+timing = { profile = "fast", removal_ms = 4.25, lease_ms = 30 }
+
+[[subnet]]
+name = "ext"
+networks = ["10.1.0.0/24", "fd00:1::/64"]
+pool = ["10.1.0.100-10.1.0.102", "fd00:1::100"]
+
+[[subnet]]
+name = "int"
+networks = ["10.2.0.0/24"]
+pool = ["10.2.0.100"]
+
+[[node]]
+name = "n1"
+addresses = { ext = "10.1.0.1", int = "10.2.0.1" }
+
+[[node]]
+name = "n2"
+addresses = { int = "10.2.0.2", ext = "10.1.0.2" }
+
+[[node]]
+name = "n3"
+addresses = { int = "10.2.0.3" }
+witness = true
+
+[[vip]]
+address = "10.1.0.101"
+preferred = "n2"
+persistence = 3
+
+[[vip]]
+address = "fd00:1::100"
+persistence = 0
+"#;
+
+fn shop() -> Config {
+    Config::parse(SHOP, "dsc.toml").unwrap_or_else(|p| panic!("{p}"))
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn every_value_arrives() {
+    let config = shop();
+    assert_eq!((config.name.as_str(), config.port), ("shop", 7946));
+    assert_eq!(config.partition, Partition::Majority);
+    assert_eq!(config.timing.removal, Duration::from_micros(4_250));
+    assert_eq!(config.timing.lease, Duration::from_millis(30));
+    assert_eq!(config.timing.lease_max, config.timing.lease, "a lease that is given is fixed");
+    assert_eq!(config.timing.rotation, Timing::FAST.rotation);
+    let vips: Vec<_> = config.vips.iter().map(|v| v.address.to_string()).collect();
+    assert_eq!(
+        vips,
+        ["10.1.0.100", "10.1.0.101", "10.1.0.102", "fd00:1::100", "10.2.0.100"],
+        "the order of the pools is the order of the VIPs"
+    );
+    assert_eq!(config.vips[1].preferred, Some(NodeId(1)));
+    assert_eq!(config.vips[1].persistence, Persistence::Preferred);
+    assert_eq!(config.vips[3].persistence, Persistence::Free);
+    assert_eq!(config.vips[0].persistence, Persistence::Current, "without an entry: 1");
+    assert_eq!(config.vips[4].subnet, SubnetId(1));
+    assert_eq!(config.nodes[2].addresses, [None, Some(ip("10.2.0.3"))]);
+}
+
+#[test]
+fn the_ring_gets_numbers_and_people_get_names() {
+    let config = shop();
+    let cluster = config.cluster();
+    assert_eq!(cluster.nodes.len(), 3);
+    assert!(cluster.nodes[0].subnets.contains(SubnetId(0)));
+    assert!(!cluster.nodes[2].subnets.contains(SubnetId(0)));
+    assert!(cluster.nodes[2].witness);
+    assert_eq!(cluster.vips.len(), 5);
+    assert_eq!(cluster.digest, config.digest());
+    let names = config.names();
+    assert_eq!(names.nodes, ["n1", "n2", "n3"]);
+    assert_eq!(names.vips[4], ip("10.2.0.100"));
+    assert_eq!(names.vip_subnets[4], SubnetId(1));
+    assert_eq!(config.node_named("n3"), Some(NodeId(2)));
+    assert_eq!(config.node_named("n4"), None);
+    assert_eq!(config.vip_with_address(ip("fd00:1::100")), Some(VipId(3)));
+}
+
+#[test]
+fn a_machine_finds_itself_by_its_addresses() {
+    let config = shop();
+    let find = |own: &[&str]| {
+        let own: Vec<IpAddr> = own.iter().map(|t| ip(t)).collect();
+        config.node_with_addresses(&own)
+    };
+    assert_eq!(find(&["127.0.0.1", "10.1.0.2", "10.2.0.2"]), Ok(NodeId(1)));
+    assert_eq!(find(&["127.0.0.1", "10.1.0.9"]), Err(NodeUnknown::None));
+    let several = vec!["n1".to_owned(), "n2".to_owned()];
+    assert_eq!(find(&["10.1.0.1", "10.2.0.2"]), Err(NodeUnknown::Several(several)));
+}
+
+#[test]
+fn what_is_printed_can_be_read() {
+    let config = shop();
+    let again = Config::parse(&config.to_toml(), "printed").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(again, config);
+    assert_eq!(again.to_toml(), config.to_toml());
+    assert_eq!(again.digest(), config.digest());
+}
+
+#[test]
+fn the_profiles_print_as_their_names() {
+    for (name, timing) in [("default", Timing::DEFAULT), ("fast", Timing::FAST)] {
+        let text = SHOP.replace(
+            r#"{ profile = "fast", removal_ms = 4.25, lease_ms = 30 }"#,
+            &format!("{name:?}"),
+        );
+        let config = Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(config.timing, timing);
+        assert!(config.to_toml().contains(&format!("timing = {name:?}")));
+    }
+}
+
+#[test]
+fn the_digest_covers_what_must_be_equal() {
+    let digest = |from: &str, to: &str| {
+        assert!(SHOP.contains(from), "{from}");
+        let text = SHOP.replacen(from, to, 1);
+        Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}")).digest()
+    };
+    let ours = shop().digest();
+    for (from, to) in [
+        ("\"shop\"", "\"stop\""),
+        ("port = 7946", "port = 7947"),
+        ("lease_ms = 30", "lease_ms = 31"),
+        ("removal_ms = 4.25", "removal_ms = 4.26"),
+        ("10.1.0.102", "10.1.0.103"),
+        ("fd00:1::/64", "fd00:1::/63"),
+        ("persistence = 0", "persistence = 1"),
+        ("preferred = \"n2\"", "preferred = \"n1\""),
+        ("ext = \"10.1.0.1\"", "ext = \"10.1.0.11\""),
+        ("witness = true", "witness = false"),
+    ] {
+        assert_ne!(digest(from, to), ours, "{from} -> {to}");
+    }
+    for (from, to) in [
+        ("/etc/dsc/key", "/root/key"),
+        ("port = 7946", "# the same in other words\nport = 0x1f0a"),
+        ("\"10.1.0.100-10.1.0.102\"", "\"10.1.0.100\", \"10.1.0.101-10.1.0.102\""),
+    ] {
+        assert_eq!(digest(from, to), ours, "{from} -> {to}");
+    }
+}
+
+#[test]
+fn the_digest_does_not_change_between_builds() {
+    let text = SHOP.replace(
+        r#"{ profile = "fast", removal_ms = 4.25, lease_ms = 30 }"#,
+        "{ rotation_ms = 4, removal_ms = 4.25, starve_ms = 7, lease_ms = 30, beacon_ms = 10, stall_ms = 2 }",
+    );
+    let config = Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(
+        config.digest(),
+        17326074821609395443,
+        "nodes of two builds would refuse each other"
+    );
+}
