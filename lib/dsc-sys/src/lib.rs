@@ -1,1 +1,20 @@
-//! dsc-sys
+//! The only room with clock, sockets, netlink, ZeroMQ and the scheduler. Programs use it; the pure crates never see
+//! it. One file, one door to the system; nothing here decides anything about the cluster.
+//!
+//! ```text
+//!   clock  alarm         udp           local            link  nic  load      realtime  notify  single
+//!     |      |            |              |                |    |    |            |        |      |
+//!  BOOTTIME timerfd   peers' packets  /run/dsc/*      netlink getifaddrs /proc  sched  systemd  flock
+//! ```
+
+pub mod clock;
+pub mod link;
+pub mod load;
+pub mod local;
+pub mod nic;
+pub mod notify;
+pub mod random;
+pub mod readiness;
+pub mod realtime;
+pub mod single;
+pub mod udp;

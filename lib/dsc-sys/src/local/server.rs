@@ -1,0 +1,163 @@
+//! The answering side: one socket of a daemon, its lock, its file mode.
+
+use super::{Context, GROUP_CHANGE, GROUP_READ, Watched, bound, endpoint, system};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::{Mode, umask};
+use nix::unistd::{Group, chown};
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::task::{Context as Waker, Poll};
+
+/// Who may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Root and the group `dsc`.
+    Read,
+    /// Root and the group `dsc-admin`.
+    Change,
+    /// Root alone.
+    Root,
+}
+
+/// Whom to answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asker(Vec<u8>);
+
+/// Why a socket could not be opened; one that another process serves is left alone.
+#[derive(Debug)]
+pub enum OpenError {
+    /// Another process serves it.
+    Taken {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The system or ZeroMQ failed.
+    System {
+        /// The socket.
+        path: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            OpenError::Taken { path } => {
+                write!(f, "cannot serve {}: another process does: stop it first", path.display())
+            }
+            OpenError::System { path, source } => {
+                write!(f, "cannot serve {}: {source}: is the directory writable?", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
+
+/// A socket that answers.
+pub struct Server {
+    watched: Watched,
+    // After the socket: it keeps the lock.
+    _context: Context,
+    /// Requests dropped because they had not exactly one frame.
+    pub malformed: u64,
+    /// Answers dropped because the asker had gone or did not read.
+    pub unsent: u64,
+}
+
+impl Server {
+    /// Serves `path` for as long as `context` lasts. Must be called inside a runtime, and before other threads make files: the mode is set through the
+    /// process's umask.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open(context: &Context, path: &Path, access: Access) -> Result<Server, OpenError> {
+        let failed = |source| OpenError::System { path: path.to_owned(), source };
+        let lock = lock(path).map_err(failed)?.ok_or(OpenError::Taken { path: path.to_owned() })?;
+        context.keep(lock);
+        let watched = open(context, path, access).map_err(failed)?;
+        Ok(Server { watched, _context: context.clone(), malformed: 0, unsent: 0 })
+    }
+
+    /// Ready when requests may be waiting. Call [`Server::take`] until it has none before waiting again, and also after
+    /// any [`Server::answer`]: ZeroMQ reports news once, and sending may swallow the report.
+    pub fn poll_news(&self, cx: &mut Waker<'_>) -> Poll<io::Result<()>> {
+        self.watched.poll_news(cx)
+    }
+
+    /// Waits until requests may be waiting; see [`Server::poll_news`].
+    ///
+    /// # Errors
+    /// The runtime's, when it is shutting down.
+    pub async fn news(&self) -> io::Result<()> {
+        std::future::poll_fn(|cx| self.poll_news(cx)).await
+    }
+
+    /// The next request, if one is waiting.
+    ///
+    /// # Errors
+    /// ZeroMQ's, when the socket is beyond use.
+    pub fn take(&mut self) -> io::Result<Option<(Asker, Vec<u8>)>> {
+        while let Some(mut frames) = self.watched.take()? {
+            if frames.len() == 2 {
+                let body = frames.pop().unwrap_or_default();
+                return Ok(frames.pop().map(|asker| (Asker(asker), body)));
+            }
+            self.malformed += 1;
+        }
+        Ok(None)
+    }
+
+    /// Answers, or counts the answer as [`Server::unsent`]; it never waits.
+    pub fn answer(&mut self, asker: &Asker, body: Vec<u8>) {
+        let frames = [asker.0.clone(), body];
+        if self.watched.socket.send_multipart(frames, zmq::DONTWAIT).is_err() {
+            self.unsent += 1;
+        }
+    }
+}
+
+/// ZeroMQ steals a path that is served already, so a lock beside it says who serves.
+fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file =
+        OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(name)?;
+    match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+        Ok(lock) => Ok(Some(lock)),
+        Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+        Err((_, errno)) => Err(errno.into()),
+    }
+}
+
+fn open(context: &Context, path: &Path, access: Access) -> io::Result<Watched> {
+    let socket = context.socket(zmq::ROUTER)?;
+    bound(&socket, super::REQUEST_MAX).map_err(system)?;
+    // Without it an answer to an asker that has gone would vanish uncounted.
+    socket.set_router_mandatory(true).map_err(system)?;
+    let endpoint = endpoint(path)?;
+    // Never wider than it shall be, not even for an instant: closed for the group until the group is right.
+    let before = umask(Mode::from_bits_truncate(0o177));
+    let bound = socket.bind(&endpoint);
+    umask(before);
+    bound.map_err(system)?;
+    admit(path, access)?;
+    Watched::new(socket)
+}
+
+/// Lets the group in, if this machine has it.
+fn admit(path: &Path, access: Access) -> io::Result<()> {
+    let name = match access {
+        Access::Read => GROUP_READ,
+        Access::Change => GROUP_CHANGE,
+        Access::Root => return Ok(()),
+    };
+    let Some(group) = Group::from_name(name)? else { return Ok(()) };
+    chown(path, None, Some(group.gid))?;
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))
+}

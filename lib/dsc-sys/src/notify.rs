@@ -1,0 +1,45 @@
+//! What the service manager wants to hear: ready, alive, stopping. Without one, nothing is said.
+
+use dsc_wire::Time;
+use sd_notify::NotifyState;
+use std::time::Duration;
+
+/// Everything is open and the loop runs. A lost message is no reason to stop, so it is only told.
+pub fn ready(status: &str) -> std::io::Result<()> {
+    sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(status)])
+}
+
+/// A planned stop has begun.
+pub fn stopping(status: &str) -> std::io::Result<()> {
+    sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
+}
+
+/// Tells the service manager now and then that the loop still turns.
+pub struct Watchdog {
+    period: Option<Duration>,
+    next: Time,
+}
+
+impl Watchdog {
+    /// As the service manager asked for; silent if it did not.
+    pub fn new(now: Time) -> Watchdog {
+        // Twice per limit, so that one lost message does no harm.
+        Watchdog { period: sd_notify::watchdog_enabled().map(|limit| limit / 2), next: now }
+    }
+
+    /// Called once per turn of the loop; speaks when it is time to.
+    pub fn turn(&mut self, now: Time) {
+        let Some(period) = self.period else { return };
+        if now < self.next {
+            return;
+        }
+        self.next = now + period;
+        // A lost message is repeated in half the limit, and a service manager that is gone does not miss it.
+        let _lost = sd_notify::notify(&[NotifyState::Watchdog]);
+    }
+
+    /// When [`Watchdog::turn`] is next due; never without a service manager that asked.
+    pub fn deadline(&self) -> Time {
+        if self.period.is_some() { self.next } else { Time::NEVER }
+    }
+}

@@ -1,0 +1,61 @@
+//! The kernel's random numbers: incarnations, seeds and keys.
+
+use dsc_wire::Incarnation;
+use std::io;
+
+/// Fills `bytes` from the kernel's generator, waiting at early boot until it is seeded.
+///
+/// # Errors
+/// The system's, when it forbids the call.
+pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        let rest = &mut bytes[filled..];
+        // SAFETY: `rest` is exclusively ours and its true length is given.
+        let n = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match n {
+            n if n > 0 => filled += n as usize,
+            _ => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Eight random bytes as a number.
+///
+/// # Errors
+/// As [`fill`].
+pub fn number() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    fill(&mut bytes)?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// The name of this life of a daemon: random, so that it differs from every earlier one even if the clock was set
+/// back, and never zero.
+///
+/// # Errors
+/// As [`fill`].
+pub fn incarnation() -> io::Result<Incarnation> {
+    loop {
+        match number()? {
+            0 => {}
+            n => return Ok(Incarnation(n)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_lives_differ() {
+        assert_ne!(incarnation().unwrap(), incarnation().unwrap());
+    }
+}

@@ -1,0 +1,92 @@
+//! Being woken on time: real-time priority for the calling thread, and memory that stays in. Called by the ring
+//! daemon after ZeroMQ's threads exist, so that those stay ordinary ones.
+
+use std::fmt;
+use std::io;
+
+/// Between the kernel's own real-time threads, which default to 50, and everything else.
+pub const PRIORITY: i32 = 20;
+
+const CAP_IPC_LOCK: u32 = 14;
+
+/// A privilege that is missing. The daemon goes on without it, less punctually.
+#[derive(Debug)]
+pub enum Degraded {
+    /// No real-time priority.
+    Priority(io::Error),
+    /// Memory may be paged out.
+    Memory(io::Error),
+}
+
+impl fmt::Display for Degraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Degraded::Priority(e) => write!(
+                f,
+                "cannot set real-time priority {PRIORITY}: {e}: needs CAP_SYS_NICE or LimitRTPRIO; on a busy machine \
+                 this node's lease may lapse"
+            ),
+            Degraded::Memory(e) => write!(
+                f,
+                "cannot lock memory: {e}: needs CAP_IPC_LOCK or LimitMEMLOCK=infinity; while the machine swaps this \
+                 node's lease may lapse"
+            ),
+        }
+    }
+}
+
+/// Gives the calling thread, and no other, real-time priority; then locks the pages that the process uses and will use,
+/// each when it is first touched. Returns what was not permitted.
+pub fn become_realtime() -> Vec<Degraded> {
+    let mut degraded = Vec::new();
+    degraded.extend(set_fifo().err().map(Degraded::Priority));
+    degraded.extend(lock_memory().err().map(Degraded::Memory));
+    degraded
+}
+
+fn set_fifo() -> io::Result<()> {
+    let param = libc::sched_param { sched_priority: PRIORITY };
+    // A child of this thread must not inherit the priority.
+    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+    // SAFETY: `param` is a live value; process 0 is the calling thread.
+    if unsafe { libc::sched_setscheduler(0, policy, &param) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Without the capability and with a finite limit the lock would be granted now and every later mapping beyond the limit
+/// refused, which is worse than no lock.
+fn lock_memory() -> io::Result<()> {
+    if !has_capability(CAP_IPC_LOCK) && !limit_is_infinite() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
+    // SAFETY: changes only how pages are kept; no pointer is passed.
+    if unsafe { libc::mlockall(flags) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn limit_is_infinite() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is exclusively ours.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
+    result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
+}
+
+/// Is `capability` in the effective set of this process?
+pub fn has_capability(capability: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let bits = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
+    bits >> capability & 1 == 1
+}
+
+/// One arena for all threads: the daemons have three threads that seldom allocate, and each further arena would cost
+/// memory that is then locked. Called before any thread is started.
+pub fn one_arena() {
+    // SAFETY: sets a number inside the allocator; called while there is one thread.
+    unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) };
+}
