@@ -1,0 +1,185 @@
+//! The one table of commands and options; usage, completions and the test against the manual page come from it.
+//! Called by `lib.rs`. It never looks at the cluster.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Shows and changes a DSC cluster, from any of its nodes.
+#[derive(Debug, Parser)]
+#[command(
+    name = "dscctl",
+    version,
+    infer_subcommands = true,
+    after_help = "Without a command: status. Exit codes: 0 done, 1 the answer is no, 2 usage, \
+                  3 daemon or node unreachable, 4 refused or failed. More in dscctl(8)."
+)]
+pub struct Arguments {
+    /// What to do; `status` if nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of every command.
+    #[command(flatten)]
+    pub options: Options,
+}
+
+/// Options that every command has.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Print JSON, one object per line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Longest wait for an answer, or for a change to be seen by every member (0.1 to 60)
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub timeout: Duration,
+    /// Do not wait until every member's view shows a change
+    #[arg(long, global = true)]
+    pub no_wait: bool,
+    /// Directory of the daemons' sockets
+    #[arg(long, global = true, value_name = "DIR", default_value = "/run/dsc")]
+    pub run_dir: PathBuf,
+    /// Run on another node, by the system's ssh: [ssh://][user@]NODE
+    #[arg(short = 'H', long, global = true, value_name = "NODE")]
+    pub host: Option<String>,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Show the cluster as this node knows it, or this node alone
+    Status(StatusArguments),
+    /// Show the VIPs, or one
+    Vip {
+        /// The VIP
+        address: Option<IpAddr>,
+    },
+    /// Show the nodes, or one; or change what one may do
+    #[command(args_conflicts_with_subcommands = true, subcommand_value_name = "COMMAND")]
+    Node {
+        /// Change what a node may do
+        #[command(subcommand)]
+        change: Option<NodeCommand>,
+        /// The node
+        name: Option<String>,
+    },
+    /// Show what happened
+    Events {
+        /// Go on with what happens from now on
+        #[arg(long)]
+        follow: bool,
+        /// Only events after this number
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        since: u64,
+    },
+    /// Hand a VIP to a node
+    MoveVip {
+        /// The VIP
+        vip: IpAddr,
+        /// Its new host
+        node: String,
+    },
+    /// Make a VIP stay where it is, or return to a preferred host
+    Pin {
+        /// The VIP
+        vip: IpAddr,
+        /// Its preferred host; without it the VIP stays with whoever hosts it
+        node: Option<String>,
+    },
+    /// Let a VIP be moved to even out the load
+    Unpin {
+        /// The VIP
+        vip: IpAddr,
+    },
+    /// Show what this node's data path and ring daemon have counted
+    Counters,
+    /// Look at configuration files
+    Config {
+        /// What to do with them
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Make a cluster key, or rotate it
+    Keygen(KeygenArguments),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which status.
+#[derive(Clone, Debug, Default, Args)]
+pub struct StatusArguments {
+    /// Only what this node's daemons and kernel do
+    #[arg(long, conflicts_with = "global")]
+    pub local: bool,
+    /// The whole cluster (the default)
+    #[arg(long)]
+    pub global: bool,
+    /// Show it again whenever it changes
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Changes of what a node may do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NodeCommand {
+    /// Hand all VIPs of a node over; it hosts none until opened
+    Close {
+        /// The node
+        node: String,
+    },
+    /// Let a node host VIPs
+    Open {
+        /// The node
+        node: String,
+    },
+    /// Hand the VIPs of a node over one by one, then close it
+    Drain {
+        /// The node
+        node: String,
+    },
+}
+
+/// What to do with configuration files.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say whether a configuration file is right, and all that is wrong with it
+    Check {
+        /// The file
+        #[arg(default_value = "/etc/dsc/dsc.toml")]
+        file: PathBuf,
+    },
+}
+
+/// Which key, and what to do with it.
+#[derive(Clone, Debug, Args)]
+pub struct KeygenArguments {
+    /// The key file; - prints a new key
+    #[arg(default_value = "/etc/dsc/key")]
+    pub file: PathBuf,
+    /// Replace the keys in the file
+    #[arg(long, group = "way")]
+    pub force: bool,
+    /// Rotation, first step: add a new key, which opens but does not seal yet
+    #[arg(long, group = "way")]
+    pub add: bool,
+    /// Rotation, second step: the added key seals, the old one still opens
+    #[arg(long, group = "way")]
+    pub switch: bool,
+    /// Rotation, last step: remove the old key
+    #[arg(long, group = "way")]
+    pub retire: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let wrong = || "expected seconds, 0.1 to 60".to_string();
+    let seconds: f64 = text.parse().map_err(|_| wrong())?;
+    if (0.1..=60.0).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(wrong())
+    }
+}

@@ -1,0 +1,140 @@
+//! Fills the rows of `events`: names instead of indices, and a sentence for each. Pure.
+
+use crate::names::{node as node_name, subnet as subnet_name, vip as vip_name};
+use crate::shown::EventRow;
+use crate::status::mac_text;
+use dsc_wire::local::{Duty, Event, EventKind, Names};
+use serde_json::{Map, Value, json};
+
+/// One event, in words.
+pub fn fill(names: &Names, event: &Event) -> EventRow {
+    let (fields, text) = tell(names, &event.kind);
+    let fields = match fields {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    EventRow {
+        number: event.number,
+        wall_ms: event.wall_ms,
+        wall: iso(event.wall_ms),
+        node: node_name(names, event.node),
+        fields,
+        text,
+    }
+}
+
+fn tell(names: &Names, kind: &EventKind) -> (Value, String) {
+    let node = |id| node_name(names, id);
+    let maybe = |id: Option<_>| id.map(node);
+    match *kind {
+        EventKind::Took { vip, from, failover } => {
+            let (vip, from) = (vip_name(names, vip), maybe(from));
+            let whence = from.as_ref().map_or_else(String::new, |from| format!(" from {from}"));
+            let how = if failover { " (failover)" } else { "" };
+            let text = format!("took {vip}{whence}{how}");
+            (json!({"event": "took", "vip": vip, "from": from, "failover": failover}), text)
+        }
+        EventKind::HandedOver { vip, to } => {
+            let (vip, to) = (vip_name(names, vip), node(to));
+            let text = format!("handed {vip} over to {to}");
+            (json!({"event": "handed-over", "vip": vip, "to": to}), text)
+        }
+        EventKind::Removed { peer } => {
+            let peer = node(peer);
+            let text = format!("removed {peer} from the ring: it could not be reached");
+            (json!({"event": "removed", "peer": peer}), text)
+        }
+        EventKind::Joined { peer } => {
+            let peer = node(peer);
+            let text = format!("let {peer} into the ring");
+            (json!({"event": "joined", "peer": peer}), text)
+        }
+        EventKind::Regenerated => {
+            (json!({"event": "regenerated"}), "made the lost token again".into())
+        }
+        EventKind::Founded => (json!({"event": "founded"}), "founded a ring".into()),
+        EventKind::Merged { peer } => {
+            let peer = node(peer);
+            let text = format!("gave up its ring for the greater one of {peer}");
+            (json!({"event": "merged", "peer": peer}), text)
+        }
+        EventKind::Lapsed { gap_ms } => {
+            let text = format!("its lease lapsed for {gap_ms} ms");
+            (json!({"event": "lapsed", "gap_ms": gap_ms}), text)
+        }
+        EventKind::DutyChanged { peer, duty } => {
+            let peer = node(peer);
+            let text = format!("{peer} is {}", duty_word(duty));
+            (json!({"event": "duty-changed", "peer": peer, "duty": duty}), text)
+        }
+        EventKind::AbleChanged { subnet, able } => {
+            let subnet = subnet_name(names, subnet);
+            let text = format!("can {} host on {subnet}", if able { "again" } else { "no longer" });
+            (json!({"event": "able-changed", "subnet": subnet, "able": able}), text)
+        }
+        EventKind::Pinned { vip, preferred, persistence } => {
+            let (vip, preferred) = (vip_name(names, vip), maybe(preferred));
+            let where_to = preferred.as_ref().map_or_else(String::new, |p| format!(" on {p}"));
+            let text = format!("{vip} has persistence {}{where_to}", u8::from(persistence));
+            let fields = json!({"event": "pinned", "vip": vip, "preferred": preferred,
+                "persistence": persistence});
+            (fields, text)
+        }
+        EventKind::Conflict { vip, mac } => {
+            let (vip, mac) = (vip_name(names, vip), mac_text(&mac));
+            let text = format!("another machine ({mac}) answers for {vip}");
+            (json!({"event": "conflict", "vip": vip, "mac": mac}), text)
+        }
+        EventKind::ConfigDiffers { peer } => {
+            let peer = node(peer);
+            let text = format!("did not let {peer} in: it runs another configuration");
+            (json!({"event": "config-differs", "peer": peer}), text)
+        }
+        EventKind::Unknown => (
+            json!({"event": "unknown"}),
+            "something this dscctl does not know: the daemons are of a newer build".into(),
+        ),
+    }
+}
+
+/// What an operator calls a duty.
+pub fn duty_word(duty: Duty) -> &'static str {
+    match duty {
+        Duty::Open => "open",
+        Duty::Draining => "draining",
+        Duty::Closed => "closed",
+        Duty::Witness => "a witness",
+    }
+}
+
+/// `2026-11-24T02:03:04.567Z`, by the proleptic Gregorian calendar (days to dates as in ISO 8601).
+pub fn iso(wall_ms: u64) -> String {
+    let (days, ms) = (wall_ms / 86_400_000, wall_ms % 86_400_000);
+    // Counted from 1 March of the year 0, so that a leap day is the last of its year.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    format!(
+        "{:04}-{month:02}-{date:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z",
+        era * 400 + year + carry,
+        ms % 1000
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        assert_eq!(iso(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(iso(951_782_400_000), "2000-02-29T00:00:00.000Z");
+        assert_eq!(iso(1_795_485_784_567), "2026-11-24T02:03:04.567Z");
+        assert_eq!(iso(4_107_542_399_999), "2100-02-28T23:59:59.999Z");
+    }
+}

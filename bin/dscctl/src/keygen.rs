@@ -1,0 +1,211 @@
+//! `keygen`: makes the cluster key and rotates it. The file has one or two lines of 64 hexadecimal digits: the first
+//! key seals, both open. It is replaced whole, by a rename, so that a daemon never reads half of it. Asks no daemon.
+
+use crate::arguments::KeygenArguments;
+use crate::config_check::reason;
+use crate::failure::Failure;
+use crate::shown::KeyWritten;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+const KEY_BYTES: usize = 32;
+const KEY_DIGITS: usize = 2 * KEY_BYTES;
+/// More than two keys, their line ends and some blanks; a longer file is no key file.
+const FILE_MAX: u64 = 1024;
+
+/// Does what the arguments say; says what to do next.
+pub fn run(arguments: &KeygenArguments) -> Result<KeyWritten, Failure> {
+    let file = &arguments.file;
+    if file.as_os_str() == "-" {
+        if arguments.force || arguments.add || arguments.switch || arguments.retire {
+            return Err(Failure::Usage("- prints a new key: it takes no other option".into()));
+        }
+        let key = new_key()?;
+        return Ok(KeyWritten { file: None, text: key.clone(), key: Some(key), keys: 1 });
+    }
+    let (keys, text) = if arguments.add {
+        let old = one(file, "add a key to", "--retire the old one first")?;
+        let text = "added a second key, which opens but does not seal yet; copy the file to every \
+                    node and restart dsc-ringd on each, then go on with keygen --switch";
+        (vec![old, new_key()?], text)
+    } else if arguments.switch {
+        let [old, new] = two(file, "switch the keys of", "keygen --add comes first")?;
+        let text = "the added key seals now, the old one still opens; copy the file to every node \
+                    and restart dsc-ringd on each, then go on with keygen --retire";
+        (vec![new, old], text)
+    } else if arguments.retire {
+        let [new, _] = two(file, "retire a key of", "there is no other key in it")?;
+        let text = "removed the old key; copy the file to every node and restart dsc-ringd on each";
+        (vec![new], text)
+    } else {
+        (vec![new_key()?], "wrote a new key; copy the file to every node")
+    };
+    let replace = arguments.force || arguments.add || arguments.switch || arguments.retire;
+    write(file, &keys, replace)?;
+    Ok(KeyWritten {
+        file: Some(file.display().to_string()),
+        key: None,
+        keys: keys.len(),
+        text: format!("{}: {text}", file.display()),
+    })
+}
+
+fn new_key() -> Result<String, Failure> {
+    let mut bytes = [0; KEY_BYTES];
+    dsc_sys::random::fill(&mut bytes)
+        .map_err(|error| Failure::Refused(format!("cannot make a key: {}", reason(&error))))?;
+    Ok(bytes.map(|byte| format!("{byte:02x}")).concat())
+}
+
+fn one(file: &Path, action: &str, advice: &str) -> Result<String, Failure> {
+    match <[String; 1]>::try_from(read(file, action)?) {
+        Ok([key]) => Ok(key),
+        Err(_) => Err(cannot(action, file, &format!("it has two already: {advice}"))),
+    }
+}
+
+fn two(file: &Path, action: &str, advice: &str) -> Result<[String; 2], Failure> {
+    <[String; 2]>::try_from(read(file, action)?)
+        .map_err(|_| cannot(action, file, &format!("it has one key only: {advice}")))
+}
+
+/// The one or two keys of a file. No line of it is ever printed.
+fn read(file: &Path, action: &str) -> Result<Vec<String>, Failure> {
+    let failed = |error: &io::Error| cannot(action, file, &reason(error));
+    let size = fs::metadata(file).map_err(|error| failed(&error))?.size();
+    if size > FILE_MAX {
+        return Err(cannot(action, file, "it is too long for a key file"));
+    }
+    let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
+    let keys: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
+    let right =
+        |key: &String| key.len() == KEY_DIGITS && key.bytes().all(|b| b.is_ascii_hexdigit());
+    match keys.len() {
+        1 | 2 if keys.iter().all(right) => Ok(keys),
+        _ => Err(cannot(action, file, "expected one or two lines of 64 hexadecimal digits")),
+    }
+}
+
+fn cannot(action: &str, file: &Path, why: &str) -> Failure {
+    Failure::Refused(format!("cannot {action} {}: {why}", file.display()))
+}
+
+/// Writes the file under another name, mode 0600, and gives it its own once it is on the disk. Without `replace` the
+/// name must be free, which a link decides and no look beforehand could.
+fn write(file: &Path, keys: &[String], replace: bool) -> Result<(), Failure> {
+    let fresh = beside(file);
+    let written = write_new(&fresh, keys).and_then(|()| {
+        if replace {
+            fs::rename(&fresh, file)
+        } else {
+            fs::hard_link(&fresh, file).and_then(|()| fs::remove_file(&fresh))
+        }
+    });
+    written.map_err(|error| {
+        let left = fs::remove_file(&fresh);
+        debug_assert!(left.is_ok() || !fresh.exists());
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => cannot(
+                "write",
+                file,
+                "it exists: --force replaces it, --add rotates the key without an outage",
+            ),
+            _ => cannot("write", file, &reason(&error)),
+        }
+    })
+}
+
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_os_string();
+    name.push(format!(".new-{}", std::process::id()));
+    file.with_file_name(name)
+}
+
+fn write_new(path: &Path, keys: &[String]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    for key in keys {
+        writeln!(file, "{key}")?;
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Dir(PathBuf);
+
+    impl Dir {
+        fn new(name: &str) -> Dir {
+            let dir = std::env::temp_dir().join(format!("dscctl-{name}-{}", std::process::id()));
+            fs::create_dir_all(&dir).unwrap();
+            Dir(dir)
+        }
+
+        fn keygen(&self, way: &str) -> Result<Vec<String>, Failure> {
+            let file = self.0.join("key");
+            run(&KeygenArguments {
+                file: file.clone(),
+                force: way == "force",
+                add: way == "add",
+                switch: way == "switch",
+                retire: way == "retire",
+            })?;
+            assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+            assert_eq!(fs::read_dir(&self.0).unwrap().count(), 1, "nothing else is left there");
+            read(&file, "read")
+        }
+    }
+
+    impl Drop for Dir {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_key_is_made_once_and_replaced_only_by_force() {
+        let dir = Dir::new("made");
+        let first = dir.keygen("").unwrap();
+        let refused = dir.keygen("").unwrap_err();
+        assert_eq!(refused.code(), 4);
+        assert!(refused.to_string().contains("--force"), "{refused}");
+        assert_eq!(read(&dir.0.join("key"), "read").unwrap(), first);
+        assert_ne!(dir.keygen("force").unwrap(), first);
+    }
+
+    #[test]
+    fn a_rotation_always_opens_what_the_step_before_seals() {
+        let dir = Dir::new("rotation");
+        assert_eq!(dir.keygen("add").unwrap_err().code(), 4, "there is no key yet");
+        let start = dir.keygen("").unwrap();
+        assert!(dir.keygen("switch").is_err() && dir.keygen("retire").is_err());
+        let added = dir.keygen("add").unwrap();
+        assert_eq!((added.len(), &added[0]), (2, &start[0]));
+        assert!(dir.keygen("add").is_err(), "a third key");
+        let switched = dir.keygen("switch").unwrap();
+        assert_eq!(switched, [added[1].clone(), added[0].clone()]);
+        assert_eq!(dir.keygen("retire").unwrap(), [added[1].clone()]);
+    }
+
+    #[test]
+    fn what_is_no_key_file_is_not_touched() {
+        let dir = Dir::new("wrong");
+        let file = dir.0.join("key");
+        for text in ["", "secret\n", &"0".repeat(63), &("0".repeat(64) + "\n\n")] {
+            fs::write(&file, text).unwrap();
+            let refused = run(&KeygenArguments {
+                file: file.clone(),
+                force: false,
+                add: true,
+                switch: false,
+                retire: false,
+            })
+            .unwrap_err();
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        }
+    }
+}

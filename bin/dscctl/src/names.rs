@@ -1,0 +1,129 @@
+//! From what people say to the indices that daemons use, and back. Called by every command; knows nothing but names.
+
+use crate::failure::Failure;
+use dsc_wire::local::Names;
+use dsc_wire::{NodeId, SubnetId, VipId};
+use std::net::IpAddr;
+
+/// What a node is called; its index if the names do not tell.
+pub fn node(names: &Names, id: NodeId) -> String {
+    names.nodes.get(id.index()).cloned().unwrap_or_else(|| format!("node#{}", id.0))
+}
+
+/// What a subnet is called.
+pub fn subnet(names: &Names, id: SubnetId) -> String {
+    names.subnets.get(id.index()).cloned().unwrap_or_else(|| format!("subnet#{}", id.0))
+}
+
+/// A VIP's address.
+pub fn vip(names: &Names, id: VipId) -> String {
+    names.vips.get(id.index()).map_or_else(|| format!("vip#{}", id.0), IpAddr::to_string)
+}
+
+/// The subnet whose pool a VIP belongs to.
+pub fn vip_subnet(names: &Names, id: VipId) -> String {
+    names.vip_subnets.get(id.index()).map_or_else(String::new, |s| subnet(names, *s))
+}
+
+/// The node that the operator calls `name`, or what there is instead.
+pub fn find_node(names: &Names, name: &str) -> Result<NodeId, Failure> {
+    match names.nodes.iter().position(|n| n == name) {
+        Some(index) => Ok(NodeId(index as u8)),
+        None => Err(Failure::Usage(format!(
+            "no node {name:?}: the nodes of this cluster are {}",
+            list(names.nodes.iter().cloned())
+        ))),
+    }
+}
+
+/// The VIP with this address, or what there is instead.
+pub fn find_vip(names: &Names, address: IpAddr) -> Result<VipId, Failure> {
+    match names.vips.iter().position(|v| *v == address) {
+        Some(index) => Ok(VipId(index as u16)),
+        None => Err(Failure::Usage(format!(
+            "no VIP {address}: the VIPs of this cluster are {}",
+            list(names.vips.iter().map(IpAddr::to_string))
+        ))),
+    }
+}
+
+const LISTED_MAX: usize = 16;
+
+/// `a, b, c`, cut short with a count after [`LISTED_MAX`]; `none` for nothing.
+pub fn list(items: impl ExactSizeIterator<Item = String>) -> String {
+    let all = items.len();
+    if all == 0 {
+        return "none".into();
+    }
+    let shown: Vec<String> = items.take(LISTED_MAX).collect();
+    let rest = all - shown.len();
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    shown.join(", ") + &more
+}
+
+/// A daemon's sentence with `node#1`, `vip#2` and `subnet#0` replaced by what people call them.
+pub fn spell(names: &Names, text: &str) -> String {
+    let mut spelled = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('#') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, tail) = after.split_at(digits);
+        let word = ["node", "vip", "subnet"].into_iter().find(|w| before.ends_with(w));
+        let name = word.and_then(|word| match word {
+            "node" => number.parse().ok().map(|n| node(names, NodeId(n))),
+            "vip" => number.parse().ok().map(|n| vip(names, VipId(n))),
+            _ => number.parse().ok().map(|n| subnet(names, SubnetId(n))),
+        });
+        match (word, name) {
+            (Some(word), Some(name)) => {
+                spelled += &before[..before.len() - word.len()];
+                spelled += &name;
+            }
+            _ => {
+                spelled += before;
+                spelled.push('#');
+                spelled += number;
+            }
+        }
+        rest = tail;
+    }
+    spelled + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names {
+            cluster: "shop".into(),
+            nodes: vec!["n1".into(), "n2".into()],
+            subnets: vec!["ext".into()],
+            vips: vec!["10.1.0.100".parse().unwrap()],
+            vip_subnets: vec![SubnetId(0)],
+        }
+    }
+
+    #[test]
+    fn ids_in_sentences_become_names() {
+        let said = "node#1 cannot take vip#0 on subnet#0: node#1 is closed (#7, vip#x, node#9)";
+        assert_eq!(
+            spell(&names(), said),
+            "n2 cannot take 10.1.0.100 on ext: n2 is closed (#7, vip#x, node#9)"
+        );
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_what_there_is() {
+        let failure = find_node(&names(), "n3").unwrap_err();
+        assert_eq!(failure.to_string(), "no node \"n3\": the nodes of this cluster are n1, n2");
+        assert_eq!(failure.code(), 2);
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let cut = list((0..20).map(|n| n.to_string()));
+        assert!(cut.ends_with("15 and 4 more"), "{cut}");
+    }
+}

@@ -1,0 +1,278 @@
+//! Prints values for people: aligned columns, units, a sentence where one helps. No colour, so that nothing has to be
+//! taken out for a pipe. Decides nothing.
+
+use crate::show::Shown;
+use crate::shown::{
+    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Status, VipRow, Warning,
+};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use dsc_wire::local::{Duty, RingState};
+use dsc_wire::{Partition, Persistence};
+use std::io::{self, Write};
+
+/// Prints one answer.
+pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
+    match shown {
+        Shown::Status(status) => show_status(out, status),
+        Shown::Local(local) => show_local(out, local),
+        Shown::Vips(vips) => show_vips(out, vips),
+        Shown::Nodes(nodes) => show_nodes(out, nodes),
+        Shown::Events(events) => show_events(out, events),
+        Shown::Counters(counters) => show_counters(out, counters),
+        Shown::Change(change) => writeln!(out, "{}", change.text),
+        Shown::Checked(checked) => show_checked(out, checked),
+        Shown::Key(key) => writeln!(out, "{}", key.text),
+    }
+}
+
+fn show_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
+    let quorum = match (status.partition, status.quorum) {
+        (Partition::Serve, true) => "partition serve",
+        (Partition::Serve, false) => "partition serve, no quorum",
+        (Partition::Majority, true) => "partition majority, quorum",
+        (Partition::Majority, false) => "partition majority, no quorum",
+    };
+    let members = match status.members.len() {
+        0 => "none".to_string(),
+        _ => status.members.join(" "),
+    };
+    let facts = [
+        ("cluster", status.cluster.clone()),
+        ("node", format!("{} ({})", status.node, state(status.state))),
+        ("members", format!("{members} ({} of {})", status.members.len(), status.nodes.len())),
+        ("ring", format!("epoch {}, sequence {}, {quorum}", status.epoch, status.seq)),
+        ("rotation", format!("{:.1} ms", status.rotation_us as f64 / 1000.0)),
+        ("lease", lease(status.lease_valid, status.lease_left_ms, status.lease_ms)),
+    ];
+    show_facts(out, &facts)?;
+    writeln!(out)?;
+    show_nodes(out, &status.nodes)?;
+    if !status.vips.is_empty() {
+        writeln!(out)?;
+        show_vips(out, &status.vips)?;
+    }
+    show_warnings(out, &status.warnings)
+}
+
+fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
+    let heard = |silent_ms: Option<u64>| match silent_ms {
+        None => "not heard by dsc-ringd".to_string(),
+        Some(ms) => format!("heard by dsc-ringd {:.1} s ago", ms as f64 / 1000.0),
+    };
+    let programs = match local.links.len() {
+        0 => "no program known".to_string(),
+        _ => local.links.join("; "),
+    };
+    let facts = [
+        ("cluster", local.cluster.clone()),
+        ("node", local.node.clone()),
+        ("dsc-ringd", format!("{}, view {}", state(local.state), local.view)),
+        ("dsc-fwd", heard(local.fwd_silent_ms)),
+        ("dsc-mon", heard(local.mon_silent_ms)),
+        ("lease", lease(local.lease_valid, local.lease_left_ms, local.lease_ms)),
+        ("kernel", programs),
+    ];
+    show_facts(out, &facts)?;
+    if !local.vips.is_empty() {
+        writeln!(out)?;
+        let mut table = table(&["VIP", "STATE", "PACKETS", "BYTES", "STEERED"], &[2, 3, 4]);
+        for vip in &local.vips {
+            let state = match &vip.steer_to {
+                Some(node) => format!("steer to {node}"),
+                None => vip.state.to_string(),
+            };
+            table.add_row([
+                vip.address.clone(),
+                state,
+                vip.packets.to_string(),
+                vip.bytes.to_string(),
+                vip.steered.to_string(),
+            ]);
+        }
+        print_table(out, &table)?;
+    }
+    if !local.verdicts.is_empty() {
+        writeln!(out)?;
+        let mut table = table(&["VERDICT", "FRAMES"], &[1]);
+        for verdict in &local.verdicts {
+            table.add_row([verdict.name.clone(), verdict.count.to_string()]);
+        }
+        print_table(out, &table)?;
+    }
+    show_warnings(out, &local.warnings)
+}
+
+fn show_nodes(out: &mut dyn Write, nodes: &[NodeRow]) -> io::Result<()> {
+    let mut table = table(&["NODE", "RING", "DUTY", "ABLE", "VIPS", "CPU", "TRAFFIC"], &[4, 5]);
+    for node in nodes {
+        let traffic: Vec<String> = node
+            .bytes_per_s
+            .iter()
+            .map(|(subnet, bytes)| format!("{subnet} {}", bytes_per_s(*bytes)))
+            .collect();
+        let known = |text: String| if node.member { text } else { "-".into() };
+        table.add_row([
+            node.name.clone(),
+            if node.member { "member" } else { "out" }.to_string(),
+            duty(node.duty).to_string(),
+            known(words(&node.able)),
+            node.vips.len().to_string(),
+            known(format!("{}.{} %", node.cpu_permille / 10, node.cpu_permille % 10)),
+            known(words(&traffic)),
+        ]);
+    }
+    print_table(out, &table)
+}
+
+fn show_vips(out: &mut dyn Write, vips: &[VipRow]) -> io::Result<()> {
+    let header = ["VIP", "SUBNET", "HOST", "STATE", "PREFERRED", "PERSISTENCE", "MOVES"];
+    let mut table = table(&header, &[6]);
+    for vip in vips {
+        let host = vip.host.clone().unwrap_or_else(|| "-".into());
+        let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "?".into());
+        let state = match vip.state {
+            Serving::Served => "served".to_string(),
+            Serving::HandingOver => format!("handing over to {}", name(&vip.next)),
+            Serving::Fenced => format!("fenced {} ms, heir {}", vip.fence_ms, name(&vip.heir)),
+            Serving::Unserved => "UNSERVED".to_string(),
+        };
+        let persistence = match vip.persistence {
+            Persistence::Free => "0 free",
+            Persistence::Current => "1 current host",
+            Persistence::Preferred => "3 preferred host",
+        };
+        table.add_row([
+            vip.address.clone(),
+            vip.subnet.clone(),
+            host,
+            state,
+            vip.preferred.clone().unwrap_or_else(|| "-".into()),
+            persistence.to_string(),
+            vip.moves.to_string(),
+        ]);
+    }
+    print_table(out, &table)
+}
+
+fn show_events(out: &mut dyn Write, events: &[EventRow]) -> io::Result<()> {
+    for event in events {
+        // Lines that follow later must align too, so no table measures them.
+        let wall = event.wall.replace('T', " ");
+        writeln!(out, "{:>6}  {wall}  {:<8}  {}", event.number, event.node, event.text)?;
+    }
+    Ok(())
+}
+
+fn show_counters(out: &mut dyn Write, counters: &[CounterRow]) -> io::Result<()> {
+    let mut table = table(&["OF", "COUNTER", "COUNT"], &[2]);
+    for counter in counters {
+        table.add_row([counter.of.to_string(), counter.name.clone(), counter.count.to_string()]);
+    }
+    print_table(out, &table)
+}
+
+fn show_checked(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
+    match &checked.contents {
+        None => write!(out, "{}", checked.drawn),
+        Some(contents) => writeln!(
+            out,
+            "{}: right: cluster {}, {} nodes, {} subnets, {} VIPs",
+            checked.file, contents.cluster, contents.nodes, contents.subnets, contents.vips
+        ),
+    }
+}
+
+fn show_warnings(out: &mut dyn Write, warnings: &[Warning]) -> io::Result<()> {
+    if !warnings.is_empty() {
+        writeln!(out)?;
+    }
+    warnings.iter().try_for_each(|warning| writeln!(out, "warning: {}", warning.text))
+}
+
+fn show_facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
+    let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    facts.iter().try_for_each(|(name, fact)| writeln!(out, "{name:<width$}  {fact}"))
+}
+
+fn lease(valid: bool, left_ms: u64, lease_ms: u64) -> String {
+    match valid {
+        true => format!("valid, {left_ms} of {lease_ms} ms left"),
+        false => "over".to_string(),
+    }
+}
+
+fn state(state: RingState) -> &'static str {
+    match state {
+        RingState::Quiet => "quiet",
+        RingState::Joining => "joining",
+        RingState::Member => "member",
+        RingState::Alone => "alone",
+        RingState::Starving => "starving",
+    }
+}
+
+fn duty(duty: Duty) -> &'static str {
+    match duty {
+        Duty::Open => "open",
+        Duty::Draining => "draining",
+        Duty::Closed => "closed",
+        Duty::Witness => "witness",
+    }
+}
+
+/// `ext, int`, or a dash for nothing.
+fn words(words: &[String]) -> String {
+    match words.len() {
+        0 => "-".into(),
+        _ => words.join(", "),
+    }
+}
+
+fn bytes_per_s(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB/s", "MB/s", "GB/s", "TB/s"];
+    if bytes < 1000 {
+        return format!("{bytes} B/s");
+    }
+    let mut scaled = bytes as f64 / 1000.0;
+    let mut units = UNITS.iter();
+    let mut unit = units.next();
+    while scaled >= 999.95 {
+        let Some(next) = units.next() else { break };
+        scaled /= 1000.0;
+        unit = Some(next);
+    }
+    format!("{scaled:.1} {}", unit.unwrap_or(&""))
+}
+
+/// Columns two blanks apart, without lines; `right` are the columns of numbers.
+fn table(header: &[&str], right: &[usize]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled)
+        .set_header(header.to_vec());
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if right.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+fn print_table(out: &mut dyn Write, table: &Table) -> io::Result<()> {
+    table.lines().try_for_each(|line| writeln!(out, "{}", line.trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_have_three_or_four_digits() {
+        let shown = [0, 999, 1000, 999_949, 999_950, 1_500_000, u64::MAX].map(bytes_per_s);
+        let last = "18446744.1 TB/s";
+        let expected = ["0 B/s", "999 B/s", "1.0 kB/s", "999.9 kB/s", "1.0 MB/s", "1.5 MB/s", last];
+        assert_eq!(shown, expected);
+    }
+}
