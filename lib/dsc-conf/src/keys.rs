@@ -56,9 +56,11 @@ pub(crate) fn of(table: &str) -> impl Iterator<Item = &'static KeyDoc> {
 
 /// The one of `known` that `word` was probably meant to be.
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let tolerance = (word.chars().count() / 3).clamp(1, 3);
+    let length = word.chars().count();
+    let tolerance = (length / 3).clamp(1, 3);
+    let without_unit = |k: &str| length > 2 && k.strip_suffix("_ms") == Some(word);
     known
-        .map(|k| (distance(word, k), k))
+        .map(|k| (if without_unit(k) { 0 } else { distance(word, k) }, k))
         .filter(|(d, _)| *d <= tolerance)
         .min_by_key(|(d, _)| *d)
         .map(|(_, k)| k)
@@ -92,6 +94,7 @@ mod tests {
         assert_eq!(nearest("prefered", keys()), Some("preferred"));
         assert_eq!(nearest("adress", keys()), Some("address"));
         assert_eq!(nearest("colour", keys()), None);
+        assert_eq!(nearest("lease", of("timing").map(|k| k.key)), Some("lease_ms"));
     }
 
     #[test]

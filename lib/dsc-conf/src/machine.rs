@@ -25,7 +25,7 @@ impl Config {
                 problems.add(problem);
             }
         }
-        for (interface, address, _) in own.iter().filter(|(i, ..)| i != LOOPBACK) {
+        for (interface, address, prefix) in own.iter().filter(|(i, ..)| i != LOOPBACK) {
             let Some(vip) = self.vip_with_address(*address) else { continue };
             let message = format!("VIP {address} is configured on {interface} of this machine");
             let expected = "expected VIPs on no interface but lo, where dsc-fwd puts them";
@@ -33,7 +33,7 @@ impl Config {
                 placed(self.source.vips.get(vip.index()).cloned(), message, expected.to_owned())
                     .help(format!(
                         "find what configures it (keepalived, a network configuration?), then: \
-                         ip address del {address} dev {interface}"
+                         ip address del {address}/{prefix} dev {interface}"
                     )),
             );
         }

@@ -103,11 +103,12 @@ fn fits(subnet: &SubnetDraft, entry: &Spanned<AddressRange>, problems: &mut Prob
 /// A pool needs a node that can host it.
 fn hosts(draft: &Draft, rows: &[Row], index: usize, subnet: &SubnetDraft, problems: &mut Problems) {
     let Some(first) = subnet.pool.first() else { return };
+    let has_namesake = draft.subnets[..index].iter().any(|s| s.called() == subnet.called());
     let legible = draft.nodes.iter().all(|n| n.addresses_whole)
         && draft.subnets.iter().all(|s| s.name.is_some());
     let mut able =
         draft.nodes.iter().zip(rows).filter(|(n, r)| !n.is_witness() && r[index].is_some());
-    if legible && !draft.nodes.is_empty() && able.next().is_none() {
+    if legible && !has_namesake && !draft.nodes.is_empty() && able.next().is_none() {
         let message = format!("no node can host the VIPs of subnet `{}`", subnet.called());
         let expected = "expected a node, no witness, with an address on this subnet";
         problems.add(Problem::at(first.span(), message, expected));

@@ -17,11 +17,16 @@ use toml::de::DeTable;
 pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let mut lines = error.message().lines();
-        let message = lines.next().unwrap_or("not TOML").to_owned();
-        let expected = lines.next().unwrap_or("not TOML (see dsc.toml(5))").to_owned();
+        let (message, expected) = match error.message().split_once(", expected ") {
+            Some((message, expected)) => (message, format!("expected {expected}")),
+            None if error.message() == "duplicate key" => {
+                ("the key stands twice", "expected each key once".to_owned())
+            }
+            None => (error.message(), "this is not TOML".to_owned()),
+        };
         let end = text.len();
-        problems.add(Problem::at(error.span().unwrap_or(end..end), message, expected));
+        let place = error.span().unwrap_or(end..end);
+        problems.add(Problem::at(place, message.to_owned(), expected));
     }
     if !errors.is_empty() {
         return None;

@@ -1,0 +1,70 @@
+//! The reader never panics, whatever it is given; and what it accepts it can print and read again.
+
+use bolero::check;
+use dsc_conf::Config;
+
+/// Iterations of the short run; `cargo bolero test` runs the same targets for as long as it is told.
+const ROUNDS: usize = 4_000;
+
+/// Reads a text, prints the outcome, and reads back what was accepted.
+fn read(text: &str) {
+    match Config::parse(text, "fuzz") {
+        Ok(config) => {
+            let printed = config.to_toml();
+            let again = Config::parse(&printed, "printed").unwrap_or_else(|p| panic!("{p}"));
+            assert_eq!(again, config);
+            assert_eq!(again.digest(), config.digest());
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty());
+            assert!(!problems.render(false).is_empty());
+        }
+    }
+}
+
+#[test]
+fn any_bytes() {
+    check!().with_iterations(ROUNDS).for_each(|bytes| {
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            read(text);
+        }
+    });
+}
+
+/// Real files with lines exchanged between them and characters changed: this gets past the syntax, and now and
+/// then past the checks.
+#[test]
+fn mutated_files() {
+    let mut files: Vec<Vec<String>> = Vec::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/cases")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "toml") {
+            let text = std::fs::read_to_string(path).unwrap();
+            files.push(text.lines().map(str::to_owned).collect());
+        }
+    }
+    let all: Vec<String> = files.concat();
+    type Changes = (u8, u8, Vec<(u16, u16)>, Vec<(u16, char)>);
+    check!().with_iterations(ROUNDS).with_type::<Changes>().for_each(
+        |(file, most, moves, marks)| {
+            let most = usize::from(*most % 4);
+            let mut lines = files[usize::from(*file) % files.len()].clone();
+            for (to, from) in moves.iter().take(most) {
+                let to = usize::from(*to) % lines.len();
+                lines[to].clone_from(&all[usize::from(*from) % all.len()]);
+            }
+            let mut text: Vec<char> = lines.join("\n").chars().collect();
+            for (at, c) in marks.iter().take(most) {
+                let at = usize::from(*at) % text.len().max(1);
+                if text.is_empty() {
+                    text.push(*c);
+                } else if at.is_multiple_of(2) {
+                    text[at] = *c;
+                } else {
+                    text.remove(at);
+                }
+            }
+            read(&text.into_iter().collect::<String>());
+        },
+    );
+}
