@@ -11,6 +11,7 @@ pub mod clock;
 pub mod link;
 pub mod load;
 pub mod local;
+pub mod log;
 pub mod nic;
 pub mod notify;
 pub mod random;
