@@ -1,8 +1,9 @@
 //! What a good file becomes, and that what is printed can be read.
 
-use dsc_conf::{Config, NodeUnknown};
+use dsc_conf::{Config, KEYS, NodeUnknown};
 use dsc_wire::{NodeId, Partition, Persistence, SubnetId, Timing, VipId};
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Duration;
 
 const SHOP: &str = r#"
@@ -174,4 +175,39 @@ fn the_digest_does_not_change_between_builds() {
         17326074821609395443,
         "nodes of two builds would refuse each other"
     );
+}
+
+#[test]
+fn the_example_we_ship_is_legal_and_complete() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/dsc.toml");
+    let config = Config::read(&path).unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(config.timing, Timing::DEFAULT);
+    assert_eq!(config.vips.len(), 6);
+    let text = std::fs::read_to_string(path).unwrap();
+    for doc in KEYS.iter().filter(|d| !d.table.is_empty()) {
+        assert!(text.contains(&format!("{} = ", doc.key)), "{} is not shown", doc.key);
+    }
+    let comment = text.lines().find_map(|l| l.strip_prefix("#   timing = ")).unwrap();
+    let changed = text.replace("\ntiming = \"default\"", &format!("\ntiming = {comment}"));
+    let timing = Config::parse(&changed, "changed").unwrap_or_else(|p| panic!("{p}")).timing;
+    let fixed = Timing { lease_max: Timing::DEFAULT.lease, ..Timing::DEFAULT };
+    assert_eq!(timing, fixed, "the comment's values are the default ones");
+}
+
+/// Each key of the table is accepted in its place, and one that is not in the table is refused there.
+#[test]
+fn the_table_of_keys_is_the_truth() {
+    for doc in KEYS.iter().filter(|d| !d.table.is_empty()) {
+        let header = match doc.table {
+            "cluster" => "[cluster]".to_owned(),
+            "timing" => "[cluster.timing]".to_owned(),
+            table => format!("[[{table}]]"),
+        };
+        let unknown = |key: &str| {
+            let problems = Config::parse(&format!("{header}\n{key} = 1979-05-27\n"), "key");
+            problems.unwrap_err().list().iter().any(|p| p.message.contains("is not a key of"))
+        };
+        assert!(!unknown(doc.key), "{} {}", doc.table, doc.key);
+        assert!(unknown(&format!("{}x", doc.key)), "{} {}x", doc.table, doc.key);
+    }
 }
