@@ -1,3 +1,62 @@
-//! dsc-mon
+//! dsc-mon: reads its arguments and the configuration, finds out which node this is, and runs.
 
-fn main() {}
+mod daemon;
+mod watch;
+
+use clap::Parser;
+use dsc_conf::Config;
+use dsc_sys::{log, nic, single::Single};
+use dsc_wire::NodeId;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Watches this node's network interfaces and load, and tells dsc-ringd.
+#[derive(Parser)]
+#[command(name = "dsc-mon", version)]
+struct Arguments {
+    /// The cluster's configuration.
+    #[arg(long, value_name = "FILE", default_value = "/etc/dsc/dsc.toml")]
+    config: PathBuf,
+    /// Which node this is [default: the one whose addresses this machine has].
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Where the daemons' sockets are.
+    #[arg(long, value_name = "DIR", default_value = "/run/dsc")]
+    run_dir: PathBuf,
+    /// What to log: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+}
+
+fn main() -> ExitCode {
+    // Before any thread is started.
+    dsc_sys::realtime::one_arena();
+    match start(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("dsc-mon: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), String> {
+    log::start(&arguments.log)?;
+    let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
+    let me = find_node(&config, arguments.node.as_deref())?;
+    let _single = Single::take(&arguments.run_dir, "dsc-mon").map_err(|e| e.to_string())?;
+    let addresses = config.nodes[me.index()].addresses.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
+    runtime.block_on(daemon::run(addresses, &arguments.run_dir))
+}
+
+fn find_node(config: &Config, name: Option<&str>) -> Result<NodeId, String> {
+    if let Some(name) = name {
+        return config
+            .node_named(name)
+            .ok_or_else(|| format!("the configuration names no node {name}"));
+    }
+    let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
+    config.node_with_addresses(&nic::all_addresses(&nics)).map_err(|e| e.to_string())
+}

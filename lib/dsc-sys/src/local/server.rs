@@ -27,6 +27,13 @@ pub enum Access {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asker(Vec<u8>);
 
+impl Asker {
+    /// By the name that ZeroMQ gave the connection.
+    pub fn new(name: Vec<u8>) -> Asker {
+        Asker(name)
+    }
+}
+
 /// Why a socket could not be opened; one that another process serves is left alone.
 #[derive(Debug)]
 pub enum OpenError {
