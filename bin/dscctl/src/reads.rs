@@ -14,8 +14,10 @@ use std::time::Duration;
 
 /// How often what is watched is looked at again if nothing changes: a lease and counters change without a new view.
 const WATCH: Duration = Duration::from_secs(1);
-/// How long `events --follow` keeps one question open.
-const FOLLOW: Duration = Duration::from_secs(10);
+/// How long `events --follow` keeps one question open; a daemon that went away meanwhile is noticed so much later.
+const FOLLOW: Duration = Duration::from_secs(2);
+/// How late the answer to a question that was kept open may be before we ask again.
+const LATE: Duration = Duration::from_secs(1);
 /// Between two tries to reach a daemon that may be restarting.
 const RETRY: Duration = Duration::from_millis(200);
 /// The data path daemon answers from memory; a status does not wait longer for it.
@@ -89,7 +91,8 @@ fn watch(
     show_again(reader, first)?;
     loop {
         let timeout = reader.timeout;
-        let next = patiently(world, timeout, || ask::view(world, view.number, WATCH, timeout))?;
+        let late = LATE.min(timeout);
+        let next = patiently(world, timeout, || ask::view(world, view.number, WATCH, late))?;
         let changed = (next.number, next.incarnation) != (view.number, view.incarnation);
         view = next;
         if changed || reader.terminal || wanted.local {
@@ -113,16 +116,18 @@ fn show_again(reader: &mut Reader, shown: &Shown) -> Result<(), Failure> {
     reader.out.write_all(&page).and_then(|()| reader.out.flush()).map_err(lost)
 }
 
-/// Tries again while a daemon cannot be reached, for as long as an answer may take.
+/// Tries again while a daemon cannot be reached, for as long after the first failure as an answer may take.
 fn patiently<T>(
     world: &dyn Ask,
     timeout: Duration,
     ask: impl Fn() -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let start = world.now();
+    let mut lost = None;
     loop {
-        match ask() {
-            Err(Failure::Unreachable(_)) if world.now().since(start) < timeout => {
+        let answer = ask();
+        let now = world.now();
+        match answer {
+            Err(Failure::Unreachable(_)) if now.since(*lost.get_or_insert(now)) < timeout => {
                 world.pause(RETRY);
             }
             answer => return answer,
@@ -137,25 +142,34 @@ pub fn show_vip(
     address: Option<IpAddr>,
 ) -> Result<u8, Failure> {
     let view = reader.view(world)?;
-    let wanted = address.map(|address| names::find_vip(&view.names, address)).transpose()?;
     let now = world.now();
-    let vips = view.vips.iter().filter(|vip| wanted.is_none_or(|id| vip.id == id));
-    let rows: Vec<_> = vips.map(|vip| status::vip(&view, vip, now)).collect();
-    let answered = |state| matches!(state, Serving::Served | Serving::HandingOver);
-    let no = wanted.is_some() && !rows.iter().all(|row| answered(row.state));
-    reader.print(&Shown::Vips(rows))?;
-    Ok(if no { NO } else { DONE })
+    let mut rows = view.vips.iter().map(|vip| (vip.id, status::vip(&view, vip, now)));
+    let Some(address) = address else {
+        reader.print(&Shown::Vips(rows.map(|(_, row)| row).collect()))?;
+        return Ok(DONE);
+    };
+    let wanted = names::find_vip(&view.names, address)?;
+    let row = rows.find(|(id, _)| *id == wanted).map(|(_, row)| row);
+    let row = row.ok_or_else(|| Failure::Refused(format!("no word of {address} in the view")))?;
+    let served = matches!(row.state, Serving::Served | Serving::HandingOver);
+    reader.print(&Shown::Vip(row))?;
+    Ok(if served { DONE } else { NO })
 }
 
 /// `node`: all of them, or whether one is in the ring.
 pub fn show_node(world: &dyn Ask, reader: &mut Reader, name: Option<&str>) -> Result<u8, Failure> {
     let view = reader.view(world)?;
-    let wanted = name.map(|name| names::find_node(&view.names, name)).transpose()?;
-    let nodes = view.nodes.iter().filter(|node| wanted.is_none_or(|id| node.id == id));
-    let rows: Vec<_> = nodes.map(|node| status::node(&view, node)).collect();
-    let no = wanted.is_some() && !rows.iter().all(|row| row.member);
-    reader.print(&Shown::Nodes(rows))?;
-    Ok(if no { NO } else { DONE })
+    let mut rows = view.nodes.iter().map(|node| (node.id, status::node(&view, node)));
+    let Some(name) = name else {
+        reader.print(&Shown::Nodes(rows.map(|(_, row)| row).collect()))?;
+        return Ok(DONE);
+    };
+    let wanted = names::find_node(&view.names, name)?;
+    let row = rows.find(|(id, _)| *id == wanted).map(|(_, row)| row);
+    let row = row.ok_or_else(|| Failure::Refused(format!("no word of {name} in the view")))?;
+    let member = row.member;
+    reader.print(&Shown::Node(row))?;
+    Ok(if member { DONE } else { NO })
 }
 
 /// `events`: those there are, and with `follow` those to come.
@@ -168,27 +182,24 @@ pub fn show_events(
     let timeout = reader.timeout;
     let mut view = reader.view(world)?;
     let mut last = since;
-    let mut wait = Duration::ZERO;
+    let mut happened = ask::events(world, last, Duration::ZERO, timeout)?;
     loop {
-        let happened = patiently(world, if follow { timeout } else { Duration::ZERO }, || {
-            ask::events(world, last, wait, timeout)
-        })?;
         last = happened.last().map_or(last, |event| event.number);
-        let quiet = happened.is_empty();
         let rows = happened.iter().map(|event| events::fill(&view.names, event)).collect();
         reader.print(&Shown::Events(rows))?;
         if !follow {
             return Ok(DONE);
         }
-        wait = FOLLOW;
-        if quiet {
-            let now = patiently(world, timeout, || ask::view(world, 0, Duration::ZERO, timeout))?;
-            if now.incarnation != view.incarnation {
-                // A new life of the daemon counts its events from 1 again.
-                last = 0;
-            }
-            view = now;
+        let late = LATE.min(timeout);
+        let at_once = Duration::ZERO;
+        happened = patiently(world, timeout, || ask::events(world, last, FOLLOW, late))?;
+        let now = patiently(world, timeout, || ask::view(world, 0, at_once, timeout))?;
+        if now.incarnation != view.incarnation {
+            // A new life of the daemon counts its events from 1 again.
+            last = 0;
+            happened = patiently(world, timeout, || ask::events(world, 0, at_once, timeout))?;
         }
+        view = now;
     }
 }
 

@@ -16,8 +16,12 @@ pub enum Shown {
     Local(Box<Local>),
     /// `vip`
     Vips(Vec<VipRow>),
+    /// `vip ADDRESS`
+    Vip(VipRow),
     /// `node`
     Nodes(Vec<NodeRow>),
+    /// `node NAME`
+    Node(NodeRow),
     /// `events`
     Events(Vec<EventRow>),
     /// `counters`

@@ -16,7 +16,9 @@ pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         Shown::Status(status) => show_status(out, status),
         Shown::Local(local) => show_local(out, local),
         Shown::Vips(vips) => show_vips(out, vips),
+        Shown::Vip(vip) => show_vip(out, vip),
         Shown::Nodes(nodes) => show_nodes(out, nodes),
+        Shown::Node(node) => show_node(out, node),
         Shown::Events(events) => show_events(out, events),
         Shown::Counters(counters) => show_counters(out, counters),
         Shown::Change(change) => writeln!(out, "{}", change.text),
@@ -105,53 +107,108 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
 fn show_nodes(out: &mut dyn Write, nodes: &[NodeRow]) -> io::Result<()> {
     let mut table = table(&["NODE", "RING", "DUTY", "ABLE", "VIPS", "CPU", "TRAFFIC"], &[4, 5]);
     for node in nodes {
-        let traffic: Vec<String> = node
-            .bytes_per_s
-            .iter()
-            .map(|(subnet, bytes)| format!("{subnet} {}", bytes_per_s(*bytes)))
-            .collect();
         let known = |text: String| if node.member { text } else { "-".into() };
         table.add_row([
             node.name.clone(),
-            if node.member { "member" } else { "out" }.to_string(),
+            ring(node).to_string(),
             duty(node.duty).to_string(),
             known(words(&node.able)),
             node.vips.len().to_string(),
-            known(format!("{}.{} %", node.cpu_permille / 10, node.cpu_permille % 10)),
-            known(words(&traffic)),
+            known(percent(node.cpu_permille)),
+            known(traffic(node)),
         ]);
     }
     print_table(out, &table)
+}
+
+fn show_node(out: &mut dyn Write, node: &NodeRow) -> io::Result<()> {
+    let mut facts = vec![
+        ("node", node.name.clone()),
+        ("ring", ring(node).to_string()),
+        ("duty", duty(node.duty).to_string()),
+        ("hosts", words(&node.vips)),
+    ];
+    if node.member {
+        let macs: Vec<String> =
+            node.macs.iter().map(|(subnet, mac)| format!("{subnet} {mac}")).collect();
+        facts.extend([
+            ("able", words(&node.able)),
+            ("cpu", percent(node.cpu_permille)),
+            ("traffic", traffic(node)),
+            ("macs", words(&macs)),
+        ]);
+    }
+    show_facts(out, &facts)
+}
+
+fn ring(node: &NodeRow) -> &'static str {
+    if node.member { "member" } else { "out" }
+}
+
+fn percent(permille: u16) -> String {
+    format!("{}.{} %", permille / 10, permille % 10)
+}
+
+fn traffic(node: &NodeRow) -> String {
+    let rates = node.bytes_per_s.iter();
+    let rates: Vec<String> =
+        rates.map(|(subnet, bytes)| format!("{subnet} {}", bytes_per_s(*bytes))).collect();
+    words(&rates)
 }
 
 fn show_vips(out: &mut dyn Write, vips: &[VipRow]) -> io::Result<()> {
     let header = ["VIP", "SUBNET", "HOST", "STATE", "PREFERRED", "PERSISTENCE", "MOVES"];
     let mut table = table(&header, &[6]);
     for vip in vips {
-        let host = vip.host.clone().unwrap_or_else(|| "-".into());
-        let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "?".into());
-        let state = match vip.state {
-            Serving::Served => "served".to_string(),
-            Serving::HandingOver => format!("handing over to {}", name(&vip.next)),
-            Serving::Fenced => format!("fenced {} ms, heir {}", vip.fence_ms, name(&vip.heir)),
-            Serving::Unserved => "UNSERVED".to_string(),
-        };
-        let persistence = match vip.persistence {
-            Persistence::Free => "0 free",
-            Persistence::Current => "1 current host",
-            Persistence::Preferred => "3 preferred host",
-        };
         table.add_row([
             vip.address.clone(),
             vip.subnet.clone(),
-            host,
-            state,
-            vip.preferred.clone().unwrap_or_else(|| "-".into()),
-            persistence.to_string(),
+            dash(&vip.host),
+            serving(vip),
+            dash(&vip.preferred),
+            persistence(vip.persistence).to_string(),
             vip.moves.to_string(),
         ]);
     }
     print_table(out, &table)
+}
+
+fn show_vip(out: &mut dyn Write, vip: &VipRow) -> io::Result<()> {
+    show_facts(
+        out,
+        &[
+            ("VIP", vip.address.clone()),
+            ("subnet", vip.subnet.clone()),
+            ("host", dash(&vip.host)),
+            ("state", serving(vip)),
+            ("preferred", dash(&vip.preferred)),
+            ("persistence", persistence(vip.persistence).to_string()),
+            ("moves", vip.moves.to_string()),
+            ("past hosts", words(&vip.past)),
+        ],
+    )
+}
+
+fn serving(vip: &VipRow) -> String {
+    let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "?".into());
+    match vip.state {
+        Serving::Served => "served".to_string(),
+        Serving::HandingOver => format!("handing over to {}", name(&vip.next)),
+        Serving::Fenced => format!("fenced {} ms, heir {}", vip.fence_ms, name(&vip.heir)),
+        Serving::Unserved => "UNSERVED".to_string(),
+    }
+}
+
+fn persistence(persistence: Persistence) -> &'static str {
+    match persistence {
+        Persistence::Free => "0 free",
+        Persistence::Current => "1 current host",
+        Persistence::Preferred => "3 preferred host",
+    }
+}
+
+fn dash(name: &Option<String>) -> String {
+    name.clone().unwrap_or_else(|| "-".into())
 }
 
 fn show_events(out: &mut dyn Write, events: &[EventRow]) -> io::Result<()> {
@@ -191,7 +248,10 @@ fn show_warnings(out: &mut dyn Write, warnings: &[Warning]) -> io::Result<()> {
 
 fn show_facts(out: &mut dyn Write, facts: &[(&str, String)]) -> io::Result<()> {
     let width = facts.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    facts.iter().try_for_each(|(name, fact)| writeln!(out, "{name:<width$}  {fact}"))
+    facts.iter().try_for_each(|(name, fact)| {
+        let line = format!("{name:<width$}  {fact}");
+        writeln!(out, "{}", line.trim_end())
+    })
 }
 
 fn lease(valid: bool, left_ms: u64, lease_ms: u64) -> String {

@@ -1,0 +1,72 @@
+//! The cases below `views/`: what the daemons would say, as files. Read by the golden tests and by those of the program.
+
+use dsc_wire::Time;
+use dsc_wire::local::{Event, FwdCounters, FwdRequest, Reply, Request, View};
+use dscctl::ask::Ask;
+use dscctl::failure::Failure;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// One case.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Case {
+    /// The node's clock.
+    pub now: Time,
+    /// The wall clock.
+    pub wall_ms: u64,
+    /// What ringd knows.
+    pub view: View,
+    /// What it remembers.
+    pub events: Vec<Event>,
+    /// What fwd has counted; none if it does not run.
+    pub fwd: Option<FwdCounters>,
+}
+
+/// A folder of this test.
+pub fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+}
+
+/// The case of that name.
+pub fn case(name: &str) -> Case {
+    let path = folder("views").join(name).with_extension("json");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+impl Case {
+    /// What ringd answers to a question that changes nothing.
+    pub fn reply(&self, request: &Request) -> Reply {
+        match request {
+            Request::View { .. } => Reply::View { view: Box::new(self.view.clone()) },
+            Request::Events { after, .. } => Reply::Events {
+                events: self.events.iter().filter(|e| e.number > *after).cloned().collect(),
+            },
+            Request::Command { .. } => Reply::Refused { reason: "not by this case".into() },
+        }
+    }
+}
+
+impl Ask for Case {
+    fn ringd(&self, request: &Request, _: Duration) -> Result<Reply, Failure> {
+        Ok(self.reply(request))
+    }
+
+    fn fwd(&self, _: &FwdRequest, _: Duration) -> Result<FwdCounters, Failure> {
+        let gone = || Failure::Unreachable("cannot ask fwd: it is not running".into());
+        self.fwd.clone().ok_or_else(gone)
+    }
+
+    fn now(&self) -> Time {
+        self.now
+    }
+
+    fn wall_ms(&self) -> u64 {
+        self.wall_ms
+    }
+
+    fn pause(&self, _: Duration) {
+        panic!("nothing in a case is waited for");
+    }
+}
