@@ -1,16 +1,33 @@
 //! The commands that change something: names to indices, the question to ringd, and what became of it, told by
 //! comparing the views before and after. Called by `lib.rs`. It never decides what is allowed: ringd does.
 
-use crate::arguments::{self, NodeCommand};
 use crate::ask::{self, Ask};
 use crate::events::duty_word;
 use crate::failure::{DONE, Failure, REFUSED};
 use crate::names;
 use crate::shown::{Change, Moved};
 use dsc_wire::local::{Command, Duty, Names, Reply, View};
+use std::net::IpAddr;
 use std::time::Duration;
 
-/// A change, as ringd and as the operator calls it.
+/// A change in the operator's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish<'a> {
+    /// `move-vip VIP NODE`
+    Move(IpAddr, &'a str),
+    /// `pin VIP [NODE]`
+    Pin(IpAddr, Option<&'a str>),
+    /// `unpin VIP`
+    Unpin(IpAddr),
+    /// `node close NODE`
+    Close(&'a str),
+    /// `node open NODE`
+    Open(&'a str),
+    /// `node drain NODE`
+    Drain(&'a str),
+}
+
+/// A change in ringd's words, and what to call it.
 struct Wanted {
     command: Command,
     verb: &'static str,
@@ -19,15 +36,15 @@ struct Wanted {
     action: String,
 }
 
-/// Carries a change out and says what became of it, with the exit code. `wait` none: do not wait for it.
+/// Carries a change out and says what became of it, with the exit code. Without `wait` it only asks for it.
 pub fn run(
     world: &dyn Ask,
-    command: &arguments::Command,
+    wish: Wish<'_>,
     wait: bool,
     timeout: Duration,
 ) -> Result<(Change, u8), Failure> {
     let before = ask::view(world, 0, Duration::ZERO, timeout)?;
-    let wanted = wanted(&before.names, command)?;
+    let wanted = wanted(&before.names, wish)?;
     let patience = if wait { timeout } else { Duration::ZERO };
     let reply = ask::command(world, wanted.command, patience)?;
     // The change is what it is, whether or not we can still see it.
@@ -57,37 +74,33 @@ pub fn run(
 }
 
 /// Names to indices; fails with what there is.
-fn wanted(names: &Names, command: &arguments::Command) -> Result<Wanted, Failure> {
-    let (command, verb, about, action) = match command {
-        arguments::Command::MoveVip { vip, node } => {
-            let found = Command::MoveVip {
-                vip: names::find_vip(names, *vip)?,
-                node: names::find_node(names, node)?,
-            };
-            (found, "move-vip", vip.to_string(), format!("move {vip} to {node}"))
+fn wanted(names: &Names, wish: Wish<'_>) -> Result<Wanted, Failure> {
+    let vip = |address| names::find_vip(names, address);
+    let node = |name| names::find_node(names, name);
+    let duty = |name, duty| Ok::<_, Failure>(Command::Duty { node: node(name)?, duty });
+    let (command, verb, about, action) = match wish {
+        Wish::Move(address, name) => {
+            let command = Command::MoveVip { vip: vip(address)?, node: node(name)? };
+            (command, "move-vip", address.to_string(), format!("move {address} to {name}"))
         }
-        arguments::Command::Pin { vip, node } => {
-            let id = names::find_vip(names, *vip)?;
-            let to = node.as_ref().map(|node| names::find_node(names, node)).transpose()?;
-            let whither = node.as_ref().map_or_else(String::new, |node| format!(" to {node}"));
-            let action = format!("pin {vip}{whither}");
-            (Command::Pin { vip: id, node: to }, "pin", vip.to_string(), action)
+        Wish::Pin(address, name) => {
+            let command = Command::Pin { vip: vip(address)?, node: name.map(node).transpose()? };
+            let whither = name.map_or_else(String::new, |name| format!(" to {name}"));
+            (command, "pin", address.to_string(), format!("pin {address}{whither}"))
         }
-        arguments::Command::Unpin { vip } => {
-            let id = names::find_vip(names, *vip)?;
-            (Command::Unpin { vip: id }, "unpin", vip.to_string(), format!("unpin {vip}"))
+        Wish::Unpin(address) => {
+            let command = Command::Unpin { vip: vip(address)? };
+            (command, "unpin", address.to_string(), format!("unpin {address}"))
         }
-        arguments::Command::Node { change: Some(change), .. } => {
-            let (verb, action, node, duty) = match change {
-                NodeCommand::Close { node } => ("node close", "close", node, Duty::Closed),
-                NodeCommand::Open { node } => ("node open", "open", node, Duty::Open),
-                NodeCommand::Drain { node } => ("node drain", "drain", node, Duty::Draining),
-            };
-            let id = names::find_node(names, node)?;
-            let action = format!("{action} {node}");
-            (Command::Duty { node: id, duty }, verb, node.clone(), action)
+        Wish::Close(name) => {
+            (duty(name, Duty::Closed)?, "node close", name.to_string(), format!("close {name}"))
         }
-        _ => unreachable!("lib.rs sends only changes here"),
+        Wish::Open(name) => {
+            (duty(name, Duty::Open)?, "node open", name.to_string(), format!("open {name}"))
+        }
+        Wish::Drain(name) => {
+            (duty(name, Duty::Draining)?, "node drain", name.to_string(), format!("drain {name}"))
+        }
     };
     Ok(Wanted { command, verb, about, action })
 }

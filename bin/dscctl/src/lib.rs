@@ -26,7 +26,8 @@ pub mod status;
 pub mod warnings;
 pub mod world;
 
-use arguments::{Arguments, Command, ConfigCommand, Options, StatusArguments};
+use arguments::{Arguments, Command, ConfigCommand, NodeCommand, Options, StatusArguments};
+use change::Wish;
 use clap::{CommandFactory, Parser};
 use failure::{DONE, Failure, NO, USAGE};
 use reads::Reader;
@@ -89,17 +90,16 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
             reads::show_events(&world, &mut reader, *since, *follow)
         }
         Command::Counters => reads::show_counters(&world, &mut reader),
-        Command::MoveVip { .. }
-        | Command::Pin { .. }
-        | Command::Unpin { .. }
-        | Command::Node { change: Some(_), .. } => {
-            let (change, code) = change::run(&world, command, !options.no_wait, options.timeout)?;
-            if code != DONE && !json {
-                complain(&change.text);
-            } else {
-                print(&mut out, json, &Shown::Change(change))?;
-            }
-            Ok(code)
+        Command::MoveVip { vip, node } => change(options, &mut out, Wish::Move(*vip, node)),
+        Command::Pin { vip, node } => change(options, &mut out, Wish::Pin(*vip, node.as_deref())),
+        Command::Unpin { vip } => change(options, &mut out, Wish::Unpin(*vip)),
+        Command::Node { change: Some(verb), .. } => {
+            let wish = match verb {
+                NodeCommand::Close { node } => Wish::Close(node),
+                NodeCommand::Open { node } => Wish::Open(node),
+                NodeCommand::Drain { node } => Wish::Drain(node),
+            };
+            change(options, &mut out, wish)
         }
         Command::Config { command: ConfigCommand::Check { file } } => {
             let checked = config_check::run(file, terminal)?;
@@ -116,6 +116,18 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
             out.write_all(&script).and_then(|()| out.flush()).map_err(show::lost).map(|()| DONE)
         }
     }
+}
+
+/// Changes the cluster. What was not done is a complaint for people, and an answer like any other for scripts.
+fn change(options: &Options, out: &mut dyn Write, wish: Wish<'_>) -> Result<u8, Failure> {
+    let world = World { run_dir: options.run_dir.clone() };
+    let (change, code) = change::run(&world, wish, !options.no_wait, options.timeout)?;
+    if code != DONE && !options.json {
+        complain(&change.text);
+    } else {
+        print(out, options.json, &Shown::Change(change))?;
+    }
+    Ok(code)
 }
 
 /// One line on the standard error; if that has gone too, the exit code alone must do.
