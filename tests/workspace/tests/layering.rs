@@ -1,0 +1,191 @@
+//! Arrows between crates go down only: programs use libraries, libraries use the words (`dsc-wire`), and the
+//! pure crates know neither clock nor socket. A new arrow fails here first.
+
+use dsc_test_workspace::{Crate, Source, crates, sources};
+
+/// The arrows within the project that are allowed: crate, what it may use.
+const ARROWS: &[(&str, &[&str])] = &[
+    ("dsc-wire", &[]),
+    ("dsc-rml", &["dsc-wire"]),
+    ("dsc-ring", &["dsc-wire"]),
+    ("dsc-conf", &["dsc-wire"]),
+    ("dsc-sys", &["dsc-wire"]),
+    ("dsc-bpf", &["dsc-wire"]),
+    ("dsc-lab", &["dsc-wire", "dsc-conf"]),
+    ("dsc-ringd", &["dsc-wire", "dsc-rml", "dsc-ring", "dsc-conf", "dsc-sys", "dsc-bpf"]),
+    ("dsc-fwd", &["dsc-wire", "dsc-conf", "dsc-sys", "dsc-bpf"]),
+    ("dsc-mon", &["dsc-wire", "dsc-conf", "dsc-sys"]),
+    ("dscctl", &["dsc-wire", "dsc-conf", "dsc-sys"]),
+];
+
+/// External crates that have one room: the crate, the only members that may use it. Tests may use any.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("aya", &["dsc-bpf"]),
+    ("zmq", &["dsc-sys"]),
+    ("nix", &["dsc-sys", "dsc-lab"]),
+    ("rtnetlink", &["dsc-sys"]),
+    ("netlink-packet-route", &["dsc-sys"]),
+    ("toml", &["dsc-conf"]),
+    ("annotate-snippets", &["dsc-conf"]),
+    ("chacha20poly1305", &["dsc-wire"]),
+    ("blake3", &["dsc-wire"]),
+    ("clap", &["dsc-ringd", "dsc-fwd", "dsc-mon", "dscctl", "dsc-lab"]),
+];
+
+/// Crates without a world: nothing external, no clock, no sockets, no threads.
+const PURE: &[&str] = &["dsc-rml", "dsc-ring"];
+
+/// What a pure crate never says.
+const WORLD: &[&str] = &[
+    "std::time::Instant",
+    "Instant::now",
+    "SystemTime",
+    "std::net::Udp",
+    "std::net::Tcp",
+    "UdpSocket",
+    "TcpStream",
+    "std::os",
+    "std::fs",
+    "std::env",
+    "std::thread",
+    "std::process",
+    "tokio",
+    "println!",
+    "static mut",
+    "thread_local!",
+];
+
+/// The only rooms with unsafe code.
+const UNSAFE: &[&str] = &["lib/dsc-sys/", "lib/dsc-bpf/", "lib/dsc-lab/"];
+
+fn allowed(name: &str) -> Option<&'static [&'static str]> {
+    ARROWS.iter().find(|(n, _)| *n == name).map(|(_, a)| *a)
+}
+
+fn is_test(member: &Crate) -> bool {
+    member.folder.starts_with("tests/")
+}
+
+#[test]
+fn no_new_arrow() {
+    let crates = crates();
+    let mut wrong = Vec::new();
+    for member in crates.values().filter(|c| !is_test(c)) {
+        let Some(allowed) = allowed(&member.name) else {
+            wrong.push(format!("{} has no row in ARROWS", member.name));
+            continue;
+        };
+        for table in ["dependencies", "build-dependencies"] {
+            for need in member.needs(table).iter().filter(|n| crates.contains_key(*n)) {
+                if !allowed.contains(&need.as_str()) {
+                    wrong.push(format!("{} -> {need} is a new arrow", member.name));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for (name, _) in ARROWS {
+        assert!(crates.contains_key(*name), "{name} is in ARROWS, but there is no such crate");
+    }
+}
+
+#[test]
+fn tests_of_a_crate_reach_no_further_than_the_crate_the_lab_and_the_pages() {
+    let crates = crates();
+    for member in crates.values().filter(|c| !is_test(c)) {
+        let allowed = allowed(&member.name).unwrap_or_default();
+        for need in member.needs("dev-dependencies") {
+            let known =
+                allowed.contains(&need.as_str()) || need == "dsc-lab" || need == member.name;
+            assert!(known || !crates.contains_key(&need), "{} tests with {need}", member.name);
+        }
+    }
+}
+
+#[test]
+fn external_crates_stay_in_their_rooms() {
+    let crates = crates();
+    for member in crates.values().filter(|c| !is_test(c)) {
+        for need in member.needs("dependencies") {
+            let room = ROOMS.iter().find(|(n, _)| *n == need);
+            assert!(
+                room.is_none_or(|(_, rooms)| rooms.contains(&member.name.as_str())),
+                "{} uses {need}, which belongs to {room:?}",
+                member.name
+            );
+        }
+    }
+}
+
+#[test]
+fn pure_crates_need_nothing_external() {
+    let crates = crates();
+    for name in PURE {
+        assert_eq!(crates[*name].needs("dependencies"), ["dsc-wire"], "{name}");
+        assert!(crates[*name].needs("build-dependencies").is_empty(), "{name}");
+    }
+}
+
+/// The code of a file, without comments and without the tests at its end.
+fn code(source: &Source) -> impl Iterator<Item = (usize, &str)> {
+    let code = source.text.split("#[cfg(test)]").next().unwrap_or_default();
+    code.lines().enumerate().map(|(n, l)| (n + 1, l.split("//").next().unwrap_or_default()))
+}
+
+#[test]
+fn pure_crates_know_no_world() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|s| s.is("rs")) {
+        let is_pure = |name: &&&str| source.path.starts_with(&format!("lib/{name}/src/"));
+        if PURE.iter().find(is_pure).is_none() {
+            continue;
+        }
+        for (number, line) in code(source) {
+            for word in WORLD.iter().filter(|w| line.contains(**w)) {
+                wrong.push(format!("{}:{number}: {word}", source.path));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn unsafe_code_only_where_the_system_is() {
+    let mut wrong = Vec::new();
+    for source in sources().iter().filter(|s| s.is("rs")) {
+        if UNSAFE.iter().any(|u| source.path.starts_with(u)) {
+            continue;
+        }
+        for (number, line) in code(source) {
+            let mut tokens = line.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '"');
+            if tokens.any(|t| t == "unsafe") {
+                wrong.push(format!("{}:{number}: {}", source.path, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn manifests_share_the_workspace_s_versions_and_lints() {
+    for member in crates().values() {
+        let package = &member.manifest["package"];
+        for key in ["version", "edition", "rust-version", "license", "publish"] {
+            let shared = package.get(key).and_then(|v| v.get("workspace"));
+            assert!(shared.is_some(), "{}: {key} is not the workspace's", member.name);
+        }
+        let lints = member.manifest.get("lints").and_then(|l| l.get("workspace"));
+        assert!(lints.is_some(), "{}: lints are not the workspace's", member.name);
+        let description = package.get("description").and_then(|d| d.as_str());
+        assert!(description.is_some_and(|d| !d.is_empty()), "{} says not what it is", member.name);
+        for table in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            let Some(needs) = member.manifest.get(table).and_then(|t| t.as_table()) else {
+                continue;
+            };
+            for (need, value) in needs {
+                let shared = value.get("workspace").is_some() || value.get("path").is_some();
+                assert!(shared, "{}: {need} has a version of its own", member.name);
+            }
+        }
+    }
+}
