@@ -1,6 +1,6 @@
 //! `config check`: everything that is wrong with a configuration file, at once. Reads that file only; asks no daemon.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::shown::{Checked, ConfigProblem, Contents};
 use crate::status::hex;
 use dsc_conf::Config;
@@ -46,12 +46,4 @@ pub fn run(path: &Path, colour: bool) -> Result<Checked, Failure> {
             file,
         },
     })
-}
-
-/// The system's reason without its number.
-pub fn reason(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    let bare = text.split(" (os error").next().unwrap_or_default();
-    let mut letters = bare.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
 }

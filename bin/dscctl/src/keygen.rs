@@ -2,12 +2,11 @@
 //! key seals, both open. It is replaced whole, by a rename, so that a daemon never reads half of it. Asks no daemon.
 
 use crate::arguments::KeygenArguments;
-use crate::config_check::reason;
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::shown::KeyWritten;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 const KEY_BYTES: usize = 32;
@@ -96,7 +95,8 @@ fn cannot(action: &str, file: &Path, why: &str) -> Failure {
 /// name must be free, which a link decides and no look beforehand could.
 fn write(file: &Path, keys: &[String], replace: bool) -> Result<(), Failure> {
     let fresh = beside(file);
-    let written = write_new(&fresh, keys).and_then(|()| {
+    let owner = fs::metadata(file).ok().map(|old| (old.uid(), old.gid()));
+    let written = write_new(&fresh, keys, owner).and_then(|()| {
         if replace {
             fs::rename(&fresh, file)
         } else {
@@ -123,8 +123,12 @@ fn beside(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-fn write_new(path: &Path, keys: &[String]) -> io::Result<()> {
+fn write_new(path: &Path, keys: &[String], owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    // A daemon that could read the old file must be able to read the new one.
+    if let Some((user, group)) = owner {
+        fchown(&file, Some(user), Some(group))?;
+    }
     for key in keys {
         writeln!(file, "{key}")?;
     }

@@ -1,6 +1,6 @@
 //! One answer of any command, and the choice of how to print it. Commands do not know who reads.
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::shown::{
     Change, Checked, CounterRow, EventRow, KeyWritten, Local, NodeRow, Status, VipRow,
 };
@@ -47,6 +47,6 @@ pub fn print(out: &mut dyn Write, json: bool, shown: &Shown) -> Result<(), Failu
 pub fn lost(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::Closed,
-        _ => Failure::Refused(format!("cannot print: {error}")),
+        _ => Failure::Refused(format!("cannot print: {}", reason(&error))),
     }
 }

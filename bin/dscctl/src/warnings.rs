@@ -174,7 +174,7 @@ fn of_node(view: &View, node: &NodeView, found: &mut Vec<Warning>) {
 fn of_events(view: &View, events: &[Event], wall_ms: u64, found: &mut Vec<Warning>) {
     let names = &view.names;
     let first = found.len();
-    let recent = events.iter().rev().filter(|e| e.wall_ms + RECENT_MS >= wall_ms);
+    let recent = events.iter().rev().filter(|e| e.wall_ms.saturating_add(RECENT_MS) >= wall_ms);
     for event in recent {
         let at = node_name(names, event.node);
         let ago = ago(wall_ms.saturating_sub(event.wall_ms));

@@ -298,6 +298,18 @@ fn a_reader_that_has_gone_is_no_error() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let dir = Dir::new();
+    let _daemons = Daemons::start(&dir.0, lasting("steady"), refuse);
+    for arguments in [&["status"][..], &["events", "--json"], &["completions", "zsh"]] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = dscctl(&dir.0, arguments).stdout(full).output().unwrap();
+        let (code, _, err) = fake::told(output);
+        assert_eq!((code, err.as_str()), (4, "dscctl: cannot print: no space left on device\n"));
+    }
+}
+
+#[test]
 fn another_node_runs_the_same_words() {
     use std::os::unix::fs::PermissionsExt;
     let dir = Dir::new();
