@@ -4,11 +4,15 @@
 pub mod cluster;
 pub mod cursor;
 pub mod delivery;
+pub mod event;
 pub mod ids;
 pub mod key;
 pub mod local;
+pub mod message;
 pub mod packet;
 pub mod time;
+pub mod token;
+mod token_codec;
 
 pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
 pub use delivery::{Receipt, SendId};

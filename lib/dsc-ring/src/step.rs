@@ -1,0 +1,139 @@
+//! What goes into the ring and what comes out of it. Values only; the driver carries the outputs out in order.
+
+use dsc_wire::local::{Command, Event, HostState, Load, Mac};
+use dsc_wire::message::{Beacon, Message, Verdict};
+use dsc_wire::{Incarnation, NodeId, Receipt, SendId, SubnetSet, Time, VipId};
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A reliable message arrived whole; its answer comes out of the same step.
+    Received {
+        /// Who sent it.
+        from: NodeId,
+        /// In which of its lives.
+        incarnation: Incarnation,
+        /// Names it in the answer.
+        receipt: Receipt,
+        /// What.
+        message: Message,
+    },
+    /// A beacon arrived.
+    Beacon {
+        /// Who sent it.
+        from: NodeId,
+        /// In which of its lives.
+        incarnation: Incarnation,
+        /// What.
+        beacon: Beacon,
+    },
+    /// A message of ours was answered.
+    Delivered {
+        /// Which.
+        id: SendId,
+        /// Its receiver's answer.
+        verdict: Verdict,
+    },
+    /// A message of ours was not answered on any path in time.
+    Failed {
+        /// Which.
+        id: SendId,
+    },
+    /// Subnets on which some peer's path works both ways.
+    Linked {
+        /// All of them.
+        subnets: SubnetSet,
+    },
+    /// Subnets on which carrier and data path are in order.
+    Able {
+        /// All of them.
+        subnets: SubnetSet,
+    },
+    /// This node's load.
+    Load {
+        /// As of now.
+        load: Load,
+    },
+    /// This node's MAC addresses.
+    Macs {
+        /// Per subnet, where known.
+        macs: Vec<Option<Mac>>,
+    },
+    /// An operator's command; ends with [`Output::Done`].
+    Command {
+        /// Names it there.
+        id: u64,
+        /// What.
+        command: Command,
+    },
+    /// Planned stop: hand everything over, leave the ring, end with [`Output::Left`].
+    Leave,
+    /// The wall clock, for events.
+    Wall {
+        /// Milliseconds since 1970.
+        wall_ms: u64,
+    },
+    /// Time has passed; owed at every wake-up, after everything that arrived.
+    Tick,
+}
+
+/// Something is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send reliably.
+    Send {
+        /// Names it in [`Input::Delivered`] or [`Input::Failed`].
+        id: SendId,
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// Stop trying to send.
+    Cancel {
+        /// Which.
+        id: SendId,
+    },
+    /// The answer owed to a message.
+    Answer {
+        /// To which.
+        receipt: Receipt,
+        /// What.
+        verdict: Verdict,
+    },
+    /// Send unreliably.
+    Beacon {
+        /// To whom.
+        to: NodeId,
+        /// What.
+        beacon: Beacon,
+    },
+    /// The kernel's lease; may be in the past, which ends it now.
+    Lease {
+        /// When it ends.
+        end: Time,
+    },
+    /// How the kernel treats frames for a VIP.
+    Host {
+        /// Which.
+        vip: VipId,
+        /// Answer, stay silent, or steer.
+        state: HostState,
+        /// Earlier hosts that may still have its connections, most recent first: members, and nodes that left on
+        /// purpose less than [`crate::STEER`] ago.
+        past: Vec<NodeId>,
+    },
+    /// Log it; every member's events come out at every member.
+    Event(Event),
+    /// A command came to its end.
+    Done {
+        /// As given with it.
+        id: u64,
+        /// Every member's view shows it, or why it was not carried out.
+        result: Result<String, String>,
+    },
+    /// The view changed in something a reader cares about.
+    Changed,
+    /// The planned stop is complete.
+    Left,
+}

@@ -1,0 +1,191 @@
+//! Events on the token: each makes one full turn, so that every member has the whole cluster's log. Here is their
+//! form and codec; `dsc-ring` loads and unloads them.
+
+use crate::cursor::{Malformed, Reader, Writer};
+use crate::ids::{NodeId, SubnetId, VipId};
+use crate::local::{Duty, EventKind};
+
+/// Most bytes of one event's description; longer ones are of a newer build and carried on as they are.
+pub const BODY_MAX: usize = 64;
+
+/// One node's event on its way round.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Where it happened.
+    pub node: NodeId,
+    /// Counts the events of one life of the node.
+    pub number: u64,
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// Members that have still to see it.
+    pub hops: u8,
+    /// Wall clock of the node, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// What happened, as [`encode_kind`] writes it.
+    pub body: Vec<u8>,
+}
+
+fn optional(node: Option<NodeId>) -> u8 {
+    node.map_or(u8::MAX, |n| n.0)
+}
+
+fn read_optional(r: &mut Reader<'_>) -> Result<Option<NodeId>, Malformed> {
+    let n = r.u8()?;
+    Ok((n != u8::MAX).then_some(NodeId(n)))
+}
+
+/// A duty as one byte.
+pub fn duty_code(duty: Duty) -> u8 {
+    match duty {
+        Duty::Open => 0,
+        Duty::Draining => 1,
+        Duty::Closed => 2,
+        Duty::Witness => 3,
+    }
+}
+
+/// The duty of [`duty_code`].
+pub fn duty_of(code: u8) -> Result<Duty, Malformed> {
+    match code {
+        0 => Ok(Duty::Open),
+        1 => Ok(Duty::Draining),
+        2 => Ok(Duty::Closed),
+        3 => Ok(Duty::Witness),
+        _ => Err(Malformed::Value),
+    }
+}
+
+/// An event's description as bytes: a kind, then its fields. [`EventKind::Unknown`] becomes the empty description.
+pub fn encode_kind(kind: &EventKind) -> Vec<u8> {
+    let mut w = Writer::new(BODY_MAX);
+    match *kind {
+        EventKind::Took { vip, from, failover } => {
+            w.u8(1);
+            w.u16(vip.0);
+            w.u8(optional(from));
+            w.bool(failover);
+        }
+        EventKind::HandedOver { vip, to } => {
+            w.u8(2);
+            w.u16(vip.0);
+            w.u8(to.0);
+        }
+        EventKind::Removed { peer } => {
+            w.u8(3);
+            w.u8(peer.0);
+        }
+        EventKind::Joined { peer } => {
+            w.u8(4);
+            w.u8(peer.0);
+        }
+        EventKind::Regenerated => w.u8(5),
+        EventKind::Founded => w.u8(6),
+        EventKind::Merged { peer } => {
+            w.u8(7);
+            w.u8(peer.0);
+        }
+        EventKind::Lapsed { gap_ms } => {
+            w.u8(8);
+            w.u64(gap_ms);
+        }
+        EventKind::DutyChanged { peer, duty } => {
+            w.u8(9);
+            w.u8(peer.0);
+            w.u8(duty_code(duty));
+        }
+        EventKind::AbleChanged { subnet, able } => {
+            w.u8(10);
+            w.u8(subnet.0);
+            w.bool(able);
+        }
+        EventKind::Pinned { vip, preferred, persistence } => {
+            w.u8(11);
+            w.u16(vip.0);
+            w.u8(optional(preferred));
+            w.u8(persistence.into());
+        }
+        EventKind::Conflict { vip, mac } => {
+            w.u8(12);
+            w.u16(vip.0);
+            w.bytes(&mac);
+        }
+        EventKind::ConfigDiffers { peer } => {
+            w.u8(13);
+            w.u8(peer.0);
+        }
+        EventKind::Unknown => {}
+    }
+    w.finish().unwrap_or_default()
+}
+
+/// What [`encode_kind`] wrote; [`EventKind::Unknown`] for what another build means. Fields that a newer build added
+/// at the end are ignored.
+pub fn decode_kind(body: &[u8]) -> EventKind {
+    read_kind(&mut Reader::new(body)).unwrap_or(EventKind::Unknown)
+}
+
+fn read_kind(r: &mut Reader<'_>) -> Result<EventKind, Malformed> {
+    let vip = |r: &mut Reader<'_>| r.u16().map(VipId);
+    let node = |r: &mut Reader<'_>| r.u8().map(NodeId);
+    Ok(match r.u8()? {
+        1 => EventKind::Took { vip: vip(r)?, from: read_optional(r)?, failover: r.bool()? },
+        2 => EventKind::HandedOver { vip: vip(r)?, to: node(r)? },
+        3 => EventKind::Removed { peer: node(r)? },
+        4 => EventKind::Joined { peer: node(r)? },
+        5 => EventKind::Regenerated,
+        6 => EventKind::Founded,
+        7 => EventKind::Merged { peer: node(r)? },
+        8 => EventKind::Lapsed { gap_ms: r.u64()? },
+        9 => EventKind::DutyChanged { peer: node(r)?, duty: duty_of(r.u8()?)? },
+        10 => EventKind::AbleChanged { subnet: SubnetId(r.u8()?), able: r.bool()? },
+        11 => EventKind::Pinned {
+            vip: vip(r)?,
+            preferred: read_optional(r)?,
+            persistence: r.u8()?.try_into().map_err(|_| Malformed::Value)?,
+        },
+        12 => EventKind::Conflict {
+            vip: vip(r)?,
+            mac: r.bytes(6)?.try_into().map_err(|_| Malformed::Short)?,
+        },
+        13 => EventKind::ConfigDiffers { peer: node(r)? },
+        _ => EventKind::Unknown,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::Persistence;
+
+    #[test]
+    fn every_kind_survives_the_wire() {
+        let (vip, peer) = (VipId(1000), NodeId(63));
+        for kind in [
+            EventKind::Took { vip, from: None, failover: true },
+            EventKind::Took { vip, from: Some(peer), failover: false },
+            EventKind::HandedOver { vip, to: peer },
+            EventKind::Removed { peer },
+            EventKind::Joined { peer },
+            EventKind::Regenerated,
+            EventKind::Founded,
+            EventKind::Merged { peer },
+            EventKind::Lapsed { gap_ms: u64::MAX },
+            EventKind::DutyChanged { peer, duty: Duty::Draining },
+            EventKind::AbleChanged { subnet: SubnetId(7), able: true },
+            EventKind::Pinned { vip, preferred: Some(peer), persistence: Persistence::Preferred },
+            EventKind::Conflict { vip, mac: [1, 2, 3, 4, 5, 6] },
+            EventKind::ConfigDiffers { peer },
+            EventKind::Unknown,
+        ] {
+            let body = encode_kind(&kind);
+            assert_eq!(decode_kind(&body), kind);
+            let mut longer = body.clone();
+            longer.push(9);
+            if !body.is_empty() {
+                assert_eq!(decode_kind(&longer), kind, "a newer build's field is ignored");
+                assert_eq!(decode_kind(&body[..body.len() - 1]), EventKind::Unknown);
+            }
+        }
+        assert_eq!(decode_kind(&[200, 1, 2]), EventKind::Unknown);
+    }
+}

@@ -1,0 +1,225 @@
+//! The token: the one message that goes round the ring (§A.4). Only values; `token_codec` puts them on the wire,
+//! `dsc-ring` decides what they become. Spans are microseconds left as of the pass, upper bounds (rule 4).
+
+use crate::cluster::{Cluster, Persistence};
+use crate::event::Report;
+use crate::ids::{Incarnation, NodeId, NodeSet, SubnetSet, VipId};
+use crate::key::Key;
+use crate::local::{Duty, Load, Mac};
+
+/// Most reports of events on one token; more wait at their nodes.
+pub const REPORTS_MAX: usize = 256;
+/// Most broken links remembered; the one that expires first makes room.
+pub const LINKS_MAX: usize = 256;
+/// Most bytes of sections, carriages and record ends of newer builds that a token carries on.
+pub const UNKNOWN_MAX: usize = 64 * 1024;
+
+/// The locomotive and its carriages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Token {
+    /// Its place in the total order.
+    pub key: Key,
+    /// Digest of the configuration that its ring runs.
+    pub digest: u64,
+    /// Key of the last lineage switch that raised a bound (rule 8).
+    pub switch: Key,
+    /// The lease that members grant themselves from now on.
+    pub lease_us: u32,
+    /// A newly founded ring waits so long for more nodes before it assigns VIPs that never had a host.
+    pub founding_us: u32,
+    /// Passes still to be made at once, because something changed.
+    pub hurry: u16,
+    /// In ring order.
+    pub members: Vec<MemberRecord>,
+    /// What has to be remembered about nodes outside.
+    pub absent: Vec<AbsentRecord>,
+    /// One per configured VIP.
+    pub vips: Vec<VipRecord>,
+    /// Pairs that cannot exchange messages directly.
+    pub links: Vec<BrokenLink>,
+    /// Events on their way round.
+    pub reports: Vec<Report>,
+    /// Sections of newer builds, passed on untouched.
+    pub unknown: Vec<UnknownSection>,
+}
+
+/// One member on the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Which.
+    pub node: NodeId,
+    /// In which of its lives: another life of the node does not accept the token.
+    pub incarnation: Incarnation,
+    /// Key of its last pass that this token contains; [`Key::ZERO`] for one just added.
+    pub rec: Key,
+    /// Its lease ends within so long.
+    pub left_us: u32,
+    /// The lease it declared at its last pass.
+    pub lease_us: u32,
+    /// What it may do.
+    pub duty: Duty,
+    /// It is about to leave on purpose.
+    pub leaving: bool,
+    /// Carrier and data path are in order here.
+    pub able: SubnetSet,
+    /// Some peer answers here.
+    pub linked: SubnetSet,
+    /// As of its last turn.
+    pub load: Load,
+    /// Per subnet, where known.
+    pub macs: Vec<Option<Mac>>,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+impl MemberRecord {
+    /// A node that has not had a turn yet.
+    pub fn new(node: NodeId, incarnation: Incarnation, duty: Duty) -> MemberRecord {
+        MemberRecord {
+            node,
+            incarnation,
+            rec: Key::ZERO,
+            left_us: 0,
+            lease_us: 0,
+            duty,
+            leaving: false,
+            able: SubnetSet::EMPTY,
+            linked: SubnetSet::EMPTY,
+            load: Load::default(),
+            macs: Vec::new(),
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// A node outside the ring about which something must not be forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AbsentRecord {
+    /// Which.
+    pub node: NodeId,
+    /// What it may do when it is back.
+    pub duty: Duty,
+    /// It left on purpose: connections that end on it are steered there for so long.
+    pub steer_us: u32,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+/// One VIP on the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VipRecord {
+    /// Its host; stays, when lost, until the heir takes over (rule 6).
+    pub owner: Option<NodeId>,
+    /// Takes over when the fence has passed and it is its turn (rule 7).
+    pub heir: Option<NodeId>,
+    /// Target of a hand-over on purpose (rule 10), or an heir that was cancelled (rule 9).
+    pub next: Option<NodeId>,
+    /// An operator's move that the owner has to carry out.
+    pub wish: Option<NodeId>,
+    /// Somebody of `cause` may still answer for so long.
+    pub fence_us: u32,
+    /// Nodes that are fenced.
+    pub cause: NodeSet,
+    /// Nodes that stood by the owner without a break since its last renewal with no fence.
+    pub grant: NodeSet,
+    /// A fence that the owner waives if a majority stood by it (rule 8b).
+    pub waived_us: u32,
+    /// Nodes that it would fence.
+    pub waived_cause: NodeSet,
+    /// Key of the last change of owner, heir, next or fence.
+    pub changed: Key,
+    /// How firmly it stays where it is.
+    pub persistence: Persistence,
+    /// Where it would rather be.
+    pub preferred: Option<NodeId>,
+    /// Earlier owners, most recent first, without the present one.
+    pub past: Vec<NodeId>,
+    /// Assignments so far.
+    pub moves: u64,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+impl VipRecord {
+    /// VIP `vip` of `cluster` before its first assignment.
+    pub fn new(cluster: &Cluster, vip: VipId) -> VipRecord {
+        let plan = cluster.vips[vip.index()];
+        VipRecord {
+            owner: None,
+            heir: None,
+            next: None,
+            wish: None,
+            fence_us: 0,
+            cause: NodeSet::EMPTY,
+            grant: NodeSet::EMPTY,
+            waived_us: 0,
+            waived_cause: NodeSet::EMPTY,
+            changed: Key::ZERO,
+            persistence: plan.persistence,
+            preferred: plan.preferred,
+            past: Vec::new(),
+            moves: 0,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// `from` could not get a message answered by `to`, though both live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BrokenLink {
+    /// Who tried.
+    pub from: NodeId,
+    /// Who did not answer.
+    pub to: NodeId,
+    /// `to`'s life at that time: another life is another try.
+    pub incarnation: Incarnation,
+    /// Time until `from` tries again.
+    pub left_us: u32,
+}
+
+/// A section of a newer build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownSection {
+    /// Its kind.
+    pub kind: u16,
+    /// Its contents.
+    pub bytes: Vec<u8>,
+}
+
+impl Token {
+    /// The member's record.
+    pub fn member(&self, node: NodeId) -> Option<&MemberRecord> {
+        self.members.iter().find(|m| m.node == node)
+    }
+
+    /// The member's record, to change it.
+    pub fn member_mut(&mut self, node: NodeId) -> Option<&mut MemberRecord> {
+        self.members.iter_mut().find(|m| m.node == node)
+    }
+
+    /// Is the node in the ring?
+    pub fn has(&self, node: NodeId) -> bool {
+        self.member(node).is_some()
+    }
+
+    /// Key of the node's last pass in this token; [`Key::ZERO`] if it has none.
+    pub fn rec(&self, node: NodeId) -> Key {
+        self.member(node).map_or(Key::ZERO, |m| m.rec)
+    }
+
+    /// All members.
+    pub fn member_set(&self) -> NodeSet {
+        self.members.iter().map(|m| m.node).collect()
+    }
+
+    /// Who comes after `node` in the ring; `node` itself if it is alone or no member.
+    pub fn successor(&self, node: NodeId) -> NodeId {
+        let at = self.members.iter().position(|m| m.node == node);
+        at.map_or(node, |at| self.members[(at + 1) % self.members.len()].node)
+    }
+
+    /// Can the pair not exchange messages directly, in either direction?
+    pub fn broken(&self, a: NodeId, b: NodeId) -> bool {
+        self.links.iter().any(|l| (l.from, l.to) == (a, b) || (l.from, l.to) == (b, a))
+    }
+}
