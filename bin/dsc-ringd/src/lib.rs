@@ -1,4 +1,17 @@
-//! The ring daemon without its sockets: what one member of the cluster is. The program's main adds the clock,
-//! the sockets and the kernel's maps; the simulator adds none of them.
+//! The ring daemon's rooms. The simulator uses [`member`] alone, which touches no system.
+//!
+//! ```text
+//!   peers -- paths --+                  +-- lease map
+//!                    +--> daemon <------+
+//!    node -- doors --+      |  ^        +-- control (questions, events)
+//!                           v  |        +-- facts
+//!                          member
+//! ```
 
+pub mod control;
+pub mod daemon;
+pub mod doors;
+pub mod facts;
 pub mod member;
+pub mod paths;
+pub mod words;

@@ -28,6 +28,7 @@ pub fn wall_ms() -> u64 {
 pub struct Alarm {
     fd: AsyncFd<Timer>,
     at: Time,
+    armed: bool,
 }
 
 struct Timer(TimerFd);
@@ -50,7 +51,7 @@ impl Alarm {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;
         let fd = readiness::watch(Timer(timer))?;
-        Ok(Alarm { fd, at: Time::NEVER })
+        Ok(Alarm { fd, at: Time::NEVER, armed: false })
     }
 
     /// Sets it to `at`; a time in the past rings at once, [`Time::NEVER`] never. An earlier ring that nobody waited
@@ -59,8 +60,12 @@ impl Alarm {
     /// # Errors
     /// None that a valid descriptor can cause.
     pub fn set(&mut self, at: Time) -> io::Result<()> {
+        if self.armed && at == self.at {
+            return Ok(());
+        }
         readiness::forget(&self.fd);
         self.at = at;
+        self.armed = at != Time::NEVER;
         if at == Time::NEVER {
             return Ok(self.fd.get_ref().0.unset()?);
         }
@@ -76,16 +81,18 @@ impl Alarm {
         self.at
     }
 
-    /// Ready when it rang since it was last set. It is not read: setting it again takes the expiry back.
-    pub fn poll_rang(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        readiness::poll_edge(&self.fd, cx)
+    /// Ready once when it rang since it was last set. It is not read: setting it again takes the expiry back.
+    pub fn poll_rang(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let rang = readiness::poll_edge(&self.fd, cx);
+        self.armed &= rang.is_pending();
+        rang
     }
 
     /// Waits until it rings.
     ///
     /// # Errors
     /// The runtime's, when it is shutting down.
-    pub async fn rang(&self) -> io::Result<()> {
+    pub async fn rang(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_rang(cx)).await
     }
 }
@@ -109,6 +116,19 @@ mod tests {
                 alarm.rang().await.unwrap();
                 assert!(now() >= at);
             }
+        });
+    }
+
+    #[test]
+    fn set_to_the_same_time_it_rings_once_more_only_after_it_rang() {
+        runtime().block_on(async {
+            let mut alarm = Alarm::new().unwrap();
+            let at = now() + Duration::from_millis(5);
+            alarm.set(at).unwrap();
+            alarm.set(at).unwrap();
+            alarm.rang().await.unwrap();
+            alarm.set(at).unwrap();
+            alarm.rang().await.unwrap();
         });
     }
 

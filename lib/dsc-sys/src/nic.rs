@@ -3,6 +3,7 @@
 
 use dsc_wire::local::Mac;
 use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
 use std::io;
 use std::net::IpAddr;
 
@@ -13,8 +14,8 @@ pub struct Nic {
     pub name: String,
     /// Its hardware address; none on loopback and tunnels.
     pub mac: Option<Mac>,
-    /// Its addresses.
-    pub addresses: Vec<IpAddr>,
+    /// Its addresses, each with the length of its network's prefix.
+    pub addresses: Vec<(IpAddr, u8)>,
 }
 
 /// All interfaces, in the kernel's order.
@@ -32,10 +33,9 @@ pub fn nics() -> io::Result<Vec<Nic>> {
             }
         };
         let Some(address) = entry.address else { continue };
-        if let Some(v4) = address.as_sockaddr_in() {
-            nics[at].addresses.push(v4.ip().into());
-        } else if let Some(v6) = address.as_sockaddr_in6() {
-            nics[at].addresses.push(v6.ip().into());
+        if let Some(ip) = ip_of(&address) {
+            let mask = entry.netmask.as_ref().and_then(ip_of);
+            nics[at].addresses.push((ip, mask.map_or(0, prefix)));
         } else if let Some(link) = address.as_link_addr() {
             nics[at].mac = link.addr().filter(|mac| *mac != [0; 6]);
         }
@@ -43,16 +43,29 @@ pub fn nics() -> io::Result<Vec<Nic>> {
     Ok(nics)
 }
 
+fn ip_of(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| IpAddr::from(a.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::from(a.ip())))
+}
+
+fn prefix(mask: IpAddr) -> u8 {
+    let ones = match mask {
+        IpAddr::V4(mask) => mask.to_bits().leading_ones(),
+        IpAddr::V6(mask) => mask.to_bits().leading_ones(),
+    };
+    ones as u8
+}
+
 /// The interface that carries `address`. An address that is also on loopback, as a VIP is, belongs to the other one.
 pub fn carrying(nics: &[Nic], address: IpAddr) -> Option<&Nic> {
-    let mut having = nics.iter().filter(|nic| nic.addresses.contains(&address));
+    let mut having = nics.iter().filter(|nic| nic.addresses.iter().any(|(a, _)| *a == address));
     let first = having.next()?;
     if first.name == "lo" { having.next().or(Some(first)) } else { Some(first) }
 }
 
 /// Every address of this machine: by them a daemon finds its node in the configuration.
 pub fn all_addresses(nics: &[Nic]) -> Vec<IpAddr> {
-    nics.iter().flat_map(|nic| nic.addresses.iter().copied()).collect()
+    nics.iter().flat_map(|nic| nic.addresses.iter().map(|(a, _)| *a)).collect()
 }
 
 #[cfg(test)]
@@ -64,6 +77,7 @@ mod tests {
         let nics = nics().unwrap();
         let lo = carrying(&nics, "127.0.0.1".parse().unwrap()).unwrap();
         assert_eq!((lo.name.as_str(), lo.mac), ("lo", None));
+        assert!(lo.addresses.contains(&("127.0.0.1".parse().unwrap(), 8)));
         assert!(all_addresses(&nics).contains(&"127.0.0.1".parse().unwrap()));
         assert_eq!(carrying(&nics, "192.0.2.77".parse().unwrap()), None);
     }
@@ -71,7 +85,7 @@ mod tests {
     #[test]
     fn an_address_on_loopback_too_belongs_to_the_other_interface() {
         let address = "10.1.0.100".parse().unwrap();
-        let on = |name: &str| Nic { name: name.to_owned(), mac: None, addresses: vec![address] };
+        let on = |name: &str| Nic { name: name.to_owned(), mac: None, addresses: vec![(address, 24)] };
         assert_eq!(carrying(&[on("lo"), on("eth0")], address).unwrap().name, "eth0");
         assert_eq!(carrying(&[on("lo")], address).unwrap().name, "lo");
     }

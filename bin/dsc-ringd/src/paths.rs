@@ -1,0 +1,204 @@
+//! The paths to the other nodes: one socket per subnet of this node, the cluster's seal on every datagram. What cannot be
+//! opened, or does not belong where it came in, is counted by kind and goes no further.
+
+use dsc_conf::Config;
+use dsc_sys::nic::{self, Nic};
+use dsc_sys::udp::{BATCH, UdpPort};
+use dsc_wire::local::{Counter, Mac};
+use dsc_wire::packet::Packet;
+use dsc_wire::seal::{Seal, SealError};
+use dsc_wire::{NodeId, SubnetId, Time};
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+/// Most datagrams taken from one socket in one turn: a flood must not keep the ring from its own deadlines.
+const TURN_MAX: usize = 32 * BATCH;
+/// Between two log lines about bad datagrams of one kind.
+const COMPLAINT: Duration = Duration::from_secs(10);
+
+/// Why a datagram was dropped. All of these are the sender's fault, or an attacker's; nothing was changed by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bad {
+    Seal,
+    Malformed,
+    OtherReceiver,
+    OtherPath,
+    UnknownSender,
+}
+
+const BAD: [(Bad, &str, &str); 5] = [
+    (Bad::Seal, "datagrams_not_sealed_with_our_key", "not sealed with our key"),
+    (Bad::Malformed, "datagrams_malformed", "malformed"),
+    (Bad::OtherReceiver, "datagrams_for_another_node", "for another node"),
+    (Bad::OtherPath, "datagrams_on_another_path", "sent on another path than it came by"),
+    (Bad::UnknownSender, "datagrams_from_an_unknown_node", "from a node that the configuration does not name here"),
+];
+
+/// A packet that is authentic and came by the path it names.
+pub struct Arrived {
+    /// Its sender.
+    pub from: NodeId,
+    /// The subnet it came by.
+    pub path: SubnetId,
+    /// The packet.
+    pub packet: Packet,
+}
+
+/// All sockets.
+pub struct Paths {
+    me: NodeId,
+    seal: Seal,
+    ports: Vec<Option<Port>>,
+    /// By node, then by subnet.
+    peers: Vec<Vec<Option<SocketAddr>>>,
+    sealed: Vec<u8>,
+    bad: [Complaint; BAD.len()],
+}
+
+struct Port {
+    socket: UdpPort,
+    device: String,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Complaint {
+    count: u64,
+    told: u64,
+    not_before: Time,
+}
+
+impl Paths {
+    /// Binds this node's address on each of its subnets. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// Text for people: the address, the cause, what to do.
+    pub fn open(config: &Config, me: NodeId, seal: Seal, nics: &[Nic]) -> Result<Paths, String> {
+        let mut ports = Vec::new();
+        for (address, subnet) in config.nodes[me.index()].addresses.iter().zip(&config.subnets) {
+            let Some(address) = address else {
+                ports.push(None);
+                continue;
+            };
+            let device = &nic::carrying(nics, *address)
+                .ok_or_else(|| {
+                    format!(
+                        "cannot bind {address} on subnet {}: no interface has it: is the interface up and configured?",
+                        subnet.name
+                    )
+                })?
+                .name;
+            let socket = UdpPort::bind(SocketAddr::new(*address, config.port), device);
+            let socket = socket.map_err(|e| e.to_string())?;
+            ports.push(Some(Port { socket, device: device.clone() }));
+        }
+        let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, config.port));
+        let peers =
+            config.nodes.iter().map(|n| n.addresses.iter().map(socket_address).collect()).collect();
+        Ok(Paths { me, seal, ports, peers, sealed: Vec::new(), bad: Default::default() })
+    }
+
+    /// Ready when packets may be waiting.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut ready = false;
+        for port in self.ports.iter().flatten() {
+            match port.socket.poll_readable(cx) {
+                Poll::Ready(Ok(())) => ready = true,
+                Poll::Ready(Err(e)) => return Poll::Ready(Err(e)),
+                Poll::Pending => {}
+            }
+        }
+        if ready { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    /// Takes all packets that are waiting, up to a bound; with `insist` also those that the runtime has not heard of yet.
+    pub fn receive(&mut self, now: Time, insist: bool, out: &mut Vec<Arrived>) {
+        let Paths { me, seal, ports, peers, bad, .. } = self;
+        for (subnet, port) in (0u8..).map(SubnetId).zip(ports) {
+            let Some(Port { socket, .. }) = port else { continue };
+            let mut left = TURN_MAX;
+            while left > 0 {
+                let taken = socket.receive(insist);
+                for i in 0..taken {
+                    match open(*me, seal, peers, subnet, socket.datagram(i)) {
+                        Ok(packet) => {
+                            out.push(Arrived { from: packet.header.from, path: subnet, packet });
+                        }
+                        Err(kind) => bad[kind as usize].add(now, kind, socket.sender(i)),
+                    }
+                }
+                left = if taken < BATCH { 0 } else { left.saturating_sub(taken) };
+            }
+        }
+    }
+
+    /// Seals and sends one packet; one that cannot be sent is counted and lost, as on any network.
+    pub fn send(&mut self, to: NodeId, path: SubnetId, packet: &Packet) {
+        let address = self.peers.get(to.index()).and_then(|p| *p.get(path.index())?);
+        let port = self.ports.get_mut(path.index()).and_then(Option::as_mut);
+        let (Some(address), Some(port)) = (address, port) else {
+            debug_assert!(false, "a packet to {to} on a path that the two do not share");
+            return;
+        };
+        self.seal.seal(packet, &mut self.sealed);
+        port.socket.send(address, &self.sealed);
+    }
+
+    /// The MAC address of each subnet's interface, by subnet.
+    pub fn macs(&self, nics: &[Nic]) -> Vec<Option<Mac>> {
+        let mac = |port: &Option<Port>| {
+            let device = &port.as_ref()?.device;
+            nics.iter().find(|n| n.name == *device)?.mac
+        };
+        self.ports.iter().map(mac).collect()
+    }
+
+    /// What was dropped.
+    pub fn counters(&self) -> impl Iterator<Item = Counter> {
+        let unsent = self.ports.iter().flatten().map(|p| p.socket.unsent).sum();
+        let bad = BAD.iter().zip(&self.bad).map(|((_, name, _), complaint)| (*name, complaint.count));
+        bad.chain([("datagrams_unsent", unsent)])
+            .map(|(name, count)| Counter { name: name.to_owned(), count })
+    }
+}
+
+fn open(
+    me: NodeId,
+    seal: &Seal,
+    peers: &[Vec<Option<SocketAddr>>],
+    path: SubnetId,
+    datagram: &[u8],
+) -> Result<Packet, Bad> {
+    let packet = seal.open(datagram).map_err(|e| match e {
+        SealError::Malformed(_) => Bad::Malformed,
+        SealError::Forged => Bad::Seal,
+    })?;
+    let header = packet.header;
+    if header.to != me {
+        return Err(Bad::OtherReceiver);
+    }
+    if header.path != path {
+        return Err(Bad::OtherPath);
+    }
+    let known = peers.get(header.from.index()).is_some_and(|p| p[path.index()].is_some());
+    if header.from == me || !known {
+        return Err(Bad::UnknownSender);
+    }
+    Ok(packet)
+}
+
+impl Complaint {
+    fn add(&mut self, now: Time, kind: Bad, sender: Option<SocketAddr>) {
+        self.count += 1;
+        if now < self.not_before {
+            return;
+        }
+        self.not_before = now + COMPLAINT;
+        let since = self.count - self.told;
+        self.told = self.count;
+        let sender = sender.map_or_else(|| "unknown address".to_owned(), |s| s.to_string());
+        let (_, _, words) = BAD[kind as usize];
+        tracing::warn!("dropped a datagram from {sender}: {words} ({since} since the last such line)");
+    }
+}
