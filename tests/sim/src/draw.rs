@@ -1,0 +1,228 @@
+//! The faults of a plan. Which may happen follows from what the run must show; called once per plan.
+
+use crate::fault::{Fault, Span};
+use crate::plan::{Class, MS, Plan, nanos};
+use crate::random::Random;
+use dsc_wire::local::{Command, Duty};
+use dsc_wire::{NodeId, NodeSet, Partition, SubnetId, SubnetSet, Timing, VipId};
+
+/// Most faults of one plan; RING-RULES found its rarest hole with eight.
+const FAULTS_MAX: u64 = 10;
+
+/// The faults of `plan`, between `start` and `start + window`, in order of time.
+pub fn faults(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Vec<(Span, Fault)> {
+    let mut draw = Draw { plan, window, off: 0, half: SubnetId(random.below(2) as u8), random };
+    let mut list = match plan.class {
+        Class::Quiet => Vec::new(),
+        Class::Operator => draw.operator(),
+        Class::Crash => draw.crashes(),
+        Class::Whole | Class::Cut | Class::Majority => draw.any(start),
+    };
+    if !plan.paced {
+        list.sort_by_key(|(at, _)| *at);
+    }
+    list
+}
+
+struct Draw<'a> {
+    random: &'a mut Random,
+    plan: &'a Plan,
+    window: Span,
+    /// Nodes that stay off to the end.
+    off: usize,
+    /// The only subnet that is ever cut in a run that keeps exchanges whole.
+    half: SubnetId,
+}
+
+impl Draw<'_> {
+    fn node(&mut self) -> NodeId {
+        NodeId(self.random.below(self.plan.nodes() as u64) as u8)
+    }
+
+    fn other(&mut self, than: NodeId) -> NodeId {
+        let n = self.plan.nodes() as u64;
+        NodeId(((u64::from(than.0) + 1 + self.random.below(n - 1)) % n) as u8)
+    }
+
+    /// A time near one of those that decide something.
+    fn span(&mut self) -> Span {
+        let t = &self.plan.cluster.timing;
+        let scale = self.random.pick(&[
+            t.stall,
+            t.rotation,
+            t.removal,
+            t.starve,
+            t.lease,
+            Timing::fence(t.lease),
+            t.lease + t.lease / 2,
+            2 * t.lease,
+        ]);
+        nanos(scale) * self.random.range(300, 1700) / 1000
+    }
+
+    /// Commands and planned restarts, each after the one before has come to its end. A plan either closes one node
+    /// or restarts some: with the only open node restarted, nobody is left to serve.
+    fn operator(&mut self) -> Vec<(Span, Fault)> {
+        let count = self.random.range(1, 5);
+        let restarts = self.random.chance(400) && self.plan.nodes() > 1;
+        let closed = self.node();
+        (0..count)
+            .map(|_| {
+                let at = self.random.below(60 * MS);
+                let node = self.node();
+                let fault = if restarts && self.random.chance(600) {
+                    Fault::Leave { node, lasts: self.random.range(1, 300) * MS }
+                } else {
+                    let command = match self.command() {
+                        Command::Duty { duty, .. } if !restarts => {
+                            Command::Duty { node: closed, duty }
+                        }
+                        Command::Duty { node, .. } => Command::Duty { node, duty: Duty::Open },
+                        other => other,
+                    };
+                    Fault::Command { node, command }
+                };
+                (at, fault)
+            })
+            .collect()
+    }
+
+    fn command(&mut self) -> Command {
+        let vip = VipId(self.random.below(self.plan.cluster.vips.len() as u64) as u16);
+        let node = self.node();
+        match self.random.below(10) {
+            0..5 => Command::MoveVip { vip, node },
+            5 => Command::Pin { vip, node: self.random.chance(600).then_some(node) },
+            6 => Command::Unpin { vip },
+            _ => {
+                let duty = self.random.pick(&[Duty::Open, Duty::Draining, Duty::Closed]);
+                Command::Duty { node, duty }
+            }
+        }
+    }
+
+    /// Crashes, each after the ring is whole again.
+    fn crashes(&mut self) -> Vec<(Span, Fault)> {
+        let count = self.random.range(1, 2);
+        (0..count)
+            .map(|_| {
+                let node = self.node();
+                let stays = self.random.chance(500) && self.may_stay_off();
+                let away = self.plan.bound() / 4 + self.span();
+                let lasts = if stays { Span::MAX } else { away };
+                (self.random.below(60 * MS), Fault::Crash { node, lasts })
+            })
+            .collect()
+    }
+
+    /// May one more node stay off, so that what is left must serve?
+    fn may_stay_off(&mut self) -> bool {
+        let nodes = self.plan.nodes();
+        let majority = self.plan.cluster.partition == Partition::Majority;
+        let limit = if majority { (nodes - 1) / 2 } else { nodes - 1 };
+        let may = self.off < limit;
+        self.off += usize::from(may);
+        may
+    }
+
+    fn any(&mut self, start: Span) -> Vec<(Span, Fault)> {
+        let count = self.random.range(1, FAULTS_MAX);
+        let burst = self.random.chance(500);
+        let first = self.random.below(self.window);
+        (0..count)
+            .map(|_| {
+                let mut at = self.random.below(self.window);
+                if burst {
+                    at = first + at / 5;
+                }
+                (start + at, self.one())
+            })
+            .collect()
+    }
+
+    fn one(&mut self) -> Fault {
+        let node = self.node();
+        let lasts = self.span();
+        match self.random.below(14) {
+            0..3 => Fault::Pause { node, lasts },
+            3 => Fault::Stall { node, effects: self.random.below(8) as u8, lasts },
+            4 => self.crash(node, lasts),
+            5 => Fault::Kill { node, lasts: self.restart(lasts) },
+            6 => Fault::Command { node, command: self.command() },
+            7 => match self.random.below(3) {
+                0 => Fault::Leave { node, lasts },
+                1 => Fault::Unable { node, subnet: SubnetId(self.random.below(2) as u8), lasts },
+                _ => self.carrier(node, lasts),
+            },
+            _ => self.network(node, lasts),
+        }
+    }
+
+    fn crash(&mut self, node: NodeId, lasts: Span) -> Fault {
+        let stays = self.random.chance(200) && self.may_stay_off();
+        Fault::Crash { node, lasts: if stays { Span::MAX } else { lasts } }
+    }
+
+    /// A daemon is started again at once, or late.
+    fn restart(&mut self, lasts: Span) -> Span {
+        if self.random.chance(500) { self.random.below(5 * MS) } else { lasts }
+    }
+
+    /// A run that keeps exchanges whole either loses single packets or cuts one subnet, never both.
+    fn one_subnet(&self) -> bool {
+        self.plan.weather.loss_permille == 0
+    }
+
+    fn carrier(&mut self, node: NodeId, lasts: Span) -> Fault {
+        if self.plan.class != Class::Whole {
+            Fault::Carrier { node, subnet: SubnetId(self.random.below(2) as u8), lasts }
+        } else if self.one_subnet() {
+            Fault::Carrier { node, subnet: self.half, lasts }
+        } else {
+            Fault::Pause { node, lasts }
+        }
+    }
+
+    fn network(&mut self, node: NodeId, lasts: Span) -> Fault {
+        let to = self.other(node);
+        if self.plan.class == Class::Whole {
+            if !self.one_subnet() {
+                return Fault::Pause { node, lasts };
+            }
+            return self.cut(node, to, [self.half].into_iter().collect(), lasts);
+        }
+        match self.random.below(10) {
+            0 | 1 => Fault::Acks { from: node, to, lasts },
+            2 => Fault::Loss { permille: self.random.range(50, 600) as u16, lasts },
+            3 => {
+                let extra = self.span() / 4;
+                Fault::Slow { from: node, to, extra, lasts }
+            }
+            4 => Fault::Queue { node, places: self.random.below(4) as usize },
+            _ => {
+                let all = SubnetSet(0b11);
+                let one = SubnetSet(1 << self.random.below(2));
+                let on = self.random.pick(&[all, all, one]);
+                self.cut(node, to, on, lasts)
+            }
+        }
+    }
+
+    fn cut(&mut self, a: NodeId, b: NodeId, subnets: SubnetSet, lasts: Span) -> Fault {
+        let all: NodeSet = (0..self.plan.nodes() as u8).map(NodeId).collect();
+        let both = self.random.chance(500);
+        let (from, to) = match self.random.below(4) {
+            0 | 1 => ([a].into_iter().collect(), [b].into_iter().collect()),
+            2 => {
+                let one: NodeSet = [a].into_iter().collect();
+                if self.random.chance(500) { (one, all.without(a)) } else { (all.without(a), one) }
+            }
+            _ => {
+                let side: NodeSet = all.iter().filter(|_| self.random.chance(500)).collect();
+                let rest = all.iter().filter(|n| !side.contains(*n)).collect();
+                (side, rest)
+            }
+        };
+        Fault::Cut { from, to, subnets, both, lasts }
+    }
+}

@@ -1,0 +1,130 @@
+//! One simulated node: power, clock, kernel, ring daemon and its socket queue. The world runs it; the audits
+//! read it.
+
+use crate::clock::Clock;
+use crate::fault::Span;
+use crate::kernel::Kernel;
+use dsc_ringd::member::{Effect, Member};
+use dsc_wire::packet::Packet;
+use dsc_wire::{NodeId, SubnetId, VipId};
+use std::collections::VecDeque;
+
+/// Packets that a socket queue holds; the newest is dropped when it is full.
+pub const QUEUE_MAX: usize = 256;
+
+/// What waits to be fed to the daemon.
+pub enum Item {
+    /// A packet off the wire.
+    Packet {
+        /// Sender.
+        from: NodeId,
+        /// Subnet.
+        path: SubnetId,
+        /// Content.
+        packet: Packet,
+    },
+    /// A fact or a command.
+    Input(dsc_ring::Input),
+}
+
+/// One node.
+pub struct Machine {
+    /// Which.
+    pub id: NodeId,
+    /// The ring daemon, while it runs.
+    pub member: Option<Member>,
+    /// What outlives it.
+    pub kernel: Kernel,
+    /// Its clock.
+    pub clock: Clock,
+    /// Is the power on?
+    pub on: bool,
+    /// If it is off: will it come back?
+    pub returns: bool,
+    /// Counts starts and stops, so that an event planned for an earlier life is known as such.
+    pub life: u32,
+    /// What waits.
+    pub inbox: VecDeque<Item>,
+    /// Packets the queue holds.
+    pub places: usize,
+    /// Until when the daemon does not run.
+    pub paused: Span,
+    /// A pause that begins in the middle of the next turn.
+    pub stall: Option<(u8, Span)>,
+    /// Effects of a turn cut short by a stall.
+    pub rest: VecDeque<Effect>,
+    /// When the daemon runs next.
+    pub wake: Span,
+    /// Until when its data path is not ready, per subnet.
+    pub unable: [Span; 2],
+    /// It was asked to leave and shall be started again so long after it has left.
+    pub leaving: Option<Span>,
+    /// Turns since `counted`, to see a daemon that spins.
+    pub turns: u32,
+    /// Packets sent since `counted`.
+    pub sent: u32,
+    /// Since when the two above are counted.
+    pub counted: Span,
+}
+
+impl Machine {
+    /// A node without power.
+    pub fn new(id: NodeId, vips: usize) -> Machine {
+        Machine {
+            id,
+            member: None,
+            kernel: Kernel::new(vips),
+            clock: Clock::new(0, 0, 0),
+            on: false,
+            returns: true,
+            life: 0,
+            inbox: VecDeque::new(),
+            places: QUEUE_MAX,
+            paused: 0,
+            stall: None,
+            rest: VecDeque::new(),
+            wake: Span::MAX,
+            unable: [0; 2],
+            leaving: None,
+            turns: 0,
+            sent: 0,
+            counted: 0,
+        }
+    }
+
+    /// Does it answer for `vip` at world time `at`?
+    pub fn answers(&self, vip: VipId, at: Span) -> bool {
+        self.on && self.kernel.answers(vip, self.clock.local(at))
+    }
+
+    /// Does its ring daemon run?
+    pub fn runs(&self, at: Span) -> bool {
+        self.on && self.member.is_some() && self.paused <= at
+    }
+
+    /// Lets the daemon run at `at`, or when its pause ends.
+    pub fn wake_at(&mut self, at: Span) {
+        if self.member.is_some() {
+            self.wake = self.wake.min(at).max(self.paused);
+        }
+    }
+
+    /// Keeps the daemon from running until `until`.
+    pub fn pause(&mut self, until: Span) {
+        self.paused = self.paused.max(until);
+        if self.member.is_some() {
+            self.wake = self.wake.max(self.paused);
+        }
+    }
+
+    /// Ends the daemon at once: nothing it had in hand is done.
+    pub fn stop(&mut self) {
+        self.member = None;
+        self.inbox.clear();
+        self.rest.clear();
+        self.stall = None;
+        self.leaving = None;
+        self.wake = Span::MAX;
+        self.life += 1;
+    }
+}

@@ -1,0 +1,275 @@
+//! From a seed to everything a run is made of: the cluster, its weather, the faults with their times. Called once
+//! per run; what the faults look like is drawn in `draw`.
+
+use crate::draw;
+use crate::fault::{Fault, Span};
+use crate::random::Random;
+use dsc_wire::{
+    Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, SubnetSet, Timing, VipPlan,
+};
+use std::time::Duration;
+
+/// One millisecond of world time.
+pub const MS: Span = 1_000_000;
+
+/// What a run is about, and so what it must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// No fault at all: no VIP moves, no lease lapses.
+    Quiet,
+    /// Commands and planned restarts only: every VIP is taken care of at every instant.
+    Operator,
+    /// Power crashes far apart: the gap is bounded.
+    Crash,
+    /// `serve`, any fault that leaves each exchange between two running nodes whole: never two hosts.
+    Whole,
+    /// `serve`, any fault: two hosts only across a cut and shortly after it.
+    Cut,
+    /// `majority`, any fault: never two hosts.
+    Majority,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Class; 6] =
+        [Class::Quiet, Class::Operator, Class::Crash, Class::Whole, Class::Cut, Class::Majority];
+
+    /// By its name in lower case.
+    pub fn named(name: &str) -> Option<Class> {
+        Class::ALL.into_iter().find(|c| format!("{c:?}").to_lowercase() == name)
+    }
+}
+
+/// What packets and processes suffer all the time.
+#[derive(Clone, Debug)]
+pub struct Weather {
+    /// Shortest time on the wire.
+    pub delay: Span,
+    /// Added to it at random.
+    pub jitter: Span,
+    /// Sometimes added as well.
+    pub tail: Span,
+    /// How often.
+    pub tail_permille: u64,
+    /// Lost packets in a thousand, until the faults end.
+    pub loss_permille: u64,
+    /// Never lose two packets of a pair within one removal time, so that each exchange stays whole.
+    pub guard: bool,
+    /// Packets in a thousand that arrive twice, the second one up to 60 ms later.
+    pub twice_permille: u64,
+    /// A woken process runs after up to this long.
+    pub wake: Span,
+    /// Now and then after up to this long.
+    pub wake_tail: Span,
+}
+
+impl Weather {
+    /// The longest a packet takes from one process to the next without a fault.
+    pub fn hop(&self) -> Span {
+        self.delay + self.jitter + self.tail + self.wake + self.wake_tail
+    }
+}
+
+/// A whole run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Where it came from.
+    pub seed: u64,
+    /// What it must show.
+    pub class: Class,
+    /// As configured on every node.
+    pub cluster: Cluster,
+    /// Millionths by which each node's clock runs fast.
+    pub drift_ppm: Vec<i64>,
+    /// What packets and processes suffer all the time.
+    pub weather: Weather,
+    /// With the times at which they happen, in order.
+    pub faults: Vec<(Span, Fault)>,
+    /// Each fault waits until the cluster has settled after the one before; its time counts from there.
+    pub paced: bool,
+    /// When all faults end, unless paced; how long a quiet run goes on.
+    pub heal: Span,
+    /// Run on to the end of the bound after everything has settled.
+    pub linger: bool,
+}
+
+/// What the caller of the simulator may pin down.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Only this class.
+    pub class: Option<Class>,
+    /// Only this many nodes.
+    pub nodes: Option<usize>,
+}
+
+impl Plan {
+    /// The run of `seed`.
+    pub fn new(seed: u64, wish: Wish) -> Plan {
+        let random = &mut Random::new(seed, 1);
+        let class = draw_class(random);
+        let class = wish.class.unwrap_or(class);
+        let nodes = draw_nodes(random, class);
+        let nodes = wish.nodes.unwrap_or(nodes);
+        let fast = nodes <= 8 && random.chance(333);
+        let cluster = draw_cluster(random, class, nodes, fast);
+        let weather = draw_weather(random, class, fast);
+        let drift = random.pick(&[0, 0, 100, 10_000]);
+        let drift_ppm =
+            (0..nodes).map(|_| random.range(0, 2 * drift) as i64 - drift as i64).collect();
+        let scale = if fast { 250 } else { 1000 };
+        let window = random.range(150, 700) * MS * scale / 1000;
+        let paced = matches!(class, Class::Quiet | Class::Operator | Class::Crash);
+        let start = if paced || random.chance(250) { 0 } else { 350 * MS * scale / 1000 };
+        let mut plan = Plan {
+            seed,
+            class,
+            cluster,
+            drift_ppm,
+            weather,
+            faults: Vec::new(),
+            paced,
+            heal: 0,
+            linger: random.chance(100),
+        };
+        plan.faults = draw::faults(&mut Random::new(seed, 2), &plan, start, window);
+        let last = plan.faults.last().map_or(start, |(at, _)| *at);
+        plan.heal = match class {
+            Class::Quiet => 1500 * MS * scale / 1000,
+            _ => last.max(start + window) + random.below(100 * MS * scale / 1000),
+        };
+        plan
+    }
+
+    /// How many nodes are configured.
+    pub fn nodes(&self) -> usize {
+        self.cluster.nodes.len()
+    }
+
+    /// Until when a VIP that nobody answers after the faults, or a ring in parts, is forgiven. Each part is the
+    /// longest of its kind: a node started at the end of the faults is silent for one fence (rule 12) and, where it
+    /// finds nobody, sweeps for another (rule 14); a lost node's VIPs wait for a third; a patient node asks after
+    /// `starve`, is denied and asks again after half of it, and its exchange may fail, three times over as rings
+    /// merge pairwise (two, four, eight); beacons tell rings of each other once a beacon time; each VIP that goes
+    /// home takes two turns, one VIP a turn, and joins take a turn each.
+    pub fn bound(&self) -> Span {
+        let t = &self.cluster.timing;
+        let hops = self.nodes() as u64 * self.weather.hop();
+        let turn = nanos(t.rotation) + hops;
+        let fences = 3 * nanos(Timing::fence(t.lease_max));
+        let asks = 6 * (2 * nanos(t.starve) + nanos(t.removal));
+        let merges = 8 * nanos(t.beacon);
+        fences + asks + merges + turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64)
+    }
+}
+
+/// As nanoseconds.
+pub fn nanos(span: Duration) -> Span {
+    span.as_nanos() as Span
+}
+
+fn draw_class(random: &mut Random) -> Class {
+    match random.below(100) {
+        0..5 => Class::Quiet,
+        5..13 => Class::Operator,
+        13..23 => Class::Crash,
+        23..50 => Class::Whole,
+        50..68 => Class::Cut,
+        _ => Class::Majority,
+    }
+}
+
+fn draw_nodes(random: &mut Random, class: Class) -> usize {
+    match random.below(1000) {
+        0 | 1 => 64,
+        2..10 => random.range(9, 20) as usize,
+        10..100 if class != Class::Majority => 2,
+        10..550 => 3,
+        550..700 => 4,
+        700..850 => 5,
+        _ => random.range(6, 8) as usize,
+    }
+}
+
+fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> Cluster {
+    let both: SubnetSet = [SubnetId(0), SubnetId(1)].into_iter().collect();
+    let mut plans = vec![NodePlan { subnets: both, witness: false }; nodes];
+    let majority = match class {
+        Class::Majority => true,
+        Class::Whole | Class::Cut => false,
+        _ => nodes > 2 && random.chance(300),
+    };
+    if majority && random.chance(250) {
+        plans[random.below(nodes as u64) as usize].witness = true;
+    }
+    if nodes > 2 && matches!(class, Class::Cut | Class::Majority) && random.chance(100) {
+        let lone = random.below(nodes as u64) as usize;
+        plans[lone].subnets = [SubnetId(random.below(2) as u8)].into_iter().collect();
+    }
+    let vips = match random.below(300) {
+        0 => 256,
+        1..10 => 32,
+        _ => random.range(2, 2 * nodes.min(8) as u64) as usize,
+    };
+    let style = random.below(4);
+    let vips = (0..vips)
+        .map(|_| {
+            let persistence = match style {
+                0 => Persistence::Free,
+                1 => Persistence::Current,
+                2 => Persistence::Preferred,
+                _ => random.pick(&[
+                    Persistence::Free,
+                    Persistence::Current,
+                    Persistence::Preferred,
+                ]),
+            };
+            let some = persistence == Persistence::Preferred || random.chance(300);
+            VipPlan {
+                subnet: SubnetId(random.below(2) as u8),
+                preferred: some.then(|| NodeId(random.below(nodes as u64) as u8)),
+                persistence,
+            }
+        })
+        .collect();
+    let mut timing = if fast { Timing::FAST } else { Timing::DEFAULT };
+    if random.chance(400) {
+        timing.lease_max = timing.lease;
+    }
+    if nodes > 16 {
+        // The hops of so many nodes are no longer small beside the rotation (RING-RULES §3.1).
+        timing.starve *= 2;
+        timing.lease = Duration::from_millis(150);
+        timing.lease_max = Duration::from_millis(200);
+    }
+    Cluster {
+        nodes: plans,
+        vips,
+        partition: if majority { Partition::Majority } else { Partition::Serve },
+        timing,
+        digest: 0xD5C,
+    }
+}
+
+fn draw_weather(random: &mut Random, class: Class, fast: bool) -> Weather {
+    let us = 1_000;
+    let calm = matches!(class, Class::Quiet | Class::Operator | Class::Crash);
+    let (delay, jitter, tail) =
+        if fast { (20 * us, 60 * us, 300 * us) } else { (50 * us, 250 * us, 2_700 * us) };
+    let loss_permille = match class {
+        Class::Whole => random.pick(&[0, 20]),
+        Class::Cut => random.pick(&[0, 0, 20]),
+        Class::Majority => random.pick(&[0, 2, 20, 50]),
+        _ => 0,
+    };
+    Weather {
+        delay,
+        jitter: random.pick(&[jitter / 8, jitter]),
+        tail: random.pick(&[0, tail / 4, if calm { tail / 4 } else { tail }]),
+        tail_permille: 5,
+        loss_permille,
+        guard: class == Class::Whole,
+        twice_permille: if calm { 0 } else { random.pick(&[0, 10]) },
+        wake: random.pick(&[0, 20 * us, 100 * us]),
+        wake_tail: random.pick(&[0, if fast { 200 * us } else { 1_500 * us }]),
+    }
+}
