@@ -118,3 +118,78 @@ pub(crate) fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
         flags: info.flags,
     })
 }
+
+const LINK_CREATE: libc::c_long = 28;
+const LINK_UPDATE: libc::c_long = 29;
+const BEFORE_ALL_OTHERS: u32 = 1 << 3;
+
+/// The part of `struct bpf_link_info` that tells where a TCX link is.
+#[repr(C)]
+#[derive(Default)]
+struct LinkInfo {
+    kind: u32,
+    id: u32,
+    program: u32,
+    unused: u32,
+    nic: u32,
+    attach_type: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program: u32,
+    nic: u32,
+    attach_type: u32,
+    flags: u32,
+    relative: u32,
+    unused: u32,
+    revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
+}
+
+/// Attaches a program to an interface by a TCX link, before all other programs there.
+pub(crate) fn link_create(
+    program: BorrowedFd<'_>,
+    nic: u32,
+    attach_type: u32,
+) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        program: program.as_raw_fd() as u32,
+        nic,
+        attach_type,
+        flags: BEFORE_ALL_OTHERS,
+        ..LinkCreate::default()
+    };
+    bpf(LINK_CREATE, &mut attr).map(owned)
+}
+
+/// Replaces the program in a link; each frame meets the old one or the new one.
+pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = LinkUpdate {
+        link: link.as_raw_fd() as u32,
+        program: program.as_raw_fd() as u32,
+        ..LinkUpdate::default()
+    };
+    bpf(LINK_UPDATE, &mut attr).map(drop)
+}
+
+/// The interface a TCX link is on; 0 if it went away.
+pub(crate) fn link_nic(link: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut info = LinkInfo::default();
+    let mut attr = InfoByFd {
+        fd: link.as_raw_fd() as u32,
+        len: std::mem::size_of::<LinkInfo>() as u32,
+        info: std::ptr::from_mut(&mut info) as u64,
+    };
+    bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
+    Ok(info.nic)
+}

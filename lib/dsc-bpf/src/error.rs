@@ -24,6 +24,24 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// The kernel does not take the programs.
+    Load(Box<aya::EbpfError>),
+    /// A program could not be put on an interface.
+    Attach {
+        /// The interface's index.
+        nic: u32,
+        /// `ingress` or `egress`.
+        direction: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A map could not be read or written.
+    Fill {
+        /// Its name.
+        map: &'static str,
+        /// The kernel's reason.
+        source: Box<aya::maps::MapError>,
+    },
     /// A pinned map has another shape than this build expects.
     Layout {
         /// Where it is pinned.
@@ -42,6 +60,18 @@ fn advice(source: &io::Error) -> &'static str {
     }
 }
 
+/// The system's error at the bottom of a chain, or the chain's own words.
+fn cause(top: &(dyn std::error::Error + 'static)) -> io::Error {
+    let mut next = Some(top);
+    while let Some(error) = next {
+        if let Some(code) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+            return io::Error::from_raw_os_error(code);
+        }
+        next = error.source();
+    }
+    io::Error::other(top.to_string())
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -57,6 +87,16 @@ impl fmt::Display for Error {
             Error::Map { path, doing, source } => {
                 write!(f, "cannot {doing} BPF map {}: {source}{}", path.display(), advice(source))
             }
+            Error::Load(source) => {
+                let reason = cause(source.as_ref());
+                write!(f, "cannot load BPF programs: {reason}{}", advice(&reason))
+            }
+            Error::Attach { nic, direction, source } => write!(
+                f,
+                "cannot attach {direction} program to interface {nic}: {source}{}",
+                advice(source)
+            ),
+            Error::Fill { map, source } => write!(f, "cannot access BPF map {map}: {source}"),
             Error::Layout { path } => write!(
                 f,
                 "cannot use BPF map {}: its layout is another build's: run `dsc-fwd --detach` of that build first",
@@ -69,7 +109,11 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Error::Mount { source, .. } | Error::Map { source, .. } => Some(source),
+            Error::Mount { source, .. }
+            | Error::Map { source, .. }
+            | Error::Attach { source, .. } => Some(source),
+            Error::Load(source) => Some(source),
+            Error::Fill { source, .. } => Some(source),
             Error::Layout { .. } => None,
         }
     }

@@ -11,9 +11,15 @@
 
 mod bpffs;
 mod call;
+mod claims;
+mod datapath;
 mod error;
+mod layout;
 mod lease;
+mod links;
 
+pub use claims::Claims;
+pub use datapath::{Datapath, Nic, VipCount};
 pub use error::Error;
 pub use lease::LeaseMap;
 

@@ -1,0 +1,37 @@
+/* Counters, and the one way out of a program. */
+#ifndef DSC_COUNT_H
+#define DSC_COUNT_H
+
+#include "maps.h"
+
+static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *vip, enum verdict verdict)
+{
+	__u32 index = vip->index;
+	struct vip_count *count = bpf_map_lookup_elem(&vip_counts, &index);
+
+	if (!count)
+		return;
+	if (verdict == V_steered || verdict == V_steered_past) {
+		count->steered++;
+	} else if (verdict == V_delivered || verdict == V_delivered_socket || verdict == V_delivered_steered) {
+		count->packets++;
+		count->bytes += skb->len;
+	}
+}
+
+/* The action that belongs to a verdict. A frame that cannot be sent counts as sent: the interface counts it. */
+static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)
+{
+	__u32 index = verdict;
+	__u64 *count = bpf_map_lookup_elem(&verdicts, &index);
+
+	if (count)
+		++*count;
+	if (verdict < FIRST_DROP)
+		return NEXT;
+	if (verdict < FIRST_SEND)
+		return DROP;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
+#endif

@@ -1,0 +1,202 @@
+/* From bytes to what the rules ask about: addresses, ports, whether the frame can belong to a connection. Reads
+   only; anything it cannot make sense of is left to the stack, which checks it again anyway. */
+#ifndef DSC_PARSE_H
+#define DSC_PARSE_H
+
+#include "maps.h"
+
+/* An IP frame whose destination is a VIP. */
+struct frame {
+	const struct vip *vip;
+	__u8 source_mac[6];
+	__u8 is6;
+	__u8 proto;          /* after extension headers */
+	__u8 fragment;       /* or with headers that are not followed: no ports, so no connection */
+	__u8 tcp;            /* tuple is filled */
+	__u8 syn;            /* opens a connection */
+	__u8 ack_only;       /* may carry a SYN cookie */
+	__u32 at;            /* of the transport header */
+	struct bpf_sock_tuple tuple; /* as a segment that arrives: source is the other end */
+};
+
+static __always_inline const struct vip *vip4(const void *address)
+{
+	return bpf_map_lookup_elem(&vips4, address);
+}
+
+static __always_inline const struct vip *vip6(const void *address)
+{
+	return bpf_map_lookup_elem(&vips6, address);
+}
+
+static __always_inline void copy6(__u8 *to, const __u8 *from)
+{
+	__builtin_memcpy(to, from, 6);
+}
+
+static __always_inline int same16(const void *a, const void *b)
+{
+	__u64 x[2], y[2];
+
+	__builtin_memcpy(x, a, 16);
+	__builtin_memcpy(y, b, 16);
+	return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0;
+}
+
+/* Makes the first `bytes` directly readable if the frame has them; large frames of some drivers start elsewhere. */
+static __always_inline void pull(struct __sk_buff *skb, __u32 bytes)
+{
+	if ((__u64)skb->data_end - (__u64)skb->data < bytes && (__u64)skb->data_end - (__u64)skb->data < skb->len)
+		bpf_skb_pull_data(skb, skb->len < bytes ? skb->len : bytes);
+}
+
+struct ports {
+	__be16 source;
+	__be16 dest;
+};
+
+/* The head of a TCP segment, for its ports and flags. */
+static __always_inline void parse_tcp(struct __sk_buff *skb, struct frame *f)
+{
+	struct { __u8 bytes[14]; } head;
+	struct ports p;
+
+	if (bpf_skb_load_bytes(skb, f->at, &head, sizeof(head)) < 0)
+		return;
+	__builtin_memcpy(&p, &head, sizeof(p));
+	f->tcp = 1;
+	f->syn = (head.bytes[13] & 0x12) == 0x02;
+	f->ack_only = (head.bytes[13] & 0x17) == 0x10;
+	if (f->is6) {
+		f->tuple.ipv6.sport = p.source;
+		f->tuple.ipv6.dport = p.dest;
+	} else {
+		f->tuple.ipv4.sport = p.source;
+		f->tuple.ipv4.dport = p.dest;
+	}
+}
+
+/* An ICMP error belongs to the connection of the segment it quotes, which this node sent: the tuple is turned
+   round. A quote whose source is not the VIP belongs to nobody. */
+static __always_inline void parse_quote4(struct __sk_buff *skb, struct frame *f)
+{
+	struct iphdr quoted;
+	struct ports p;
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, f->at, &type, 1) < 0 || !(type == 3 || type == 11 || type == 12))
+		return;
+	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
+		return;
+	if (quoted.version != 4 || quoted.ihl < 5 || quoted.protocol != PROTO_TCP ||
+	    quoted.saddr != f->tuple.ipv4.daddr || quoted.frag_off & bpf_htons(0x1FFF))
+		return;
+	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES + quoted.ihl * 4, &p, sizeof(p)) < 0)
+		return;
+	f->tuple.ipv4.saddr = quoted.daddr;
+	f->tuple.ipv4.sport = p.dest;
+	f->tuple.ipv4.dport = p.source;
+	f->tcp = 1;
+}
+
+static __always_inline void parse_quote6(struct __sk_buff *skb, struct frame *f)
+{
+	struct ipv6hdr quoted;
+	struct ports p;
+	__u8 type;
+
+	if (bpf_skb_load_bytes(skb, f->at, &type, 1) < 0 || type < 1 || type > 4)
+		return;
+	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
+		return;
+	if (quoted.version != 6 || quoted.nexthdr != PROTO_TCP ||
+	    !same16(&quoted.saddr, f->tuple.ipv6.daddr))
+		return;
+	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES + IP6_BYTES, &p, sizeof(p)) < 0)
+		return;
+	__builtin_memcpy(f->tuple.ipv6.saddr, &quoted.daddr, 16);
+	f->tuple.ipv6.sport = p.dest;
+	f->tuple.ipv6.dport = p.source;
+	f->tcp = 1;
+}
+
+/* Follows the extension headers to the transport header. */
+static __always_inline void skip_extensions(struct __sk_buff *skb, struct frame *f)
+{
+#pragma unroll
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		__u8 head[2];
+
+		if (f->proto != PROTO_HOP_BY_HOP && f->proto != PROTO_ROUTING && f->proto != PROTO_OPTIONS &&
+		    f->proto != PROTO_AUTHENTICATION)
+			break;
+		if (bpf_skb_load_bytes(skb, f->at, head, sizeof(head)) < 0)
+			break;
+		f->at += f->proto == PROTO_AUTHENTICATION ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
+		f->proto = head[0];
+	}
+}
+
+static __always_inline void parse_transport(struct __sk_buff *skb, struct frame *f)
+{
+	if (f->fragment)
+		return;
+	if (f->proto == PROTO_TCP)
+		parse_tcp(skb, f);
+	else if (!f->is6 && f->proto == PROTO_ICMP)
+		parse_quote4(skb, f);
+	else if (f->is6 && f->proto == PROTO_ICMP6)
+		parse_quote6(skb, f);
+}
+
+/* True if the frame is for a VIP; the rest of `f` is then filled. */
+static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
+{
+	void *data, *end;
+	struct iphdr *ip;
+
+	pull(skb, HEAD_BYTES);
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	ip = data + ETH_BYTES;
+	if (data + ETH_BYTES + IP4_BYTES > end)
+		return 0;
+	f->vip = vip4(&ip->daddr);
+	if (!f->vip || ip->version != 4 || ip->ihl < 5)
+		return 0;
+	copy6(f->source_mac, data + 6);
+	f->is6 = 0;
+	f->proto = ip->protocol;
+	f->at = ETH_BYTES + ip->ihl * 4;
+	f->fragment = (ip->frag_off & bpf_htons(IP4_FRAGMENT)) != 0;
+	f->tuple.ipv4.saddr = ip->saddr;
+	f->tuple.ipv4.daddr = ip->daddr;
+	return 1;
+}
+
+static __always_inline int parse_ip6(struct __sk_buff *skb, struct frame *f)
+{
+	void *data, *end;
+	struct ipv6hdr *ip;
+
+	pull(skb, HEAD_BYTES);
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	ip = data + ETH_BYTES;
+	if (data + ETH_BYTES + IP6_BYTES > end)
+		return 0;
+	f->vip = vip6(&ip->daddr);
+	if (!f->vip || ip->version != 6)
+		return 0;
+	copy6(f->source_mac, data + 6);
+	f->is6 = 1;
+	f->proto = ip->nexthdr;
+	f->at = ETH_BYTES + IP6_BYTES;
+	__builtin_memcpy(f->tuple.ipv6.saddr, &ip->saddr, 16);
+	__builtin_memcpy(f->tuple.ipv6.daddr, &ip->daddr, 16);
+	skip_extensions(skb, f);
+	f->fragment = f->proto == PROTO_FRAGMENT;
+	return 1;
+}
+
+#endif

@@ -1,0 +1,51 @@
+/* What can become of a frame: one name, one counter. build.rs reads the same lists for the loader.
+   The order within and of the lists is the order of the counters. */
+#ifndef DSC_VERDICTS_H
+#define DSC_VERDICTS_H
+
+/* The frame goes on to the stack (or, at egress, out). */
+#define VERDICTS_PASS(X) \
+	X(other)                /* not for or about a VIP */ \
+	X(delivered)            /* to a VIP that is hosted here */ \
+	X(delivered_socket)     /* to a VIP hosted elsewhere: its connection ends here (B.2) */ \
+	X(delivered_steered)    /* another member handed it to the host */ \
+	X(refused)              /* its connection ends nowhere: the stack sends the RST */ \
+	X(egress_request_mended) /* sender of an ARP request or solicitation made the NIC's own */
+
+/* The frame ends here. */
+#define VERDICTS_DROP(X) \
+	X(silent_off)           /* asks for the MAC of a VIP that is not hosted here */ \
+	X(silent_lease)         /* asks for the MAC of a VIP, but the lease is over */ \
+	X(silent_elsewhere)     /* asks for the MAC of another subnet's VIP */ \
+	X(silent_malformed)     /* asks for the MAC of a VIP in a wrong way */ \
+	X(claim_member)         /* another member says that it hosts a VIP */ \
+	X(claim_conflict)       /* a machine outside the cluster says that it has a VIP */ \
+	X(claim_conflict_lost)  /* the same, but nobody was told: too many at once */ \
+	X(dropped_off)          /* to a VIP that is not hosted here */ \
+	X(dropped_lease)        /* to a VIP that is hosted here, but the lease is over */ \
+	X(dropped_stray)        /* a member handed it here for no reason known here */ \
+	X(dropped_hops)         /* handed on too often */ \
+	X(dropped_no_mac)       /* to be steered to a node whose MAC is not known */ \
+	X(dropped_failed)       /* the kernel refused to change or send it */ \
+	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */
+
+/* The frame leaves by the interface it came from. */
+#define VERDICTS_SEND(X) \
+	X(answered_arp)         /* made into an ARP reply */ \
+	X(answered_nd)          /* made into a neighbour advertisement */ \
+	X(steered)              /* to the member that hosts the VIP */ \
+	X(steered_past)         /* to an earlier host, which may have the connection */
+
+#define VERDICT_NAME(name) V_##name,
+enum verdict {
+	VERDICTS_PASS(VERDICT_NAME)
+	VERDICTS_DROP(VERDICT_NAME)
+	VERDICTS_SEND(VERDICT_NAME)
+	VERDICTS
+};
+
+/* The first of each list. */
+#define FIRST_DROP V_silent_off
+#define FIRST_SEND V_answered_arp
+
+#endif

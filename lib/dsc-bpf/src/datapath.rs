@@ -1,0 +1,325 @@
+//! Loads the kernel programs, keeps them on the interfaces, fills their maps. Called by `dsc-fwd` alone. Everything
+//! is pinned: when the daemon ends nothing changes in the kernel, and the next one carries on with the same maps
+//! and links. It never touches `lease` and `hosts`, which are `dsc-ringd`'s.
+
+use crate::claims::Claims;
+use crate::layout::{MAPS, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
+use crate::links::{self, Direction};
+use crate::{Error, LAYOUT, LeaseMap, call};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::SchedClassifier;
+use aya::{Ebpf, EbpfLoader, Pod};
+use dsc_wire::ids::SUBNETS_MAX;
+use dsc_wire::local::{Counter, Mac};
+use dsc_wire::{NodeId, SubnetId, VipId};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+/// The compiled programs, aligned for the ELF reader.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/dsc.bpf.o"));
+
+/// An interface of this node that carries a subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Nic {
+    /// The kernel's index, which tells it from a later interface of the same name.
+    pub index: u32,
+    /// Its name, for people.
+    pub name: String,
+    /// The subnet it carries.
+    pub subnet: SubnetId,
+    /// Its MAC address.
+    pub mac: Mac,
+    /// Does this machine forward IPv6 from it? Neighbour advertisements say so.
+    pub router: bool,
+    /// Its own IPv4 address, which replaces a VIP as the sender of this node's ARP requests.
+    pub address4: Option<Ipv4Addr>,
+    /// Its own IPv6 address, for the same in solicitations.
+    pub address6: Option<Ipv6Addr>,
+}
+
+/// What this node took for one VIP since the maps were made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct VipCount {
+    /// Frames delivered to this node's stack.
+    pub packets: u64,
+    /// Their bytes, with link-layer headers.
+    pub bytes: u64,
+    /// Frames handed to another node.
+    pub steered: u64,
+}
+
+/// The programs and their maps.
+pub struct Datapath {
+    links: PathBuf,
+    nics: Vec<Nic>,
+    vips4: HashMap<MapData, [u8; 4], VipEntry>,
+    vips6: HashMap<MapData, [u8; 16], VipEntry>,
+    nic_map: HashMap<MapData, u32, NicEntry>,
+    members: HashMap<MapData, MacEntry, u32>,
+    stations: Array<MapData, MacEntry>,
+    verdicts: PerCpuArray<MapData, u64>,
+    vip_counts: PerCpuArray<MapData, VipCountEntry>,
+    ebpf: Ebpf,
+}
+
+impl Datapath {
+    /// Loads the programs for node `me`, with the maps pinned below `dir` or new ones. Nothing is attached yet.
+    ///
+    /// # Errors
+    /// [`Error`]: a right is missing, the kernel refuses the programs, or the pinned maps are another build's.
+    pub fn open(dir: &Path, me: NodeId) -> Result<(Datapath, Claims), Error> {
+        // The programs share these two maps with dsc-ringd, which may not have started yet.
+        drop(LeaseMap::open(dir)?);
+        let pins = dir.join(LAYOUT);
+        let links = pins.join("links");
+        fs::create_dir_all(&links).map_err(|source| Error::Mount { dir: links.clone(), source })?;
+        check_shapes(&pins)?;
+        let me = u32::from(me.0);
+        let mut ebpf = EbpfLoader::new()
+            .btf(None)
+            .default_map_pin_directory(&pins)
+            .override_global("me", &me, true)
+            .load(OBJECT)
+            .map_err(|e| Error::Load(Box::new(e)))?;
+        for direction in Direction::BOTH {
+            program_mut(&mut ebpf, direction)
+                .load()
+                .map_err(|e| Error::Load(Box::new(e.into())))?;
+        }
+        let claims = Claims(taken::<RingBuf<MapData>>(&mut ebpf, "claims")?);
+        let datapath = Datapath {
+            links,
+            nics: Vec::new(),
+            vips4: taken(&mut ebpf, "vips4")?,
+            vips6: taken(&mut ebpf, "vips6")?,
+            nic_map: taken(&mut ebpf, "nics")?,
+            members: taken(&mut ebpf, "members")?,
+            stations: taken(&mut ebpf, "stations")?,
+            verdicts: taken(&mut ebpf, "verdicts")?,
+            vip_counts: taken(&mut ebpf, "vip_counts")?,
+            ebpf,
+        };
+        Ok((datapath, claims))
+    }
+
+    /// Makes `vips` the virtual addresses that the programs know; all others are any machine's. A VIP that stays is
+    /// never absent meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused an entry; those before it are in force.
+    pub fn set_vips(&mut self, vips: &[(VipId, IpAddr, SubnetId)]) -> Result<(), Error> {
+        let (mut four, mut six) = (BTreeMap::new(), BTreeMap::new());
+        for (vip, address, subnet) in vips {
+            let entry = VipEntry { index: vip.0, subnet: subnet.0, unused: 0 };
+            match address {
+                IpAddr::V4(a) => four.insert(a.octets(), entry),
+                IpAddr::V6(a) => six.insert(a.octets(), entry),
+            };
+        }
+        replace("vips4", &mut self.vips4, &four)?;
+        replace("vips6", &mut self.vips6, &six)
+    }
+
+    /// Makes `nics` the interfaces with programs: attaches or renews them there, and detaches them elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Attach`], [`Error::Fill`]: interfaces before the failing one are done.
+    pub fn set_nics(&mut self, nics: &[Nic]) -> Result<(), Error> {
+        let entries = nics.iter().map(|nic| (nic.index, nic_entry(nic))).collect();
+        replace("nics", &mut self.nic_map, &entries)?;
+        for nic in nics {
+            if self.nics.iter().any(|known| known.index == nic.index) {
+                continue;
+            }
+            for direction in Direction::BOTH {
+                links::attach(&self.links, nic.index, direction, self.program(direction))?;
+            }
+        }
+        let indices: Vec<u32> = nics.iter().map(|nic| nic.index).collect();
+        links::keep_only(&self.links, &indices)?;
+        self.nics = nics.to_vec();
+        Ok(())
+    }
+
+    /// Makes `macs` the addresses of the cluster's nodes, this one's among them: whom frames can be steered to and
+    /// whose claims are no conflict.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused an entry; those before it are in force.
+    pub fn set_macs(&mut self, macs: &[(NodeId, SubnetId, Mac)]) -> Result<(), Error> {
+        let members = macs
+            .iter()
+            .map(|(node, _, mac)| (mac_key(*mac), u32::from(node.0)))
+            .collect::<std::collections::HashMap<MacEntry, u32>>();
+        let old: Vec<MacEntry> = self.members.keys().filter_map(Result::ok).collect();
+        // First everybody is known as a member, then frames are steered there: a steered frame that is not
+        // recognised could be steered back.
+        for (key, node) in &members {
+            self.members.insert(key, node, 0).map_err(|e| fill("members", e))?;
+        }
+        let mut stations = vec![MacEntry::default(); self.stations.len() as usize];
+        for (node, subnet, mac) in macs {
+            let place = stations.get_mut(node.index() * SUBNETS_MAX + subnet.index());
+            if let Some(place) = place {
+                *place = MacEntry { known: 1, ..mac_key(*mac) };
+            }
+        }
+        for (index, station) in (0u32..).zip(&stations) {
+            if self.stations.get(&index, 0).map_err(|e| fill("stations", e))? != *station {
+                self.stations.set(index, station, 0).map_err(|e| fill("stations", e))?;
+            }
+        }
+        for key in old.iter().filter(|key| !members.contains_key(key)) {
+            self.members.remove(key).map_err(|e| fill("members", e))?;
+        }
+        Ok(())
+    }
+
+    /// Frames per verdict since the maps were made, in the order of `bpf/verdicts.h`.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused to read the map.
+    pub fn verdicts(&self) -> Result<Vec<Counter>, Error> {
+        let mut counters = Vec::with_capacity(VERDICTS.len());
+        for (index, name) in (0u32..).zip(VERDICTS) {
+            let counts = self.verdicts.get(&index, 0).map_err(|e| fill("verdicts", e))?;
+            counters.push(Counter { name: name.to_owned(), count: counts.iter().sum() });
+        }
+        Ok(counters)
+    }
+
+    /// What this node took for `vip` since the maps were made.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused to read the map.
+    pub fn vip_count(&self, vip: VipId) -> Result<VipCount, Error> {
+        let counts =
+            self.vip_counts.get(&u32::from(vip.0), 0).map_err(|e| fill("vip_counts", e))?;
+        Ok(counts.iter().fold(VipCount::default(), |sum, count| VipCount {
+            packets: sum.packets + count.packets,
+            bytes: sum.bytes + count.bytes,
+            steered: sum.steered + count.steered,
+        }))
+    }
+
+    /// One line per program that is attached: interface, hook, direction.
+    pub fn links(&self) -> Vec<String> {
+        self.nics
+            .iter()
+            .flat_map(|nic| {
+                Direction::BOTH.map(|direction| format!("{} tcx {}", nic.name, direction.name()))
+            })
+            .collect()
+    }
+
+    /// The interfaces with programs.
+    pub fn nics(&self) -> &[Nic] {
+        &self.nics
+    }
+
+    /// The program for frames that come in (`true`) or go out, to be run on test frames.
+    pub fn program_for(&self, incoming: bool) -> BorrowedFd<'_> {
+        self.program(if incoming { Direction::Ingress } else { Direction::Egress })
+    }
+
+    fn program(&self, direction: Direction) -> BorrowedFd<'_> {
+        let program: &SchedClassifier = self
+            .ebpf
+            .program(direction.name())
+            .and_then(|program| program.try_into().ok())
+            .expect("the object has this classifier");
+        program.fd().expect("it was loaded by open").as_fd()
+    }
+
+    /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;
+    /// a running `dsc-ringd` would be left with maps that nobody reads.
+    ///
+    /// # Errors
+    /// [`Error::Mount`]: something could not be removed; the links go first.
+    pub fn remove(dir: &Path) -> Result<(), Error> {
+        let failed = |source| Error::Mount { dir: dir.to_owned(), source };
+        let layouts = match fs::read_dir(dir) {
+            Ok(layouts) => layouts,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(failed(e)),
+        };
+        for layout in layouts {
+            let links = layout.map_err(failed)?.path().join("links");
+            if links.exists() {
+                fs::remove_dir_all(links).map_err(failed)?;
+            }
+        }
+        fs::remove_dir_all(dir).map_err(failed)
+    }
+}
+
+fn fill(map: &'static str, source: aya::maps::MapError) -> Error {
+    Error::Fill { map, source: Box::new(source) }
+}
+
+fn mac_key(mac: Mac) -> MacEntry {
+    MacEntry { bytes: mac, known: 0, unused: 0 }
+}
+
+fn nic_entry(nic: &Nic) -> NicEntry {
+    NicEntry {
+        mac: nic.mac,
+        subnet: nic.subnet.0,
+        flags: if nic.router { NIC_ROUTER } else { 0 },
+        address4: nic.address4.map(|a| a.octets()).unwrap_or_default(),
+        address6: nic.address6.map(|a| a.octets()).unwrap_or_default(),
+    }
+}
+
+fn program_mut(ebpf: &mut Ebpf, direction: Direction) -> &mut SchedClassifier {
+    ebpf.program_mut(direction.name())
+        .and_then(|program| program.try_into().ok())
+        .expect("the object has this classifier")
+}
+
+fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    let map = ebpf.take_map(name).expect("the object has this map");
+    T::try_from(map).map_err(|e| fill(name, e))
+}
+
+/// Puts `entries` into `map` and takes all others out; entries that stay are never absent.
+fn replace<K: Pod + Ord, V: Pod + PartialEq>(
+    name: &'static str,
+    map: &mut HashMap<MapData, K, V>,
+    entries: &BTreeMap<K, V>,
+) -> Result<(), Error> {
+    let old: Vec<K> = map.keys().filter_map(Result::ok).collect();
+    for (key, value) in entries {
+        map.insert(key, value, 0).map_err(|e| fill(name, e))?;
+    }
+    for key in old.iter().filter(|key| !entries.contains_key(key)) {
+        map.remove(key).map_err(|e| fill(name, e))?;
+    }
+    Ok(())
+}
+
+/// A map of another layout under our directory would be read as nonsense.
+fn check_shapes(pins: &Path) -> Result<(), Error> {
+    for (name, key, value) in MAPS {
+        let path = pins.join(name);
+        let map = match call::pinned(&path) {
+            Ok(map) => map,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(source) => return Err(Error::Map { path, doing: "open", source }),
+        };
+        let shape = call::shape(map.as_fd());
+        let shape =
+            shape.map_err(|source| Error::Map { path: path.clone(), doing: "examine", source })?;
+        if (shape.key_size as usize, shape.value_size as usize) != (key, value) {
+            return Err(Error::Layout { path });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Programs on interfaces. A link is pinned, so it outlives the daemon; a later daemon puts its own program into the
+//! same link, and no frame passes between the old program and the new one.
+
+use crate::Error;
+use crate::call;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+/// Which way frames go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Ingress,
+    Egress,
+}
+
+impl Direction {
+    pub(crate) const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Direction::Ingress => "ingress",
+            Direction::Egress => "egress",
+        }
+    }
+
+    fn attach_type(self) -> u32 {
+        match self {
+            Direction::Ingress => 46,
+            Direction::Egress => 47,
+        }
+    }
+}
+
+/// Pins are named by interface index, because names may change and may hold dots, which this file system refuses.
+fn path(links: &Path, nic: u32, direction: Direction) -> PathBuf {
+    links.join(format!("{nic}-{}", direction.name()))
+}
+
+/// Puts `program` on the interface with index `nic`, into the pinned link if there is a live one.
+pub(crate) fn attach(
+    links: &Path,
+    nic: u32,
+    direction: Direction,
+    program: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    let path = path(links, nic, direction);
+    let failed = |source| Error::Attach { nic, direction: direction.name(), source };
+    match call::pinned(&path) {
+        Ok(link) => {
+            // A link whose interface went away stays as a file, and the index may have a new owner.
+            if call::link_nic(link.as_fd()).map_err(failed)? == nic
+                && call::link_update(link.as_fd(), program).is_ok()
+            {
+                return Ok(());
+            }
+            fs::remove_file(&path).map_err(failed)?;
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(failed(e)),
+    }
+    let link = call::link_create(program, nic, direction.attach_type()).map_err(failed)?;
+    call::pin(link.as_fd(), &path).map_err(failed)
+}
+
+/// Detaches everything from interfaces that are not among `nics` (and from those that went away).
+pub(crate) fn keep_only(links: &Path, nics: &[u32]) -> Result<(), Error> {
+    let failed = |source| Error::Mount { dir: links.to_owned(), source };
+    for entry in fs::read_dir(links).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let kept = nics.iter().any(|nic| {
+            Direction::BOTH.iter().any(|direction| path == self::path(links, *nic, *direction))
+        });
+        if !kept {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
