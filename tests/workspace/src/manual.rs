@@ -83,7 +83,9 @@ fn differences(program: &str, page: &str, found: &Offer) -> Vec<String> {
         say("option", &format!("--{option}"), "is in the page, but --help does not know it");
     }
     for command in &found.commands {
-        if !listed.commands.contains(command) {
+        let below = format!("{command} ");
+        let is_group = listed.commands.iter().any(|c| c.starts_with(&below));
+        if !listed.commands.contains(command) && !is_group {
             say("command", command, "has no .It Cm in the page");
         }
     }
@@ -93,38 +95,57 @@ fn differences(program: &str, page: &str, found: &Offer) -> Vec<String> {
     wrong
 }
 
-/// What a page offers: in its lists only, or wherever it names an option.
+/// What a page offers: in its lists only, or wherever it names an option. Commands are items of the
+/// sections COMMANDS and DESCRIPTION; elsewhere an item may be anything.
 fn read_page(page: &str, lists_only: bool) -> Offer {
     let mut offer = Offer::default();
+    let mut in_commands = false;
     for line in page.lines().filter(|l| l.starts_with('.') && !l.starts_with(".\\\"")) {
         let words: Vec<&str> = line[1..].split_whitespace().collect();
-        let is_item = words.first() == Some(&"It");
-        if lists_only && !is_item {
-            continue;
+        if words[0] == "Sh" {
+            in_commands = line.contains("COMMANDS") || line.contains("DESCRIPTION");
         }
-        for (at, word) in words.iter().enumerate() {
-            let next = words.get(at + 1).copied().unwrap_or_default();
-            let long = match *word {
-                "Fl" if next == "Fl" => words.get(at + 2).copied(),
-                "Fl" => next.strip_prefix('-'),
-                _ => None,
-            };
-            offer.options.extend(long.map(option_name).filter(|n| !n.is_empty()));
+        let is_item = words[0] == "It";
+        if is_item || !lists_only {
+            offer.options.extend(options(&words));
         }
-        if is_item && matches!(words.get(1), Some(&"Cm" | &"Ic")) {
+        if is_item && in_commands && matches!(words.get(1), Some(&"Cm" | &"Ic")) {
             offer.commands.extend(commands(&words[1..]));
         }
     }
+    offer.commands.remove("help");
     offer
+}
+
+/// A word of mdoc that is called inside a line, such as `Ar`.
+fn is_macro(word: &str) -> bool {
+    let mut letters = word.chars();
+    let first = letters.next().is_some_and(|c| c.is_ascii_uppercase());
+    first && (2..=3).contains(&word.len()) && letters.all(|c| c.is_ascii_lowercase())
+}
+
+/// The long options of a line: the words after `Fl` that begin with the second dash.
+fn options(words: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut in_flags = false;
+    for (at, word) in words.iter().enumerate() {
+        if is_macro(word) {
+            in_flags = *word == "Fl";
+        } else if in_flags {
+            let twice = at > 1 && words[at - 1] == "Fl" && words[at - 2] == "Fl";
+            let long = if twice { Some(*word) } else { word.strip_prefix('-') };
+            found.extend(long.map(option_name).filter(|n| !n.is_empty()));
+        }
+    }
+    found
 }
 
 /// The commands of a list item: `Cm node close | open Ar NODE` has two.
 fn commands(words: &[&str]) -> Vec<String> {
-    let macros = ["Ar", "Op", "Oo", "Fl", "No", "Ns", "Xo", "Pq", "Brq", "Bro"];
     let own: Vec<&str> = words
         .iter()
-        .take_while(|w| !macros.contains(w))
-        .filter(|w| **w != "Cm" && **w != "Ic")
+        .take_while(|w| !is_macro(w) || **w == "Cm" || **w == "Ic")
+        .filter(|w| !is_macro(w))
         .flat_map(|w| w.split_inclusive('|'))
         .collect();
     let mut done: Vec<String> = Vec::new();
@@ -181,8 +202,8 @@ Options:
 
     #[test]
     fn pages_are_understood() {
-        let page =
-            ".It Cm node close | open Ar NODE\n.It Cm node Cm a|b\n.It Fl -json\n.Fl Fl quiet";
+        let page = ".Sh COMMANDS\n.It Cm node close | open Ar NODE\n.It Cm node Cm a|b\n\
+             .It Fl j , -json Ar X\n.Fl Fl quiet\n.Sh ELSE\n.It Cm word";
         let listed = read_page(page, true);
         let commands: Vec<_> = listed.commands.iter().collect();
         assert_eq!(commands, ["node a", "node b", "node close", "node open"]);
@@ -192,10 +213,10 @@ Options:
 
     #[test]
     fn each_difference_is_told() {
-        let good =
-            ".It Cm node\n.It Cm status\n.It Fl -json\n.It Fl -timeout Ar S\n.It Fl H , Fl -host\n";
+        let good = ".Sh COMMANDS\n.It Cm node\n.It Cm status\n.It Fl -json\n.It Fl -timeout Ar S\n\
+             .It Fl H , Fl -host\n";
         assert_eq!(differences("x", good, &found()), Vec::<String>::new());
-        let bad = ".It Cm node\n.It Cm state\n.It Fl -jason\n.It Fl -timeout Ar S\n.It Fl -host\n";
+        let bad = ".Sh COMMANDS\n.It Cm node\n.It Cm state\n.It Fl -jason\n.It Fl -timeout Ar S\n.It Fl -host\n";
         assert_eq!(differences("x", bad, &found()).len(), 4);
     }
 }
