@@ -3,7 +3,6 @@
 use crate::draft::{Draft, NodeDraft, SubnetDraft};
 use crate::keys;
 use crate::problem::{Problem, Problems};
-use dsc_wire::ids::NODES_MAX;
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -57,7 +56,7 @@ fn subnet_named(draft: &Draft, name: &Spanned<String>, problems: &mut Problems) 
             [] => "expected a [[subnet]] of this name".to_owned(),
             names => format!("expected one of {}", names.join(", ")),
         };
-        let message = format!("subnet `{word}` is not known");
+        let message = format!("subnet `{}` is not known", word.escape_debug());
         let mut problem = Problem::at(name.span(), message, expected);
         if let Some(near) = keys::nearest(word, known.into_iter()) {
             problem = problem.help(format!("did you mean `{near}`?"));
@@ -135,7 +134,7 @@ fn one_network(
 fn connected(draft: &Draft, rows: &[Row], problems: &mut Problems) {
     let legible = draft.nodes.iter().all(|n| n.addresses_whole)
         && draft.subnets.iter().all(|s| s.name.is_some());
-    if rows.len() < 2 || rows.len() > NODES_MAX || !legible {
+    if rows.len() < 2 || !legible {
         return;
     }
     let shared = |a: &Row, b: &Row| a.iter().zip(b).any(|(x, y)| x.is_some() && y.is_some());

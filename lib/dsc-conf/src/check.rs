@@ -13,13 +13,17 @@ use toml::Spanned;
 
 /// The configuration that the draft describes. It may be returned while there are problems; the caller looks.
 pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
-    at_most("subnet", SUBNETS_MAX, draft.subnets.iter().map(|s| &s.at), problems);
-    at_most("node", NODES_MAX, draft.nodes.iter().map(|n| &n.at), problems);
+    let few_subnets = at_most("subnet", SUBNETS_MAX, draft.subnets.iter().map(|s| &s.at), problems);
+    let few_nodes = at_most("node", NODES_MAX, draft.nodes.iter().map(|n| &n.at), problems);
     unique("subnet", draft.subnets.iter().filter_map(|s| s.name.as_ref()), problems);
     unique("node", draft.nodes.iter().filter_map(|n| n.name.as_ref()), problems);
-    disjoint(&draft, problems);
     partition(&draft, problems);
     draft.timing.check(draft.nodes.len(), problems);
+    if !few_subnets || !few_nodes {
+        // What follows compares each with each, which only the limits keep cheap.
+        return None;
+    }
+    disjoint(&draft, problems);
     let rows = addresses::check(&draft, problems);
     let (vips, vip_places) = pools::check(&draft, &rows, problems);
     if !problems.is_empty() {
@@ -60,17 +64,18 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     })
 }
 
+/// Are there no more than `most`? Else the first beyond is reported.
 fn at_most<'a>(
     what: &str,
     most: usize,
     mut places: impl ExactSizeIterator<Item = &'a Range<usize>>,
     problems: &mut Problems,
-) {
+) -> bool {
     let count = places.len();
-    if let Some(place) = places.nth(most) {
-        let message = format!("{count} {what}s are too many");
-        problems.add(Problem::at(place.clone(), message, format!("expected at most {most}")));
-    }
+    let Some(place) = places.nth(most) else { return true };
+    let message = format!("{count} {what}s are too many");
+    problems.add(Problem::at(place.clone(), message, format!("expected at most {most}")));
+    false
 }
 
 fn unique<'a>(
@@ -94,7 +99,7 @@ fn unique<'a>(
 fn disjoint(draft: &Draft, problems: &mut Problems) {
     let mut seen: Vec<(&str, &Spanned<_>)> = Vec::new();
     for subnet in &draft.subnets {
-        for network in subnet.networks.iter().take(NODES_MAX) {
+        for network in &subnet.networks {
             let (own, place) = (network.get_ref(), network.span());
             if let Some((other, earlier)) = seen.iter().find(|(_, n)| {
                 let n: &crate::Network = n.get_ref();
@@ -110,9 +115,6 @@ fn disjoint(draft: &Draft, problems: &mut Problems) {
                 problems.add(problem.also(earlier.span(), "overlaps this"));
             }
             seen.push((subnet.called(), network));
-        }
-        if seen.len() > SUBNETS_MAX * NODES_MAX {
-            return;
         }
     }
 }

@@ -58,7 +58,7 @@ impl<'t, 'i> Fields<'t, 'i> {
             if known().any(|k| k == word) {
                 continue;
             }
-            let message = format!("`{word}` is not a key of {}", title(table));
+            let message = format!("`{}` is not a key of {}", word.escape_debug(), title(table));
             let all: Vec<&str> = known().collect();
             let mut problem =
                 Problem::at(key.span(), message, format!("expected one of {}", all.join(", ")));

@@ -32,6 +32,8 @@ pub use problem::{Problem, Problems};
 pub const TEXT_MAX: usize = 1024 * 1024;
 /// Most problems that are kept; what follows is counted only.
 pub const PROBLEMS_MAX: usize = 50;
+/// Most networks of one subnet.
+pub const NETWORKS_MAX: usize = 16;
 /// The key file where the configuration names none.
 pub const KEY_FILE: &str = "/etc/dsc/key";
 /// The UDP port where the configuration names none.

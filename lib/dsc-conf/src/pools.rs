@@ -168,7 +168,9 @@ fn preferred(
     let Some(index) = draft.nodes.iter().position(|n| n.name.is_some() && n.called() == word)
     else {
         if draft.nodes.iter().all(|n| n.name.is_some()) {
-            let message = format!("preferred host `{word}` of VIP {} is not a node", vip.address);
+            let written = word.escape_debug();
+            let message =
+                format!("preferred host `{written}` of VIP {} is not a node", vip.address);
             let mut problem = Problem::at(name.span(), message, "expected the name of a [[node]]");
             if let Some(near) = keys::nearest(word, known()) {
                 problem = problem.help(format!("did you mean `{near}`?"));

@@ -5,7 +5,7 @@ use crate::draft::{Draft, NodeDraft, SubnetDraft, VipDraft};
 use crate::fields::{Fields, Value, mistyped, string};
 use crate::network::{AddressRange, Network, NetworkError, RangeError};
 use crate::problem::{Problem, Problems};
-use crate::{KEY_FILE, PORT, timing};
+use crate::{KEY_FILE, NETWORKS_MAX, PORT, timing};
 use dsc_wire::{Partition, Persistence};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -98,9 +98,17 @@ fn subnet(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> SubnetD
         }
         networks_whole = false;
     }
-    let mut each = |text: Spanned<String>| network(&text, problems);
     let wanted = networks.len();
-    let networks: Vec<_> = networks.into_iter().filter_map(&mut each).collect();
+    if let Some(beyond) = networks.get(NETWORKS_MAX) {
+        let message = format!("{wanted} networks of one subnet are too many");
+        let expected = format!("expected at most {NETWORKS_MAX}");
+        problems.add(Problem::at(beyond.span(), message, expected));
+    }
+    let networks: Vec<_> = networks
+        .into_iter()
+        .take(NETWORKS_MAX)
+        .filter_map(|text| network(&text, problems))
+        .collect();
     networks_whole &= networks.len() == wanted;
     let wanted = pool.len();
     let pool: Vec<_> = pool.into_iter().filter_map(|text| range(&text, problems)).collect();

@@ -68,3 +68,26 @@ fn mutated_files() {
         },
     );
 }
+
+/// Files as large as they may be, each of one thing: bounded memory, bounded time, no deep recursion.
+#[test]
+fn large_files() {
+    let fill = |unit: &str| unit.repeat(dsc_conf::TEXT_MAX / unit.len());
+    let cluster = "[cluster]\nname = \"x\"\n";
+    for unit in
+        ["[", "a.", "{", "\"", "[[node]]\n", "[[subnet]]\n", "[[vip]]\n", "\n", "a=[{b=", "\u{1b}"]
+    {
+        read(&fill(unit));
+    }
+    let half = |unit: &str| unit.repeat(dsc_conf::TEXT_MAX / 2 / unit.len() - 32);
+    read(&format!("{cluster}{}{}", half("[[node]]\n"), half("[[subnet]]\n")));
+    let many =
+        |key: &str, values: &str| format!("{cluster}[[subnet]]\nname=\"s\"\n{key}=[{values}]\n");
+    read(&many("networks", &half("\"10.0.0.0/24\",")));
+    read(&many("networks", &half("1,")));
+    read(&format!("{}pool=[{}]", many("networks", "\"10.0.0.0/24\""), half("\"10.0.1.1\",")));
+    read(&format!("{}{}", cluster, half("[[vip]]\naddress=\"10.0.0.1\"\n")));
+    read(&format!("a{} = 1", half(".a")));
+    let wide = "x".repeat(dsc_conf::TEXT_MAX + 1);
+    assert_eq!(Config::parse(&wide, "wide").unwrap_err().count(), 1);
+}
