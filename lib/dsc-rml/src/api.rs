@@ -146,7 +146,7 @@ pub struct PathState {
 }
 
 /// The state of all exchanges of one node.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rml {
     me: NodeId,
 }
