@@ -67,8 +67,7 @@ impl Doors {
             return Ok(());
         }
         let mut more = take(&mut self.facts, |_, body| out.push(Came::Facts(body)))?;
-        for (server, door) in
-            [(&mut self.status, Door::Status), (&mut self.control, Door::Control)]
+        for (server, door) in [(&mut self.status, Door::Status), (&mut self.control, Door::Control)]
         {
             more |= take(server, |asker, body| out.push(Came::Request(door, asker, body)))?;
         }

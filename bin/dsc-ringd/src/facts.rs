@@ -205,7 +205,9 @@ mod tests {
         let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
         let conflict = Conflict { vip: VipId(3), mac: [1; 6] };
         let mut news = Vec::new();
-        for conflicts in [vec![conflict.clone()], vec![conflict.clone()], vec![], vec![conflict.clone()]] {
+        for conflicts in
+            [vec![conflict.clone()], vec![conflict.clone()], vec![], vec![conflict.clone()]]
+        {
             facts.hear(Time::ZERO, fwd(DIGEST + 1, conflicts), &mut news);
         }
         assert_eq!(news, [News::Conflict(conflict.clone()), News::Conflict(conflict)]);

@@ -82,13 +82,13 @@ fn find_node(config: &Config, name: Option<&str>, nics: &[Nic]) -> Result<NodeId
         Some(name) => config
             .node_named(name)
             .ok_or_else(|| format!("the configuration names no node {name}"))?,
-        None => {
-            config.node_with_addresses(&nic::all_addresses(nics)).map_err(|e| e.to_string())?
-        }
+        None => config.node_with_addresses(&nic::all_addresses(nics)).map_err(|e| e.to_string())?,
     };
     let own: Vec<_> = nics
         .iter()
-        .flat_map(|n| n.addresses.iter().map(|(address, prefix)| (n.name.clone(), *address, *prefix)))
+        .flat_map(|n| {
+            n.addresses.iter().map(|(address, prefix)| (n.name.clone(), *address, *prefix))
+        })
         .collect();
     let problems = config.check_machine(me, &own);
     if !problems.is_empty() {
@@ -116,8 +116,7 @@ fn open(
     let no_random = |e| format!("cannot get random numbers: {e}");
     let incarnation = random::incarnation().map_err(no_random)?;
     let seed = random::number().map_err(no_random)?;
-    let doors =
-        Doors::open(&Context::new(), &arguments.run_dir).map_err(|e| e.to_string())?;
+    let doors = Doors::open(&Context::new(), &arguments.run_dir).map_err(|e| e.to_string())?;
     let paths = Paths::open(config, me, keys, nics)?;
     let now = clock::now();
     let cluster = config.cluster();

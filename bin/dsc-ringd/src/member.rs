@@ -77,7 +77,7 @@ impl Member {
         seed: u64,
         now: Time,
     ) -> Member {
-        let config = dsc_rml::Config::new(&cluster, seed);
+        let config = dsc_rml::Config::from(&cluster);
         Member {
             rml: Rml::new(config, me, incarnation, now),
             ring: Ring::new(cluster, me, incarnation, now),
@@ -139,10 +139,7 @@ impl Member {
     /// What the reliable messages and this glue have counted.
     pub fn counters(&self) -> Vec<Counter> {
         let mut counters = self.rml.counters();
-        counters.push(Counter {
-            name: "messages_undecodable".to_owned(),
-            count: self.undecodable,
-        });
+        counters.push(Counter { name: "messages_undecodable".to_owned(), count: self.undecodable });
         counters
     }
 

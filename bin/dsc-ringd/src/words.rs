@@ -21,7 +21,9 @@ pub fn sentence(names: &Names, event: &Event) -> String {
             format!("took {}{whence}{how}", vip(*v))
         }
         EventKind::HandedOver { vip: v, to } => format!("handed {} over to {}", vip(*v), node(*to)),
-        EventKind::Removed { peer } => format!("removed {}, which could not be reached", node(*peer)),
+        EventKind::Removed { peer } => {
+            format!("removed {}, which could not be reached", node(*peer))
+        }
         EventKind::Joined { peer } => format!("let {} into the ring", node(*peer)),
         EventKind::Regenerated => "made the lost token again".to_owned(),
         EventKind::Founded => "founded a ring".to_owned(),
