@@ -10,6 +10,7 @@ pub mod key;
 pub mod local;
 pub mod message;
 pub mod packet;
+pub mod seal;
 pub mod time;
 pub mod token;
 mod token_codec;
