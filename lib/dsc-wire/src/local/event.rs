@@ -1,0 +1,105 @@
+//! What an operator wants to know later: events, as ringd keeps and tells them. Part of the local messages, with
+//! the same rule for daemons of two builds.
+
+use super::{Duty, Mac};
+use crate::cluster::Persistence;
+use crate::ids::{NodeId, SubnetId, VipId};
+use serde::{Deserialize, Serialize};
+
+/// Something an operator wants to know later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Position in the log of the ringd that was asked.
+    #[serde(default)]
+    pub number: u64,
+    /// Wall clock of the node it happened on, milliseconds since 1970.
+    pub wall_ms: u64,
+    /// The node it happened on.
+    pub node: NodeId,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventKind {
+    /// The node began to answer for a VIP.
+    Took {
+        /// Which.
+        vip: VipId,
+        /// Its previous host.
+        from: Option<NodeId>,
+        /// By failover (else a hand-over on purpose or a first assignment).
+        failover: bool,
+    },
+    /// The node handed a VIP over on purpose.
+    HandedOver {
+        /// Which.
+        vip: VipId,
+        /// To whom.
+        to: NodeId,
+    },
+    /// The node took `peer` off the ring.
+    Removed {
+        /// Who could not be reached.
+        peer: NodeId,
+    },
+    /// The node let `peer` into the ring.
+    Joined {
+        /// Who asked.
+        peer: NodeId,
+    },
+    /// The node made a lost token again.
+    Regenerated,
+    /// The node founded a ring.
+    Founded,
+    /// The node gave up its ring for a greater one, heard from `peer`.
+    Merged {
+        /// Whose beacon it was.
+        peer: NodeId,
+    },
+    /// The lease ended before it was renewed, for `gap_ms`.
+    Lapsed {
+        /// How long the node was silent.
+        gap_ms: u64,
+    },
+    /// What the node may do changed.
+    DutyChanged {
+        /// Of whom.
+        peer: NodeId,
+        /// From now on.
+        duty: Duty,
+    },
+    /// Where the node can host changed.
+    AbleChanged {
+        /// The subnet.
+        subnet: SubnetId,
+        /// Can it?
+        able: bool,
+    },
+    /// Preference of a VIP changed.
+    Pinned {
+        /// Which.
+        vip: VipId,
+        /// Preferred host.
+        preferred: Option<NodeId>,
+        /// How firmly.
+        persistence: Persistence,
+    },
+    /// A machine outside the cluster answers for a VIP.
+    Conflict {
+        /// Which.
+        vip: VipId,
+        /// Who.
+        mac: Mac,
+    },
+    /// `peer` runs another configuration and was not let in.
+    ConfigDiffers {
+        /// Who.
+        peer: NodeId,
+    },
+    /// Another kind, of a newer build.
+    #[serde(other)]
+    Unknown,
+}
