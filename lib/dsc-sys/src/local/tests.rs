@@ -1,3 +1,5 @@
+//! The local sockets: questions and answers, modes and owners of their files, restarts, and messages too large.
+
 use super::*;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 
