@@ -121,4 +121,6 @@ fn colour_only_when_asked() {
     let problems = Config::parse("[cluster]\n", "dsc.toml").unwrap_err();
     assert!(!problems.to_string().contains('\u{1b}'));
     assert!(problems.render(true).contains('\u{1b}'));
+    let hostile = Config::parse("[cluster] # \u{1b}[2J\nx = = 1\n", "dsc.toml").unwrap_err();
+    assert!(!hostile.to_string().contains('\u{1b}'), "{hostile:?}");
 }

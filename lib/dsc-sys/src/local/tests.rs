@@ -1,4 +1,4 @@
-//! The local sockets: questions and answers, modes and owners of their files, restarts, and messages too large.
+//! The local sockets: questions and answers, modes of their files, stolen paths, messages too large.
 
 use super::*;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
