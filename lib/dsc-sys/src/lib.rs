@@ -7,7 +7,10 @@
 //!  BOOTTIME timerfd   peers' packets  /run/dsc/*      netlink getifaddrs /proc  sched  systemd  flock
 //! ```
 
+pub mod address;
 pub mod clock;
+pub mod frames;
+pub mod keyfile;
 pub mod link;
 pub mod load;
 pub mod local;
