@@ -121,6 +121,17 @@ fn scripts_stop_at_the_first_error() {
 }
 
 #[test]
+fn scripts_can_be_run_and_nothing_else_can() {
+    use std::os::unix::fs::PermissionsExt;
+    let runs = |s: &Source| {
+        let path = dsc_test_workspace::root().join(&s.path);
+        std::fs::metadata(path).is_ok_and(|m| m.permissions().mode() & 0o111 != 0)
+    };
+    let wrong = |s: &Source| runs(s) != s.text.starts_with("#!");
+    report(sources().iter().filter(|s| wrong(s)).map(|s| s.path.clone()).collect());
+}
+
+#[test]
 fn files_are_named_by_what_they_hold() {
     let mut wrong = Vec::new();
     for source in sources() {
