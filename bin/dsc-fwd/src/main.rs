@@ -1,3 +1,104 @@
-//! dsc-fwd
+//! dsc-fwd: reads its arguments and the configuration, finds out which node this is, and runs or detaches.
 
-fn main() {}
+mod addresses;
+mod announce;
+mod conflicts;
+mod control;
+mod daemon;
+mod gratuitous;
+mod ground;
+mod views;
+
+use clap::Parser;
+use dsc_bpf::{Datapath, LeaseMap};
+use dsc_conf::Config;
+use dsc_sys::{clock, log, nic, single::Single};
+use dsc_wire::NodeId;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Keeps the kernel's part of DSC: programs, maps, virtual addresses, announcements.
+#[derive(Parser)]
+#[command(name = "dsc-fwd", version)]
+struct Arguments {
+    /// The cluster's configuration.
+    #[arg(long, value_name = "FILE", default_value = "/etc/dsc/dsc.toml")]
+    config: PathBuf,
+    /// Which node this is [default: the one whose addresses this machine has].
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Where the daemons' sockets are.
+    #[arg(long, value_name = "DIR", default_value = "/run/dsc")]
+    run_dir: PathBuf,
+    /// Where programs and maps are pinned.
+    #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/dsc")]
+    bpf_dir: PathBuf,
+    /// What to log: error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    log: String,
+    /// Take programs, maps and virtual addresses away, and exit.
+    #[arg(long)]
+    detach: bool,
+}
+
+fn main() -> ExitCode {
+    // Before any thread is started.
+    dsc_sys::realtime::one_arena();
+    match start(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("dsc-fwd: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(arguments: &Arguments) -> Result<(), String> {
+    log::start(&arguments.log)?;
+    if arguments.detach {
+        let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
+        return detach(&arguments.bpf_dir);
+    }
+    let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
+    let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
+    let me = find_node(&config, arguments.node.as_deref(), &nics)?;
+    fits_machine(&config, me, &nics)?;
+    let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
+    runtime.block_on(async {
+        daemon::Daemon::open(config, me, &arguments.bpf_dir, &arguments.run_dir)?.run().await
+    })
+}
+
+fn find_node(config: &Config, name: Option<&str>, nics: &[nic::Nic]) -> Result<NodeId, String> {
+    if let Some(name) = name {
+        return config
+            .node_named(name)
+            .ok_or_else(|| format!("the configuration names no node {name}"));
+    }
+    config.node_with_addresses(&nic::all_addresses(nics)).map_err(|e| e.to_string())
+}
+
+/// Refuses a machine on which the configuration cannot be true: a missing address, a VIP on an interface.
+fn fits_machine(config: &Config, me: NodeId, nics: &[nic::Nic]) -> Result<(), String> {
+    let own = nics.iter().flat_map(|nic| {
+        nic.addresses.iter().map(|(address, prefix)| (nic.name.clone(), *address, *prefix))
+    });
+    let problems = config.check_machine(me, &own.collect::<Vec<_>>());
+    if problems.is_empty() { Ok(()) } else { Err(problems.to_string()) }
+}
+
+/// A node that would go on being host without answering is worse than one that is gone, so a ring daemon that still
+/// renews the lease has to be stopped first.
+fn detach(bpf_dir: &Path) -> Result<(), String> {
+    let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
+    if clock::now() < lease.lease() {
+        return Err(
+            "cannot detach: this node's lease is still renewed: stop dsc-ringd first".into()
+        );
+    }
+    drop(lease);
+    addresses::remove_ours()?;
+    Datapath::remove(bpf_dir).map_err(|e| e.to_string())
+}

@@ -1,0 +1,336 @@
+//! The loop: a view, a change of interfaces, a claim, a question, an announcement that is due. Each brings the kernel in line
+//! with what is known now; nothing is undone at the end, because the kernel goes on without the daemon.
+
+use crate::addresses::Keeper;
+use crate::announce::Announcer;
+use crate::conflicts::Conflicts;
+use crate::gratuitous::Voice;
+use crate::views::Views;
+use crate::{control, ground};
+use dsc_bpf::{Claims, Datapath, LeaseMap};
+use dsc_conf::Config;
+use dsc_sys::clock::{self, Alarm};
+use dsc_sys::link::Links;
+use dsc_sys::local::{Access, Context, Server, Teller};
+use dsc_sys::notify::{self, Watchdog};
+use dsc_sys::readiness::Edge;
+use dsc_wire::local::{Counter, Facts, HostState, Mac, View, socket};
+use dsc_wire::{NodeId, SubnetId, Time, VipId};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::MissedTickBehavior;
+
+/// How often the ring daemon hears that this one lives.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at claims: a flood of them costs one look each time.
+const CLAIMS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Everything that is open.
+pub struct Daemon {
+    config: Config,
+    me: NodeId,
+    vips: Vec<(VipId, IpAddr, SubnetId)>,
+    datapath: Datapath,
+    claims: Claims,
+    lease: LeaseMap,
+    keeper: Keeper,
+    voices: Vec<Voice>,
+    macs: BTreeMap<(NodeId, SubnetId), Mac>,
+    missing: Vec<SubnetId>,
+    announcer: Announcer,
+    conflicts: Conflicts,
+    unsent: u64,
+    number: u64,
+    trouble: Option<String>,
+    teller: Teller,
+    server: Server,
+    views: Option<Views>,
+}
+
+impl Daemon {
+    /// Brings the kernel in line with the configuration, adopting what an earlier daemon left. The addresses come last:
+    /// before them nothing here could answer for a VIP.
+    ///
+    /// # Errors
+    /// What could not be opened; what was in force before still is.
+    pub fn open(
+        config: Config,
+        me: NodeId,
+        bpf_dir: &Path,
+        run_dir: &Path,
+    ) -> Result<Daemon, String> {
+        let context = Context::new();
+        let server = Server::open(&context, &run_dir.join(socket::FWD), Access::Read)
+            .map_err(|e| e.to_string())?;
+        let teller =
+            Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
+        let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
+        let (mut datapath, claims) = Datapath::open(bpf_dir, me).map_err(|e| e.to_string())?;
+        let vips = ground::vips(&config, me);
+        datapath.set_vips(&vips).map_err(|e| e.to_string())?;
+        let views = Some(Views::new(&context, run_dir));
+        let mut daemon = Daemon {
+            keeper: Keeper::open()?,
+            config,
+            me,
+            vips,
+            datapath,
+            claims,
+            lease,
+            voices: Vec::new(),
+            macs: BTreeMap::new(),
+            missing: Vec::new(),
+            announcer: Announcer::default(),
+            conflicts: Conflicts::default(),
+            unsent: 0,
+            number: 0,
+            trouble: None,
+            teller,
+            server,
+            views,
+        };
+        daemon.settle()?;
+        Ok(daemon)
+    }
+
+    /// Runs until a signal asks to stop.
+    ///
+    /// # Errors
+    /// A source of news that failed for good.
+    pub async fn run(mut self) -> Result<(), String> {
+        let unwatched = |e| format!("cannot wait for signals: {e}");
+        let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
+        let mut links = Links::open().map_err(|e| format!("cannot watch interfaces: {e}"))?;
+        let claims = self.claims.as_fd().try_clone_to_owned().and_then(Edge::new);
+        let claims = claims.map_err(|e| format!("cannot watch claims: {e}"))?;
+        let mut alarm = Alarm::new().map_err(|e| format!("cannot make a timer: {e}"))?;
+        let mut seconds = tokio::time::interval(INTERVAL);
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watchdog = Watchdog::new(clock::now());
+        let views = self.views.take().ok_or("views are asked for already")?;
+        let mut asked = Box::pin(views.next());
+        // Claims may wait from before; the kernel reports only new ones.
+        let mut claims_due = Some(clock::now());
+        let mut questions = true;
+        Self::told(notify::ready("attached"));
+        loop {
+            let due = self.announcer.deadline().min(claims_due.unwrap_or(Time::NEVER));
+            alarm.set(due).map_err(|e| format!("cannot set a timer: {e}"))?;
+            tokio::select! {
+                (views, result) = &mut asked => {
+                    match result {
+                        Ok(view) => self.view(&view),
+                        Err(e) => tracing::debug!("no view: {e}"),
+                    }
+                    asked = Box::pin(views.next());
+                }
+                changed = links.changed() => {
+                    changed.map_err(|e| format!("cannot watch interfaces: {e}"))?;
+                    let settled = self.settle();
+                    self.troubled(settled);
+                }
+                result = claims.next(), if claims_due.is_none() => {
+                    result.map_err(|e| format!("cannot watch claims: {e}"))?;
+                    claims_due = Some(clock::now() + CLAIMS_INTERVAL);
+                }
+                result = alarm.rang() => {
+                    result.map_err(|e| format!("cannot wait for a timer: {e}"))?;
+                    let now = clock::now();
+                    if claims_due.is_some_and(|due| due <= now) {
+                        self.read_claims(now);
+                        claims_due = None;
+                    }
+                    self.announce(now);
+                }
+                result = self.server.news(), if !questions => {
+                    result.map_err(|e| format!("cannot wait for questions: {e}"))?;
+                    questions = true;
+                }
+                () = std::future::ready(()), if questions => questions = self.answer()?,
+                _ = seconds.tick() => {
+                    let now = clock::now();
+                    watchdog.turn(now);
+                    self.look_at_hosts(now);
+                    self.tell();
+                }
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        Self::told(notify::stopping("the kernel goes on"));
+        Ok(())
+    }
+
+    /// Interfaces, programs on them, addresses: all as they should be.
+    fn settle(&mut self) -> Result<(), String> {
+        let (nics, missing) = ground::nics(&self.config, self.me)?;
+        if missing != self.missing {
+            for subnet in missing.iter().filter(|s| !self.missing.contains(s)) {
+                tracing::warn!("no interface carries subnet {}", self.subnet(*subnet));
+            }
+            self.missing = missing;
+        }
+        if nics != self.datapath.nics() {
+            self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
+            self.voices.clear();
+            for nic in &nics {
+                let voice = Voice::open(nic.clone()).map_err(|e| {
+                    format!("cannot send frames on {}: {e}: is CAP_NET_RAW there?", nic.name)
+                })?;
+                self.voices.push(voice);
+                self.macs.insert((self.me, nic.subnet), nic.mac);
+                let subnet = self.subnet(nic.subnet);
+                tracing::info!("subnet {subnet} is on {}, programs attached", nic.name);
+            }
+            self.set_macs()?;
+            self.announcer.again(clock::now());
+        }
+        self.keeper.want(&self.vips, &nics);
+        let added = self.keeper.mend()?;
+        if !added.is_empty() && self.number > 0 {
+            let added: Vec<String> = added.iter().map(IpAddr::to_string).collect();
+            tracing::warn!("put back addresses that were taken away: {}", added.join(" "));
+        }
+        Ok(())
+    }
+
+    fn subnet(&self, subnet: SubnetId) -> &str {
+        &self.config.subnets[subnet.index()].name
+    }
+
+    fn set_macs(&mut self) -> Result<(), String> {
+        let macs: Vec<_> = self.macs.iter().map(|((n, s), mac)| (*n, *s, *mac)).collect();
+        self.datapath.set_macs(&macs).map_err(|e| e.to_string())
+    }
+
+    /// Takes what the ring knows: where the nodes are, and which epoch this is.
+    fn view(&mut self, view: &View) {
+        let now = clock::now();
+        let before = self.macs.clone();
+        for node in view.nodes.iter().filter(|node| node.id != self.me) {
+            for (subnet, mac) in (0u8..).map(SubnetId).zip(&node.macs) {
+                if let Some(mac) = mac {
+                    // An address stays known while its node is away: it is still no stranger.
+                    self.macs.insert((node.id, subnet), *mac);
+                    self.conflicts.is_node(*mac);
+                }
+            }
+        }
+        if self.macs != before {
+            let set = self.set_macs();
+            self.troubled(set);
+        }
+        self.look_at_hosts(now);
+        self.announcer.epoch(now, view.key.epoch);
+        self.announce(now);
+        self.tell();
+    }
+
+    /// The kernel's own table says what this node hosts: the view may be older.
+    fn look_at_hosts(&mut self, now: Time) {
+        let hosted: Vec<VipId> = self
+            .vips
+            .iter()
+            .map(|(vip, ..)| *vip)
+            .filter(|vip| self.lease.host(*vip).0 == HostState::On)
+            .collect();
+        self.announcer.hosts(now, &hosted);
+    }
+
+    fn announce(&mut self, now: Time) {
+        for (vip, step) in self.announcer.due(now) {
+            // It may have been handed over since the last look, and is announced by its new host now.
+            if self.lease.host(vip).0 != HostState::On {
+                continue;
+            }
+            let Some((_, address, subnet)) = self.vips.iter().find(|(id, ..)| *id == vip) else {
+                continue;
+            };
+            for voice in self.voices.iter_mut().filter(|v| v.nic().subnet == *subnet) {
+                voice.announce(*address, step);
+            }
+        }
+        self.unsent += self.voices.iter_mut().map(|v| std::mem::take(&mut v.unsent)).sum::<u64>();
+    }
+
+    fn read_claims(&mut self, now: Time) {
+        let complete = self.all_known();
+        for claim in self.claims.by_ref() {
+            if self.macs.values().any(|mac| *mac == claim.mac) {
+                continue;
+            }
+            let Some((_, address, _)) = self.vips.iter().find(|(id, ..)| *id == claim.vip) else {
+                continue;
+            };
+            let mac = claim.mac.map(|byte| format!("{byte:02x}")).join(":");
+            if self.conflicts.claimed(now, claim, complete) {
+                tracing::warn!("{mac}, which is no node, says that it has VIP {address}");
+            }
+        }
+        self.tell();
+    }
+
+    /// Is the MAC address of every node on every subnet known?
+    fn all_known(&self) -> bool {
+        (0u8..).map(NodeId).zip(&self.config.nodes).all(|(id, node)| {
+            (0u8..)
+                .map(SubnetId)
+                .zip(&node.addresses)
+                .all(|(subnet, address)| address.is_none() || self.macs.contains_key(&(id, subnet)))
+        })
+    }
+
+    fn answer(&mut self) -> Result<bool, String> {
+        let own = |name: &str, count| Counter { name: name.to_owned(), count };
+        let own = vec![
+            own("announcements_unsent", self.unsent),
+            own("claims_forgotten", self.conflicts.forgotten),
+            own("requests_malformed", self.server.malformed),
+            own("answers_unsent", self.server.unsent),
+        ];
+        let (datapath, lease, vips) = (&self.datapath, &self.lease, &self.vips);
+        let answered = control::answer_waiting(&mut self.server, || {
+            control::counters(datapath, lease, vips, own.clone())
+        });
+        answered.map_err(|e| format!("cannot answer questions: {e}"))
+    }
+
+    /// All that ringd needs to know; the digest says that the kernel is ready for this configuration.
+    fn tell(&mut self) {
+        self.number += 1;
+        let ready = self.trouble.is_none() && self.missing.is_empty();
+        let facts = Facts::Fwd {
+            number: self.number,
+            config_digest: if ready { self.config.digest() } else { 0 },
+            conflicts: self.conflicts.list(),
+        };
+        if let Err(e) = self.teller.tell(&facts) {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// Remembers and logs what goes wrong while running, once, and that it is over.
+    fn troubled(&mut self, result: Result<(), String>) {
+        let trouble = result.err();
+        if trouble == self.trouble {
+            return;
+        }
+        match &trouble {
+            Some(problem) => tracing::error!("{problem}"),
+            None => tracing::info!("all interfaces and addresses are in order again"),
+        }
+        self.trouble = trouble;
+        self.tell();
+    }
+
+    fn told(result: std::io::Result<()>) {
+        if let Err(e) = result {
+            tracing::warn!("cannot reach the service manager: {e}");
+        }
+    }
+}
