@@ -113,7 +113,7 @@ impl Audit {
             return Err(format!("node {} storms: {SENT_MAX} packets in 50 ms", machine.id.0));
         }
         let Some(member) = &machine.member else { return Ok(()) };
-        let Some(key) = member.accepted() else { return Ok(()) };
+        let key = member.accepted();
         let last = std::mem::replace(&mut self.keys[machine.id.index()], key);
         if key == last {
             return Ok(());
@@ -247,9 +247,10 @@ pub fn overlaps(world: &mut World) -> Result<(), Violation> {
             let machine = &world.machines[n.index()];
             machine.runs(at)
                 && machine.places >= crate::machine::QUEUE_MAX
-                && machine.member.as_ref().is_some_and(|m| {
-                    m.view(machine.clock.local(at)).state != RingState::Quiet
-                })
+                && machine
+                    .member
+                    .as_ref()
+                    .is_some_and(|m| m.view(machine.clock.local(at)).state != RingState::Quiet)
         };
         if !world.network.connected(at, a, b) || !awake(a) || !awake(b) {
             overlap.since = at;
@@ -271,10 +272,8 @@ pub fn overlaps(world: &mut World) -> Result<(), Violation> {
 fn gap_max(world: &World, node: NodeId) -> Span {
     let machine = &world.machines[node.index()];
     let timing = &world.plan.cluster.timing;
-    let lease_ms = machine
-        .member
-        .as_ref()
-        .map_or(0, |m| m.view(machine.clock.local(world.at)).lease_ms);
+    let lease_ms =
+        machine.member.as_ref().map_or(0, |m| m.view(machine.clock.local(world.at)).lease_ms);
     let lease = timing.lease.max(std::time::Duration::from_millis(lease_ms + 1));
     let hops = 2 * world.plan.nodes() as u64 * world.plan.weather.hop();
     nanos(Timing::fence(lease)) + 2 * nanos(timing.rotation) + hops

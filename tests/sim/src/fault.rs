@@ -8,6 +8,7 @@ use std::fmt;
 pub type Span = u64;
 
 /// One thing that happens to the cluster.
+#[expect(missing_docs, reason = "the sentence of each fault tells what its fields are")]
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// The ring daemon does not run; its kernel does and its socket queue fills.

@@ -109,4 +109,3 @@ pub fn heal(world: &mut World) {
         }
     }
 }
-

@@ -158,14 +158,7 @@ impl Network {
     }
 
     /// What becomes of a packet sent at `at`.
-    pub fn fate(
-        &mut self,
-        at: Span,
-        from: NodeId,
-        to: NodeId,
-        path: SubnetId,
-        ack: bool,
-    ) -> Fate {
+    pub fn fate(&mut self, at: Span, from: NodeId, to: NodeId, path: SubnetId, ack: bool) -> Fate {
         let pair = self.pair(from, to);
         if !self.open(at, from, to, path)
             || (ack && self.acks[pair] > at)

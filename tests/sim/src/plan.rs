@@ -158,7 +158,10 @@ impl Plan {
         let fences = 3 * nanos(Timing::fence(t.lease_max));
         let asks = 6 * (2 * nanos(t.starve) + nanos(t.removal));
         let merges = 8 * nanos(t.beacon);
-        fences + asks + merges + turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64)
+        fences
+            + asks
+            + merges
+            + turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64)
     }
 }
 
@@ -217,11 +220,9 @@ fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> 
                 0 => Persistence::Free,
                 1 => Persistence::Current,
                 2 => Persistence::Preferred,
-                _ => random.pick(&[
-                    Persistence::Free,
-                    Persistence::Current,
-                    Persistence::Preferred,
-                ]),
+                _ => {
+                    random.pick(&[Persistence::Free, Persistence::Current, Persistence::Preferred])
+                }
             };
             let some = persistence == Persistence::Preferred || random.chance(300);
             VipPlan {

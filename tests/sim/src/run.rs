@@ -46,7 +46,9 @@ fn settle(world: &mut World, stable: Span) -> Result<Span, Violation> {
             Err(what) => {
                 if world.at > world.disturbed + bound {
                     let late = (world.at - world.disturbed) as f64 / 1e6;
-                    return Err(format!("P1: not settled {late:.0} ms after the last fault: {what}"));
+                    return Err(format!(
+                        "P1: not settled {late:.0} ms after the last fault: {what}"
+                    ));
                 }
                 since = None;
             }

@@ -67,7 +67,10 @@ fn commands(world: &World) -> Result<(), String> {
     for given in &world.commands {
         let machine = &world.machines[given.node.index()];
         if given.result.is_none() && machine.life == given.life {
-            return Err(format!("command on node {} has no end: {:?}", given.node.0, given.command));
+            return Err(format!(
+                "command on node {} has no end: {:?}",
+                given.node.0, given.command
+            ));
         }
     }
     Ok(())
