@@ -3,7 +3,7 @@
 
 use crate::control::Control;
 use crate::doors::{Came, Doors};
-use crate::facts::{NodeFacts, News};
+use crate::facts::{News, NodeFacts};
 use crate::member::{Effect, Member};
 use crate::paths::{Arrived, Paths};
 use crate::words::sentence;
@@ -73,6 +73,13 @@ pub struct Turn {
     facts_malformed: u64,
 }
 
+impl Turn {
+    /// Before the first turn.
+    pub fn new(now: Time) -> Turn {
+        Turn { next_second: now, ..Turn::default() }
+    }
+}
+
 impl Daemon {
     /// Runs until a signal asks to stop and the ring has been left.
     ///
@@ -108,11 +115,9 @@ impl Daemon {
     async fn wait(&mut self) -> io::Result<()> {
         poll_fn(|cx| {
             let mut ready = false;
-            for source in [
-                self.alarm.poll_rang(cx),
-                self.paths.poll_readable(cx),
-                self.doors.poll_news(cx),
-            ] {
+            for source in
+                [self.alarm.poll_rang(cx), self.paths.poll_readable(cx), self.doors.poll_news(cx)]
+            {
                 if let Poll::Ready(result) = source {
                     result?;
                     ready = true;
@@ -171,7 +176,12 @@ impl Daemon {
                 News::Load(load) => Input::Load { load },
                 News::Conflict(conflict) => {
                     let kind = EventKind::Conflict { vip: conflict.vip, mac: conflict.mac };
-                    self.happened(Event { number: 0, wall_ms: clock::wall_ms(), node: self.me, kind });
+                    self.happened(Event {
+                        number: 0,
+                        wall_ms: clock::wall_ms(),
+                        node: self.me,
+                        kind,
+                    });
                     self.control.view_changed();
                     continue;
                 }

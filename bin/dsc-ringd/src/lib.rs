@@ -9,7 +9,9 @@
 //! ```
 
 pub mod control;
+pub mod daemon;
 pub mod doors;
 pub mod facts;
 pub mod member;
+pub mod paths;
 pub mod words;

@@ -135,6 +135,6 @@ fn open(
         signals,
         alarm,
         watchdog: Watchdog::new(now),
-        turn: Turn::default(),
+        turn: Turn::new(now),
     })
 }

@@ -74,7 +74,7 @@ impl Member {
         cluster: Cluster,
         me: NodeId,
         incarnation: Incarnation,
-        seed: u64,
+        _seed: u64,
         now: Time,
     ) -> Member {
         let config = dsc_rml::Config::from(&cluster);

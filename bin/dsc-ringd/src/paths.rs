@@ -6,7 +6,7 @@ use dsc_sys::nic::{self, Nic};
 use dsc_sys::udp::{BATCH, UdpPort};
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::packet::Packet;
-use dsc_wire::seal::{Seal, SealError};
+use dsc_wire::seal::{Keyring, OpenError};
 use dsc_wire::{NodeId, SubnetId, Time};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ const COMPLAINT: Duration = Duration::from_secs(10);
 /// Why a datagram was dropped. All of these are the sender's fault, or an attacker's; nothing was changed by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Bad {
+    Size,
     Seal,
     Malformed,
     OtherReceiver,
@@ -28,12 +29,18 @@ enum Bad {
     UnknownSender,
 }
 
-const BAD: [(Bad, &str, &str); 5] = [
+/// Its position is the kind's number.
+const BAD: [(Bad, &str, &str); 6] = [
+    (Bad::Size, "datagrams_too_short_or_long", "too short or too long"),
     (Bad::Seal, "datagrams_not_sealed_with_our_key", "not sealed with our key"),
     (Bad::Malformed, "datagrams_malformed", "malformed"),
     (Bad::OtherReceiver, "datagrams_for_another_node", "for another node"),
     (Bad::OtherPath, "datagrams_on_another_path", "sent on another path than it came by"),
-    (Bad::UnknownSender, "datagrams_from_an_unknown_node", "from a node that the configuration does not name here"),
+    (
+        Bad::UnknownSender,
+        "datagrams_from_an_unknown_node",
+        "from a node that the configuration does not name here",
+    ),
 ];
 
 /// A packet that is authentic and came by the path it names.
@@ -49,7 +56,7 @@ pub struct Arrived {
 /// All sockets.
 pub struct Paths {
     me: NodeId,
-    seal: Seal,
+    keyring: Keyring,
     ports: Vec<Option<Port>>,
     /// By node, then by subnet.
     peers: Vec<Vec<Option<SocketAddr>>>,
@@ -74,7 +81,12 @@ impl Paths {
     ///
     /// # Errors
     /// Text for people: the address, the cause, what to do.
-    pub fn open(config: &Config, me: NodeId, seal: Seal, nics: &[Nic]) -> Result<Paths, String> {
+    pub fn open(
+        config: &Config,
+        me: NodeId,
+        keyring: Keyring,
+        nics: &[Nic],
+    ) -> Result<Paths, String> {
         let mut ports = Vec::new();
         for (address, subnet) in config.nodes[me.index()].addresses.iter().zip(&config.subnets) {
             let Some(address) = address else {
@@ -96,7 +108,7 @@ impl Paths {
         let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, config.port));
         let peers =
             config.nodes.iter().map(|n| n.addresses.iter().map(socket_address).collect()).collect();
-        Ok(Paths { me, seal, ports, peers, sealed: Vec::new(), bad: Default::default() })
+        Ok(Paths { me, keyring, ports, peers, sealed: Vec::new(), bad: Default::default() })
     }
 
     /// Ready when packets may be waiting.
@@ -114,14 +126,14 @@ impl Paths {
 
     /// Takes all packets that are waiting, up to a bound; with `insist` also those that the runtime has not heard of yet.
     pub fn receive(&mut self, now: Time, insist: bool, out: &mut Vec<Arrived>) {
-        let Paths { me, seal, ports, peers, bad, .. } = self;
+        let Paths { me, keyring, ports, peers, bad, .. } = self;
         for (subnet, port) in (0u8..).map(SubnetId).zip(ports) {
             let Some(Port { socket, .. }) = port else { continue };
             let mut left = TURN_MAX;
             while left > 0 {
                 let taken = socket.receive(insist);
                 for i in 0..taken {
-                    match open(*me, seal, peers, subnet, socket.datagram(i)) {
+                    match open(*me, keyring, peers, subnet, socket.datagram(i)) {
                         Ok(packet) => {
                             out.push(Arrived { from: packet.header.from, path: subnet, packet });
                         }
@@ -141,7 +153,10 @@ impl Paths {
             debug_assert!(false, "a packet to {to} on a path that the two do not share");
             return;
         };
-        self.seal.seal(packet, &mut self.sealed);
+        if self.keyring.seal(packet, &mut self.sealed).is_err() {
+            debug_assert!(false, "a packet longer than any can be");
+            return;
+        }
         port.socket.send(address, &self.sealed);
     }
 
@@ -157,7 +172,8 @@ impl Paths {
     /// What was dropped.
     pub fn counters(&self) -> impl Iterator<Item = Counter> {
         let unsent = self.ports.iter().flatten().map(|p| p.socket.unsent).sum();
-        let bad = BAD.iter().zip(&self.bad).map(|((_, name, _), complaint)| (*name, complaint.count));
+        let bad =
+            BAD.iter().zip(&self.bad).map(|((_, name, _), complaint)| (*name, complaint.count));
         bad.chain([("datagrams_unsent", unsent)])
             .map(|(name, count)| Counter { name: name.to_owned(), count })
     }
@@ -165,14 +181,15 @@ impl Paths {
 
 fn open(
     me: NodeId,
-    seal: &Seal,
+    keyring: &Keyring,
     peers: &[Vec<Option<SocketAddr>>],
     path: SubnetId,
-    datagram: &[u8],
+    datagram: &mut [u8],
 ) -> Result<Packet, Bad> {
-    let packet = seal.open(datagram).map_err(|e| match e {
-        SealError::Malformed(_) => Bad::Malformed,
-        SealError::Forged => Bad::Seal,
+    let packet = keyring.open(datagram).map_err(|e| match e {
+        OpenError::Truncated | OpenError::Oversized => Bad::Size,
+        OpenError::Header(_) | OpenError::Body(_) => Bad::Malformed,
+        OpenError::Forged => Bad::Seal,
     })?;
     let header = packet.header;
     if header.to != me {
@@ -199,6 +216,8 @@ impl Complaint {
         self.told = self.count;
         let sender = sender.map_or_else(|| "unknown address".to_owned(), |s| s.to_string());
         let (_, _, words) = BAD[kind as usize];
-        tracing::warn!("dropped a datagram from {sender}: {words} ({since} since the last such line)");
+        tracing::warn!(
+            "dropped a datagram from {sender}: {words} ({since} since the last such line)"
+        );
     }
 }

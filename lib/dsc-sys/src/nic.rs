@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn an_address_on_loopback_too_belongs_to_the_other_interface() {
         let address = "10.1.0.100".parse().unwrap();
-        let on = |name: &str| Nic { name: name.to_owned(), mac: None, addresses: vec![(address, 24)] };
+        let on =
+            |name: &str| Nic { name: name.to_owned(), mac: None, addresses: vec![(address, 24)] };
         assert_eq!(carrying(&[on("lo"), on("eth0")], address).unwrap().name, "eth0");
         assert_eq!(carrying(&[on("lo")], address).unwrap().name, "lo");
     }

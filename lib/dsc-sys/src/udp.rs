@@ -2,6 +2,7 @@
 //! bound to the node's address and its interface, so that a path that looks alive is alive.
 
 use crate::readiness;
+use dsc_wire::seal::SEALED_MAX;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
@@ -12,8 +13,8 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Most bytes of one datagram; a longer one is cut by the kernel and then fails to open. Below any usual MTU.
-pub const DATAGRAM_MAX: usize = 1440;
+/// Most bytes taken of one datagram: one more than any that can be opened, so that a longer one is seen to be too long.
+pub const DATAGRAM_MAX: usize = SEALED_MAX + 1;
 /// Most datagrams taken in one system call. One wake-up seldom brings more than two.
 pub const BATCH: usize = 8;
 /// DSCP CS6, network control: switches that look at it let us through first.
@@ -105,9 +106,9 @@ impl UdpPort {
         taken
     }
 
-    /// The `index`-th datagram of the last [`UdpPort::receive`].
-    pub fn datagram(&self, index: usize) -> &[u8] {
-        &self.batch.bytes[index][..self.batch.length[index]]
+    /// The `index`-th datagram of the last [`UdpPort::receive`], which may be opened in place.
+    pub fn datagram(&mut self, index: usize) -> &mut [u8] {
+        &mut self.batch.bytes[index][..self.batch.length[index]]
     }
 
     /// Who sent the `index`-th datagram, as far as its address can be believed.

@@ -4,7 +4,6 @@ use super::{Context, GROUP_CHANGE, GROUP_READ, Watched, bound, endpoint, system}
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{Group, chown};
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -164,7 +163,31 @@ fn admit(path: &Path, access: Access) -> io::Result<()> {
         Access::Change => GROUP_CHANGE,
         Access::Root => return Ok(()),
     };
-    let Some(group) = Group::from_name(name)? else { return Ok(()) };
-    chown(path, None, Some(group.gid))?;
+    let groups = std::fs::read_to_string("/etc/group")?;
+    let Some(group) = group_number(&groups, name) else { return Ok(()) };
+    std::os::unix::fs::chown(path, None, Some(group))?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))
+}
+
+/// `name:password:number:members`. The file itself, not the name service: its plug-ins have no place in a privileged daemon
+/// with locked memory, and the package makes these groups local ones.
+fn group_number(groups: &str, name: &str) -> Option<u32> {
+    groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        if fields.next() == Some(name) { fields.nth(1)?.parse().ok() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::group_number;
+
+    #[test]
+    fn a_group_is_found_by_its_whole_name() {
+        let groups = "root:x:0:\ndsc-admin:x:990:eve\ndsc:x:991:\nodd\n";
+        assert_eq!(group_number(groups, "dsc"), Some(991));
+        assert_eq!(group_number(groups, "dsc-admin"), Some(990));
+        assert_eq!(group_number(groups, "odd"), None);
+        assert_eq!(group_number(groups, "ds"), None);
+    }
 }

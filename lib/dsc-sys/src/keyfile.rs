@@ -1,0 +1,142 @@
+//! The cluster key's file: readable for its owner alone, or not used at all. Read by the ring daemon at its start.
+
+use dsc_wire::seal::{KeyFileError as Text, Keyring};
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
+
+/// Most bytes of a key file: two keys with comments.
+const TEXT_MAX: u64 = 4096;
+
+/// Why the key could not be had.
+#[derive(Debug)]
+pub struct KeyFileError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub cause: Cause,
+}
+
+/// What is wrong with a key file.
+#[derive(Debug)]
+pub enum Cause {
+    /// It cannot be read.
+    System(io::Error),
+    /// It is not an ordinary file.
+    Kind,
+    /// Others than its owner may read or write it.
+    Mode(u32),
+    /// It belongs to neither root nor this process's user.
+    Owner(u32),
+    /// It holds something else.
+    Text(Text),
+}
+
+impl fmt::Display for KeyFileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.cause {
+            Cause::System(e) if e.kind() == io::ErrorKind::NotFound => {
+                write!(f, "no key file {path}: make one with dscctl keygen, the same for all nodes")
+            }
+            Cause::System(e) => write!(f, "cannot read key file {path}: {e}"),
+            Cause::Kind => write!(f, "key file {path} is not an ordinary file"),
+            Cause::Mode(mode) => write!(
+                f,
+                "key file {path} is open to group or others (mode {mode:04o}): expected 0600 or stricter, chmod 600 {path}"
+            ),
+            Cause::Owner(uid) => {
+                write!(f, "key file {path} belongs to user {uid}: expected root, chown root {path}")
+            }
+            Cause::Text(e) => write!(f, "key file {path}: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for KeyFileError {}
+
+/// Reads the keys. The file's mode is checked on what was opened, so that it cannot be exchanged in between.
+///
+/// # Errors
+/// [`KeyFileError`]; no message shows a part of a key.
+pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
+    keys(path).map_err(|cause| KeyFileError { path: path.to_owned(), cause })
+}
+
+fn keys(path: &Path) -> Result<Keyring, Cause> {
+    // A FIFO in its place must not keep the daemon waiting.
+    let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+    let file = file.map_err(Cause::System)?;
+    let meta = file.metadata().map_err(Cause::System)?;
+    if !meta.is_file() {
+        return Err(Cause::Kind);
+    }
+    let mode = meta.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(Cause::Mode(mode));
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    if meta.uid() != 0 && meta.uid() != me {
+        return Err(Cause::Owner(meta.uid()));
+    }
+    let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize));
+    file.take(TEXT_MAX).read_to_string(&mut text).map_err(Cause::System)?;
+    Keyring::parse(&text).map_err(Cause::Text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    struct KeyFile(PathBuf);
+
+    impl KeyFile {
+        fn new(name: &str, text: &str, mode: u32) -> KeyFile {
+            let path = std::env::temp_dir().join(format!("dsc-key-{name}-{}", std::process::id()));
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            KeyFile(path)
+        }
+
+        fn error(&self) -> String {
+            read(&self.0).unwrap_err().to_string()
+        }
+    }
+
+    impl Drop for KeyFile {
+        fn drop(&mut self) {
+            fs::remove_file(&self.0).unwrap();
+        }
+    }
+
+    #[test]
+    fn only_a_private_file_with_keys_is_taken() {
+        let line = "ab".repeat(32) + "\n";
+        let good = KeyFile::new("good", &line, 0o600);
+        read(&good.0).unwrap();
+        for mode in [0o640, 0o604, 0o660] {
+            let open = KeyFile::new("open", &line, mode);
+            assert!(open.error().contains("0600"), "{}", open.error());
+        }
+        let short = KeyFile::new("short", "abcd\n", 0o600);
+        assert!(short.error().contains("line 1") && !short.error().contains("abcd"));
+        let absent = read(Path::new("/nonexistent/key")).unwrap_err().to_string();
+        assert!(absent.contains("dscctl keygen"), "{absent}");
+        let directory = read(Path::new("/")).unwrap_err();
+        assert!(matches!(directory.cause, Cause::Kind), "{directory}");
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_not_taken() {
+        let file = KeyFile::new("owner", &"ab".repeat(32), 0o600);
+        if nix::unistd::geteuid().is_root() {
+            chown(&file.0, Some(65_534), None).unwrap();
+            assert!(file.error().contains("65534"), "{}", file.error());
+        }
+    }
+}
