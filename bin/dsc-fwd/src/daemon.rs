@@ -175,7 +175,9 @@ impl Daemon {
             }
             self.missing = missing;
         }
-        if nics != self.datapath.nics() {
+        // Addresses of an interface that is new here were not taken away.
+        let watched = nics == self.datapath.nics();
+        if !watched {
             self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
             self.voices.clear();
             for nic in &nics {
@@ -192,7 +194,7 @@ impl Daemon {
         }
         self.keeper.want(&self.vips, &nics);
         let added = self.keeper.mend()?;
-        if !added.is_empty() && self.number > 0 {
+        if watched && !added.is_empty() {
             let added: Vec<String> = added.iter().map(IpAddr::to_string).collect();
             tracing::warn!("put back addresses that were taken away: {}", added.join(" "));
         }

@@ -3,7 +3,7 @@
 
 use dsc_bpf::Nic;
 use dsc_conf::Config;
-use dsc_sys::nic;
+use dsc_sys::{address, nic};
 use dsc_wire::{NodeId, SubnetId, VipId};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,7 +38,7 @@ pub fn nics(config: &Config, me: NodeId) -> Result<(Vec<Nic>, Vec<SubnetId>), St
 
 fn interface(config: &Config, nic: &nic::Nic, subnet: SubnetId) -> Option<Nic> {
     // None if it went away since it was listed.
-    let index = read(&format!("/sys/class/net/{}/ifindex", nic.name))?.parse().ok()?;
+    let index = address::index_of(&nic.name)?;
     let forwarding = format!("/proc/sys/net/ipv6/conf/{}/forwarding", nic.name);
     let own = || nic.addresses.iter().filter(|(a, _)| config.vip_with_address(*a).is_none());
     let address4 = own().find_map(|(a, _)| match a {
@@ -58,12 +58,8 @@ fn interface(config: &Config, nic: &nic::Nic, subnet: SubnetId) -> Option<Nic> {
         name: nic.name.clone(),
         subnet,
         mac: nic.mac?,
-        router: read(&forwarding).is_some_and(|text| text == "1"),
+        router: fs::read_to_string(forwarding).is_ok_and(|text| text.trim() == "1"),
         address4: address4.filter(|a| *a != Ipv4Addr::UNSPECIFIED),
         address6: address6.copied(),
     })
-}
-
-fn read(path: &str) -> Option<String> {
-    Some(fs::read_to_string(path).ok()?.trim().to_owned())
 }

@@ -44,7 +44,7 @@ impl Views {
                 self.after = view.number;
                 // A new ringd counts from the start, and might be at our number by chance.
                 if self.incarnation.replace(view.incarnation) != Some(view.incarnation) {
-                    tracing::info!("ringd has started, node {}", view.me);
+                    tracing::info!("following dsc-ringd, incarnation {:x}", view.incarnation.0);
                 }
             }
             Err(_) => {

@@ -41,6 +41,11 @@ pub struct Address {
     pub ours: bool,
 }
 
+/// The index of the interface with this name, if there is one now.
+pub fn index_of(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
 /// The kernel's table of addresses.
 pub struct Addresses {
     socket: OwnedFd,

@@ -1,0 +1,242 @@
+//! Two nodes and a client around a switch, each in a network namespace of its own, with real dsc-fwd processes. The ring is
+//! played by the test: it writes the lease maps by hand and serves views.
+
+pub mod probe;
+pub mod ringd;
+
+use dsc_bpf::LeaseMap;
+use dsc_wire::local::HostState;
+use dsc_wire::{NodeId, Time, VipId};
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use ringd::Ringd;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+pub const VIP4: VipId = VipId(0);
+pub const VIP6: VipId = VipId(4);
+pub const CONFIG: &str = r#"
+[cluster]
+name = "shop"
+[[subnet]]
+name = "ext"
+networks = ["10.1.0.0/24", "fd00:1::/64"]
+pool = ["10.1.0.100-10.1.0.103", "fd00:1::100"]
+[[node]]
+name = "n1"
+addresses = { ext = "10.1.0.1" }
+[[node]]
+name = "n2"
+addresses = { ext = "10.1.0.2" }
+"#;
+
+pub fn vip4() -> IpAddr {
+    "10.1.0.100".parse().unwrap()
+}
+
+pub fn vip6() -> IpAddr {
+    "fd00:1::100".parse().unwrap()
+}
+
+/// Waits for a condition, not for a guess.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(10), "still not: {what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread in a network namespace of its own; everything it starts is in there too.
+pub struct Space {
+    jobs: Sender<Job>,
+    tid: i32,
+}
+
+impl Space {
+    fn new() -> Space {
+        let (jobs, work) = channel::<Job>();
+        let (tell, told) = channel();
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).expect("cannot unshare the network namespace");
+            tell.send(nix::unistd::gettid().as_raw()).unwrap();
+            work.iter().for_each(|job| job());
+        });
+        Space { jobs, tid: told.recv().unwrap() }
+    }
+
+    /// Runs `work` inside and waits for it.
+    pub fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let (tell, told) = channel();
+        self.jobs.send(Box::new(move || tell.send(work()).unwrap())).unwrap();
+        told.recv().expect("work in a namespace failed")
+    }
+
+    pub fn ip(&self, arguments: &str) -> String {
+        let arguments = arguments.to_owned();
+        self.run(move || ip(&arguments))
+    }
+}
+
+/// Runs `ip` in the namespace of the calling thread.
+fn ip(arguments: &str) -> String {
+    let out = Command::new("ip").args(arguments.split(' ')).output().expect("cannot run ip");
+    assert!(out.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+/// A machine at the switch.
+pub struct Machine {
+    pub space: Space,
+    pub mac: [u8; 6],
+    port: String,
+}
+
+impl Machine {
+    fn new(number: u8) -> Machine {
+        let machine = Machine {
+            space: Space::new(),
+            mac: [2, 0, 0, 0, 0, number],
+            port: format!("port{number}"),
+        };
+        machine.space.ip("link set lo up");
+        machine.plug_in();
+        machine
+    }
+
+    /// Makes the interface eth0 and puts it to the switch.
+    pub fn plug_in(&self) {
+        let Machine { space, mac, port } = self;
+        let number = mac[5];
+        let text = mac.map(|b| format!("{b:02x}")).join(":");
+        let outside = format!("/proc/{}/task/{}/ns/net", std::process::id(), space.tid);
+        ip(&format!("link add {port} type veth peer name inside address {text}"));
+        ip(&format!("link set inside netns {outside}"));
+        ip(&format!("link set {port} master br0 up"));
+        space.ip("link set inside name eth0 up");
+        space.ip(&format!("addr add 10.1.0.{number}/24 dev eth0"));
+        space.ip(&format!("addr add fd00:1::{number}/64 dev eth0 nodad"));
+    }
+
+    /// Takes the interface away, as if its card had been pulled.
+    pub fn pull_out(&self) {
+        ip(&format!("link del {}", self.port));
+    }
+
+    pub fn nic(&self) -> u32 {
+        self.space.run(|| dsc_sys::address::index_of("eth0").unwrap())
+    }
+}
+
+/// A node: a machine with dsc-fwd, its lease map, and a ring daemon of ours.
+pub struct Node {
+    pub machine: Machine,
+    pub lease: LeaseMap,
+    pub ringd: Ringd,
+    bpf_dir: PathBuf,
+    pub run_dir: PathBuf,
+    fwd: Option<Child>,
+}
+
+impl Node {
+    fn new(number: u8, macs: &[[u8; 6]]) -> Node {
+        let machine = Machine::new(number);
+        let bpf_dir = PathBuf::from(format!("/sys/fs/bpf/n{number}"));
+        let run_dir = PathBuf::from(format!("/mnt/n{number}"));
+        std::fs::create_dir(&run_dir).unwrap();
+        let lease = LeaseMap::open(&bpf_dir).unwrap();
+        let ringd = Ringd::start(&run_dir, NodeId(number - 1), macs);
+        Node { machine, lease, ringd, bpf_dir, run_dir, fwd: None }
+    }
+
+    pub fn command(&self, more: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dsc-fwd"));
+        command.args(["--config", "/mnt/dsc.toml", "--run-dir"]).arg(&self.run_dir);
+        command.arg("--bpf-dir").arg(&self.bpf_dir).args(more);
+        command
+    }
+
+    /// Starts dsc-fwd and waits until it has told the ring daemon that the kernel is ready.
+    pub fn start(&mut self) {
+        let mut command = self.command(&[]);
+        self.ringd.forget_facts();
+        self.fwd = Some(self.machine.space.run(move || command.spawn().unwrap()));
+        until("dsc-fwd is ready", || self.ringd.ready());
+    }
+
+    pub fn kill(&mut self) {
+        let mut fwd = self.fwd.take().unwrap();
+        fwd.kill().unwrap();
+        fwd.wait().unwrap();
+    }
+
+    /// Runs `dsc-fwd` with more options to its end: its exit code and what it said.
+    pub fn run_once(&self, more: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command(more);
+        let out = self
+            .machine
+            .space
+            .run(move || command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap());
+        (out.status.code(), String::from_utf8(out.stderr).unwrap())
+    }
+
+    pub fn host(&self, vip: VipId, state: HostState, past: &[u8]) {
+        let past: Vec<NodeId> = past.iter().map(|n| NodeId(*n)).collect();
+        self.lease.set_host(vip, state, &past);
+        self.ringd.publish();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if self.fwd.is_some() {
+            self.kill();
+        }
+    }
+}
+
+pub struct World {
+    pub nodes: [Node; 2],
+    pub client: Machine,
+}
+
+/// Everything in namespaces of the calling test's thread; it vanishes with the test.
+pub fn world() -> World {
+    assert!(nix::unistd::geteuid().is_root(), "this test makes network namespaces: run it as root");
+    unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("cannot unshare namespaces");
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).unwrap();
+    mount(Some("tmpfs"), "/mnt", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    std::fs::write("/mnt/dsc.toml", CONFIG).unwrap();
+    ip("link add br0 type bridge");
+    ip("link set br0 up");
+    let through_iptables = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+    if std::path::Path::new(through_iptables).exists() {
+        std::fs::write(through_iptables, "0").unwrap();
+    }
+    let macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
+    let mut nodes = [Node::new(1, &macs), Node::new(2, &macs)];
+    let client = Machine::new(250);
+    for node in &mut nodes {
+        node.start();
+        node.lease.set_lease(Time::NEVER);
+    }
+    World { nodes, client }
+}
+
+impl World {
+    /// A hand-over on purpose from node 1 to node 2, in the order of the ring's rules.
+    pub fn move_to_second(&self, vip: VipId) {
+        let [old, new] = &self.nodes;
+        new.host(vip, HostState::Incoming, &[]);
+        old.host(vip, HostState::Steer(NodeId(1)), &[0]);
+        new.host(vip, HostState::On, &[0]);
+    }
+}

@@ -1,0 +1,270 @@
+//! dsc-fwd and its programs on real frames: two nodes and a client around a switch in network namespaces.
+
+mod net;
+
+use dsc_sys::clock;
+use dsc_sys::local::ask_blocking;
+use dsc_wire::local::{Conflict, Facts, FwdCounters, FwdRequest, HostState, socket};
+use dsc_wire::{Time, VipId};
+use net::probe::{Asker, Probes, echo};
+use net::{VIP4, VIP6, until, vip4, vip6, world};
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+const V4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
+
+/// P3: the lease ends in the kernel, with nobody alive to end it.
+#[test]
+fn only_the_host_answers_and_only_while_its_lease_lasts() {
+    let mut world = world();
+    let mut asker = Asker::new(&world.client);
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    world.nodes.iter_mut().for_each(net::Node::kill);
+    let end = clock::now() + Duration::from_millis(300);
+    world.nodes[0].lease.set_lease(end);
+    let mut questions = Vec::new();
+    while clock::now() < end + Duration::from_millis(200) {
+        questions.push(asker.ask(V4, questions.len() % 7 == 0));
+        thread::sleep(Duration::from_millis(1));
+    }
+    // One that is answered for sure ends the waiting.
+    world.nodes[0].lease.set_lease(Time::NEVER);
+    let last = asker.ask(V4, false);
+    until("the last question is answered", || asker.answers().contains_key(&last));
+    let answers = asker.answers();
+    assert!(answers.values().all(|by| *by == [world.nodes[0].machine.mac]), "{answers:?}");
+    let late: Vec<&u16> = questions
+        .iter()
+        .filter(|q| answers.contains_key(q) && asker.asked_at(**q) >= end)
+        .collect();
+    assert!(late.is_empty(), "answered after the end of the lease: {late:?}");
+    let in_time =
+        questions.iter().filter(|q| asker.asked_at(**q) + Duration::from_millis(20) < end);
+    let missed: Vec<&u16> = in_time.clone().filter(|q| !answers.contains_key(q)).collect();
+    assert!(missed.is_empty() && in_time.count() > 50, "not answered in time: {missed:?}");
+}
+
+fn serve(node: &net::Node, vip: IpAddr) {
+    node.machine.space.run(move || {
+        let listener = TcpListener::bind((vip, 80)).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || {
+                    let mut line = [0; 5];
+                    while stream.read_exact(&mut line).is_ok() {
+                        stream.write_all(&line).unwrap();
+                    }
+                });
+            }
+        });
+    });
+}
+
+fn round_trip(stream: &mut TcpStream) {
+    stream.write_all(b"hello").unwrap();
+    let mut line = [0; 5];
+    stream.read_exact(&mut line).unwrap();
+    assert_eq!(&line, b"hello");
+}
+
+/// P4: connections stay with the socket they end in, and new ones go to the new host.
+#[test]
+fn a_planned_move_resets_no_connection_and_loses_no_probe() {
+    let world = world();
+    for (vip, address) in [(VIP4, vip4()), (VIP6, vip6())] {
+        world.nodes[0].host(vip, HostState::On, &[]);
+        for node in &world.nodes {
+            echo(node, address);
+            serve(node, address);
+        }
+        let connect = move || {
+            let stream = TcpStream::connect((address, 80)).unwrap();
+            stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+            stream
+        };
+        let mut old: Vec<TcpStream> = (0..20).map(|_| world.client.space.run(connect)).collect();
+        old.iter_mut().for_each(round_trip);
+        let probes = Probes::start(&world.client, address);
+        probes.go_on(200);
+        world.move_to_second(vip);
+        for _ in 0..20 {
+            old.iter_mut().for_each(round_trip);
+        }
+        // The announcement has reached the client: what follows comes straight to the new host.
+        let second = world.nodes[1].machine.mac.map(|b| format!("{b:02x}")).join(":");
+        until("the client has learned the new host", || {
+            world.client.space.ip(&format!("neigh show {address}")).contains(&second)
+        });
+        let mut new = world.client.space.run(connect);
+        round_trip(&mut new);
+        old.iter_mut().for_each(round_trip);
+        probes.go_on(200);
+        let report = probes.stop();
+        assert!(report.lost.is_empty() && report.doubled.is_empty(), "{report:?}");
+        assert!(report.by_node[&1] >= 200 && report.by_node[&2] >= 200, "{report:?}");
+        let nodes: Vec<FwdCounters> = world.nodes.iter().map(counters).collect();
+        let of = |node: usize, verdict: &str| {
+            nodes[node].verdicts.iter().find(|c| c.name == verdict).unwrap().count
+        };
+        // Both ways were taken: by the old connections at the new host, and by their socket at the old one.
+        assert!(of(1, "steered_past") > 0 && of(0, "delivered_steered") > 0);
+    }
+}
+
+fn counters(node: &net::Node) -> FwdCounters {
+    let path = node.run_dir.join(socket::FWD);
+    ask_blocking(&path, &FwdRequest::Counters, Duration::from_secs(5)).unwrap()
+}
+
+/// P4: the daemon can be killed and replaced; the kernel goes on.
+#[test]
+fn a_replaced_daemon_loses_no_probe_and_keeps_the_counters() {
+    let mut world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    echo(&world.nodes[0], vip4());
+    let probes = Probes::start(&world.client, vip4());
+    for _ in 0..3 {
+        probes.go_on(100);
+        world.nodes[0].kill();
+        probes.go_on(100);
+        world.nodes[0].start();
+    }
+    probes.go_on(100);
+    let report = probes.stop();
+    assert!(report.lost.is_empty() && report.doubled.is_empty(), "{report:?}");
+    let counted = counters(&world.nodes[0]);
+    let vip = counted.vips.iter().find(|v| v.vip == vip4()).unwrap();
+    assert!(vip.packets >= report.sent && vip.state == HostState::On, "{vip:?}");
+    assert_eq!(counted.links, ["eth0 tcx ingress", "eth0 tcx egress"]);
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let world = world();
+    let (code, said) = world.nodes[0].run_once(&[]);
+    assert_eq!(code, Some(1));
+    assert!(said.starts_with("dsc-fwd: another dsc-fwd is running (pid "), "{said}");
+}
+
+#[test]
+fn addresses_that_another_program_removes_come_back() {
+    let world = world();
+    let node = &world.nodes[0].machine;
+    node.space.ip("addr del 10.1.0.101/32 dev lo");
+    node.space.ip("addr del fd00:1::100/128 dev lo");
+    node.space.ip("addr del ff02::1:ff00:100/128 dev eth0");
+    for (nic, address) in
+        [("lo", "10.1.0.101/32"), ("lo", "fd00:1::100/128"), ("eth0", "ff02::1:ff00:100/128")]
+    {
+        until("the address is back", || {
+            node.space.ip(&format!("addr show dev {nic}")).contains(address)
+        });
+    }
+}
+
+#[test]
+fn a_machine_that_takes_a_vip_is_reported_and_finds_it_taken() {
+    let world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    world.nodes[0].host(VIP6, HostState::On, &[]);
+    // Duplicate address detection meets the answer of the kernel program.
+    world.client.space.ip("addr add fd00:1::100/64 dev eth0");
+    until("the client gives the IPv6 address up", || {
+        world.client.space.ip("addr show dev eth0").contains("dadfailed")
+    });
+    // IPv4 has no such detection in Linux: the client announces by asking for somebody.
+    world.client.space.ip("addr add 10.1.0.100/24 dev eth0");
+    let mac = world.client.mac;
+    let client = world.client.space.run(move || {
+        dsc_sys::frames::FrameSender::open(dsc_sys::address::index_of("eth0").unwrap()).unwrap()
+    });
+    let claim = [
+        &[0xFF; 6][..],
+        &mac,
+        &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1],
+        &mac,
+        &V4.octets(),
+        &[0; 6],
+        &V4.octets(),
+    ]
+    .concat();
+    client.send(&claim).unwrap();
+    let conflict = Conflict { vip: VIP4, mac };
+    for node in &world.nodes {
+        until(
+            "the conflict is told",
+            || matches!(node.ringd.facts(), Some(Facts::Fwd { conflicts, .. }) if conflicts.contains(&conflict)),
+        );
+    }
+    // What members announce is none.
+    for node in &world.nodes {
+        let Some(Facts::Fwd { conflicts, .. }) = node.ringd.facts() else { panic!("no facts") };
+        assert!(conflicts.iter().all(|c| c.mac == mac), "{conflicts:?}");
+    }
+}
+
+/// After a merge the winner's state did not change, but the neighbours may believe the loser.
+#[test]
+fn a_new_epoch_is_announced() {
+    let world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    let learn = |mac: [u8; 6]| {
+        let text = mac.map(|b| format!("{b:02x}")).join(":");
+        world
+            .client
+            .space
+            .ip(&format!("neigh replace 10.1.0.100 dev eth0 lladdr {text} nud stale"));
+    };
+    let knows_first =
+        || world.client.space.ip("neigh show 10.1.0.100").contains("02:00:00:00:00:01");
+    learn([2, 0, 0, 0, 0, 2]);
+    until("the burst of the first announcement", knows_first);
+    let announced = || frames_out(&world.nodes[0]);
+    // The burst is over when the last of five has gone out.
+    until("the burst is over", || announced() >= 5);
+    learn([2, 0, 0, 0, 0, 2]);
+    world.nodes[0].ringd.change(|view| view.key.epoch.counter += 1);
+    until("the announcement of the new epoch", knows_first);
+}
+
+/// ARP frames that left the node, by the switch's count of what its port received.
+fn frames_out(node: &net::Node) -> u64 {
+    let text = node.machine.space.ip("-s link show dev eth0");
+    let sent = text.lines().skip_while(|l| !l.trim().starts_with("TX:")).nth(1).unwrap();
+    sent.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn an_interface_that_was_replaced_gets_its_programs() {
+    let world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    let node = &world.nodes[0];
+    node.machine.pull_out();
+    until("dsc-fwd says that it is not ready", || !node.ringd.ready());
+    node.machine.plug_in();
+    until("dsc-fwd is ready again", || node.ringd.ready());
+    let mut asker = Asker::new(&world.client);
+    let question = asker.ask(V4, false);
+    until("the new interface answers", || asker.answers().contains_key(&question));
+    assert_eq!(asker.answers()[&question], [node.machine.mac]);
+}
+
+#[test]
+fn detaching_leaves_nothing_but_not_while_the_lease_is_renewed() {
+    let mut world = world();
+    let node = &mut world.nodes[0];
+    node.kill();
+    let (code, said) = node.run_once(&["--detach"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("stop dsc-ringd first"), "{said}");
+    node.lease.set_lease(Time::ZERO);
+    assert_eq!(node.run_once(&["--detach"]), (Some(0), String::new()));
+    assert!(!std::path::Path::new("/sys/fs/bpf/n1").exists());
+    let addresses = node.machine.space.ip("addr");
+    assert!(!addresses.contains("10.1.0.10") && !addresses.contains("00:100"), "{addresses}");
+    // Nothing was said about VIPs that another node hosts.
+    assert_eq!(world.nodes[1].lease.host(VipId(0)).0, HostState::Off);
+}
