@@ -41,6 +41,13 @@ const SLEEPS: &[(&str, &str)] = &[
         "lib/dsc-lab/src/wait.rs",
         "the pause between two looks at a condition, and a stretch of observation",
     ),
+    ("bin/dsc-ringd/tests/cluster/mod.rs", "the pause between two looks at a member's view"),
+    ("bin/dsc-fwd/tests/net/mod.rs", "the pause between two looks at a condition"),
+    (
+        "bin/dsc-fwd/tests/net/probe.rs",
+        "the pace of probes, and the pause between two looks at their answers",
+    ),
+    ("bin/dsc-fwd/tests/real.rs", "the pace of questions while a lease runs out"),
 ];
 
 /// Keywords before a name that is being defined.
