@@ -132,7 +132,7 @@ mod tests {
     }
 
     fn nic(name: &str, address: &str) -> Nic {
-        Nic { name: name.to_owned(), mac: None, addresses: vec![address.parse().unwrap()] }
+        Nic { name: name.to_owned(), mac: None, addresses: vec![(address.parse().unwrap(), 24)] }
     }
 
     fn link(name: &str, carrier: bool, gone: bool) -> Link {

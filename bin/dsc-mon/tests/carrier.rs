@@ -1,0 +1,138 @@
+//! The health daemon on a real interface: the test is the ring daemon it tells, and pulls the cable. Needs root and
+//! iproute2.
+
+use dsc_sys::local::{Access, Context, Server};
+use dsc_wire::SubnetId;
+use dsc_wire::local::{Facts, NicFacts, socket};
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// Longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Well below the second between two readings.
+const AT_ONCE: Duration = Duration::from_millis(500);
+
+struct Node {
+    tag: String,
+    dir: PathBuf,
+    daemon: Option<Child>,
+}
+
+impl Node {
+    /// A namespace with the node's interface and one with the other end of its cable.
+    fn new() -> Node {
+        let tag = format!("dm{}", std::process::id());
+        let dir = std::env::temp_dir().join(format!("dsc-{tag}"));
+        fs::create_dir_all(dir.join("run")).unwrap();
+        let text = "[cluster]\nname = \"test\"\n\n\
+                    [[subnet]]\nname = \"ext\"\nnetworks = [\"10.1.0.0/24\"]\npool = [\"10.1.0.100\"]\n\n\
+                    [[node]]\nname = \"n1\"\naddresses = { ext = \"10.1.0.1\" }\n";
+        fs::write(dir.join("dsc.toml"), text).unwrap();
+        let node = Node { tag, dir, daemon: None };
+        let (inside, outside) = (node.namespace("n1"), node.namespace("sw"));
+        ip(&["netns", "add", &inside]);
+        ip(&["netns", "add", &outside]);
+        // With equal numbers at both ends the kernel takes the carrier for unhurried, and tells of it up to a second late.
+        let far_end = ["port", "index", "77", "netns", &outside];
+        let near_end = ["type", "veth", "peer", "name", "eth0", "netns", &inside];
+        ip(&[&["link", "add"], &far_end[..], &near_end[..]].concat());
+        ip(&["-n", &outside, "link", "set", "port", "up"]);
+        ip(&["-n", &inside, "address", "add", "10.1.0.1/24", "dev", "eth0"]);
+        ip(&["-n", &inside, "link", "set", "eth0", "up"]);
+        node
+    }
+
+    fn namespace(&self, name: &str) -> String {
+        format!("{}-{name}", self.tag)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--net=/run/netns/{}", self.namespace("n1")))
+            .arg(env!("CARGO_BIN_EXE_dsc-mon"))
+            .arg("--config")
+            .arg(self.dir.join("dsc.toml"))
+            .arg("--run-dir")
+            .arg(self.dir.join("run"))
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.daemon.take() {
+            let _already_dead = child.kill();
+            let _reaped = child.wait();
+        }
+        for name in ["n1", "sw"] {
+            let _best_effort =
+                Command::new("ip").args(["netns", "del", &self.namespace(name)]).status();
+        }
+        let _best_effort = fs::remove_dir_all(&self.dir);
+    }
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {}: {error}: are you root?", arguments.join(" "));
+}
+
+/// Takes facts until they are as wanted.
+async fn until(server: &mut Server, limit: Duration, wanted: impl Fn(&[NicFacts]) -> bool) {
+    let mut last = None;
+    let seen = tokio::time::timeout(limit, async {
+        loop {
+            while let Some((_, body)) = server.take().unwrap() {
+                let facts = serde_json::from_slice(&body).unwrap();
+                let Facts::Mon { nics, .. } = facts else { panic!("not from dsc-mon: {facts:?}") };
+                if wanted(&nics) {
+                    return;
+                }
+                last = Some(nics);
+            }
+            server.news().await.unwrap();
+        }
+    });
+    if seen.await.is_err() {
+        panic!("not told within {limit:?}; last {last:?}");
+    }
+}
+
+#[test]
+fn a_pulled_cable_is_told_at_once_and_a_second_daemon_is_refused() {
+    let mut node = Node::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let facts = node.dir.join("run").join(socket::FACTS);
+        let mut server = Server::open(&Context::new(), &facts, Access::Root).unwrap();
+        node.daemon = Some(node.command().spawn().unwrap());
+        let carrier = |wanted: bool| {
+            move |nics: &[NicFacts]| {
+                nics.len() == 1 && nics[0].subnet == SubnetId(0) && nics[0].carrier == wanted
+            }
+        };
+        until(&mut server, PATIENCE, carrier(true)).await;
+        let second = node.command().output().unwrap();
+        let error = String::from_utf8(second.stderr).unwrap();
+        assert_eq!(second.status.code(), Some(1));
+        assert!(error.starts_with("dsc-mon: another dsc-mon is running (pid "), "{error}");
+        for _ in 0..3 {
+            ip(&["-n", &node.namespace("sw"), "link", "set", "port", "down"]);
+            until(&mut server, AT_ONCE, carrier(false)).await;
+            ip(&["-n", &node.namespace("sw"), "link", "set", "port", "up"]);
+            until(&mut server, AT_ONCE, carrier(true)).await;
+        }
+        ip(&["-n", &node.namespace("n1"), "link", "set", "eth0", "down"]);
+        until(&mut server, AT_ONCE, carrier(false)).await;
+        ip(&["-n", &node.namespace("n1"), "link", "del", "eth0"]);
+        // It goes on without the interface, and says so each second.
+        for _ in 0..2 {
+            until(&mut server, PATIENCE, carrier(false)).await;
+        }
+    });
+}
