@@ -24,8 +24,8 @@ use tokio::signal::unix::Signal;
 const LEAVE: Duration = Duration::from_secs(2);
 /// Between two turns of what is not urgent.
 const SECOND: Duration = Duration::from_secs(1);
-/// Seconds between two looks at the interfaces' MAC addresses.
-const MACS_EVERY: u64 = 10;
+/// Seconds between two looks at all interfaces.
+const LOOK_EVERY: u64 = 10;
 
 /// Everything that is open, and what came of it.
 pub struct Daemon {
@@ -201,9 +201,10 @@ impl Daemon {
         self.member.input(now, wall, &mut self.turn.effects);
         self.facts.turn(now, &mut self.turn.news);
         self.tell(now);
-        if self.turn.seconds.is_multiple_of(MACS_EVERY)
+        if (self.turn.seconds.is_multiple_of(LOOK_EVERY) || self.paths.is_stale())
             && let Ok(nics) = nic::nics()
         {
+            self.paths.follow(&nics);
             let macs = Input::Macs { macs: self.paths.macs(&nics) };
             self.member.input(now, macs, &mut self.turn.effects);
         }

@@ -65,8 +65,13 @@ pub struct Paths {
 }
 
 struct Port {
+    address: SocketAddr,
     socket: UdpPort,
     device: String,
+    /// The interface's number when the socket was bound to it.
+    number: Option<u32>,
+    /// Counted by sockets that were bound before.
+    unsent_before: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -101,9 +106,11 @@ impl Paths {
                     )
                 })?
                 .name;
-            let socket = UdpPort::bind(SocketAddr::new(*address, config.port), device);
-            let socket = socket.map_err(|e| e.to_string())?;
-            ports.push(Some(Port { socket, device: device.clone() }));
+            let address = SocketAddr::new(*address, config.port);
+            let number = nic::number(device);
+            let socket = UdpPort::bind(address, device).map_err(|e| e.to_string())?;
+            let device = device.clone();
+            ports.push(Some(Port { address, socket, device, number, unsent_before: 0 }));
         }
         let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, config.port));
         let peers =
@@ -160,6 +167,33 @@ impl Paths {
         port.socket.send(address, &self.sealed);
     }
 
+    /// True if an interface was made again since its socket was bound, which is deaf and dumb then.
+    pub fn is_stale(&self) -> bool {
+        self.ports.iter().flatten().any(|p| nic::number(&p.device) != p.number)
+    }
+
+    /// Binds again where the interface is another one now, or the address is on another; where it is on none, the next
+    /// call tries again.
+    pub fn follow(&mut self, nics: &[Nic]) {
+        for port in self.ports.iter_mut().flatten() {
+            let Some(found) = nic::carrying(nics, port.address.ip()) else { continue };
+            let number = nic::number(&found.name);
+            if found.name == port.device && number == port.number {
+                continue;
+            }
+            match UdpPort::bind(port.address, &found.name) {
+                Ok(socket) => {
+                    tracing::info!("bound {} again, on {}", port.address, found.name);
+                    let old = std::mem::replace(&mut port.socket, socket);
+                    port.unsent_before += old.unsent;
+                    port.device.clone_from(&found.name);
+                    port.number = number;
+                }
+                Err(e) => tracing::warn!("{e}"),
+            }
+        }
+    }
+
     /// The MAC address of each subnet's interface, by subnet.
     pub fn macs(&self, nics: &[Nic]) -> Vec<Option<Mac>> {
         let mac = |port: &Option<Port>| {
@@ -171,7 +205,7 @@ impl Paths {
 
     /// What was dropped.
     pub fn counters(&self) -> impl Iterator<Item = Counter> {
-        let unsent = self.ports.iter().flatten().map(|p| p.socket.unsent).sum();
+        let unsent = self.ports.iter().flatten().map(|p| p.unsent_before + p.socket.unsent).sum();
         let bad =
             BAD.iter().zip(&self.bad).map(|((_, name, _), complaint)| (*name, complaint.count));
         bad.chain([("datagrams_unsent", unsent)])

@@ -103,6 +103,27 @@ fn a_node_with_another_key_is_counted_and_changes_nothing() {
 }
 
 #[test]
+fn what_strangers_send_is_counted_by_kind() {
+    let mut cluster = Cluster::new(2);
+    cluster.start(1);
+    cluster.until(1, "alone", |v| v.state == RingState::Alone);
+    let kinds = [
+        ("printf x", "datagrams_too_short_or_long"),
+        ("head -c 3000 /dev/zero", "datagrams_too_short_or_long"),
+        ("head -c 200 /dev/zero", "datagrams_malformed"),
+        // Version 1, a known kind, from node 1 to node 0 on path 0; the seal is nonsense.
+        ("printf '\\001\\003\\001\\000\\000%060d' 7", "datagrams_not_sealed_with_our_key"),
+    ];
+    for (sender, kind) in kinds {
+        let before = counter(&cluster.view(1).unwrap(), kind);
+        cluster.shell(2, &format!("{sender} > /dev/udp/10.1.0.1/7946"));
+        cluster.until(1, kind, |v| counter(v, kind) == before + 1);
+    }
+    let view = cluster.view(1).unwrap();
+    assert_eq!((view.members.as_slice(), view.state), (&[NodeId(0)][..], RingState::Alone));
+}
+
+#[test]
 fn a_broken_start_says_what_and_why() {
     let cluster = Cluster::new(1);
     let config = cluster.dir.join("dsc.toml");

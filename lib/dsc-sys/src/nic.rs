@@ -63,6 +63,11 @@ pub fn carrying(nics: &[Nic], address: IpAddr) -> Option<&Nic> {
     if first.name == "lo" { having.next().or(Some(first)) } else { Some(first) }
 }
 
+/// The kernel's number of an interface; another one of the same name has another. None if there is none.
+pub fn number(name: &str) -> Option<u32> {
+    nix::net::if_::if_nametoindex(name).ok()
+}
+
 /// Every address of this machine: by them a daemon finds its node in the configuration.
 pub fn all_addresses(nics: &[Nic]) -> Vec<IpAddr> {
     nics.iter().flat_map(|nic| nic.addresses.iter().map(|(a, _)| *a)).collect()
@@ -79,6 +84,7 @@ mod tests {
         assert_eq!((lo.name.as_str(), lo.mac), ("lo", None));
         assert!(lo.addresses.contains(&("127.0.0.1".parse().unwrap(), 8)));
         assert!(all_addresses(&nics).contains(&"127.0.0.1".parse().unwrap()));
+        assert_eq!((number("lo"), number("no such nic")), (Some(1), None));
         assert_eq!(carrying(&nics, "192.0.2.77".parse().unwrap()), None);
     }
 

@@ -141,6 +141,13 @@ impl Cluster {
         command
     }
 
+    /// Runs a line of bash in the network of node `n`.
+    pub fn shell(&self, n: usize, line: &str) {
+        let net = format!("--net=/run/netns/{}", self.namespace(&n.to_string()));
+        let status = Command::new("nsenter").args([&net, "bash", "-c", line]).status().unwrap();
+        assert!(status.success(), "{line}");
+    }
+
     /// Starts node `n`; its log goes to `log<n>`.
     pub fn start(&mut self, n: usize) {
         self.start_with(n, &self.dir.join("dsc.toml"));
