@@ -1,8 +1,33 @@
 //! The ring of DSC, pure: membership, token, VIP table, leases, fences, decisions (§A.4, §A.5; rules in RULES.md).
 //! The driver feeds [`Input`]s and the time and carries out [`Output`]s in order. No clock, no sockets, no names.
+//!
+//! ```text
+//! token ─▶ accept ─▶ switch, lease ─▶ turn ─▶ pass ─▶ token       waiting ─▶ notify (911) ─▶ turn
+//!                                      │                           outside ─▶ beacon (merge) ─▶ notify
+//!            membership · links · command · assign · leave         stalled ─▶ suspect
+//!                                      ▼
+//!                        hosts (kernel) · events · view
+//! ```
 
+mod accept;
+mod assign;
+mod beacon;
+mod command;
+mod events;
+mod hosts;
+mod lease;
+mod leave;
+mod links;
+mod membership;
+mod notify;
+mod pass;
 mod ring;
 mod step;
+mod suspect;
+mod switch;
+mod timer;
+mod turn;
+mod view;
 
 pub use dsc_wire::message::{Beacon, Message, Verdict};
 pub use ring::Ring;

@@ -1,51 +1,374 @@
-//! One node's ring.
+//! One node's ring: its state, and the routing of each input to the file that knows the rule. Rule numbers in
+//! this crate are those of RULES.md.
 
+use crate::command::Pending;
+use crate::events::Log;
+use crate::hosts::Kernel;
+use crate::lease::Promises;
+use crate::links::Tests;
+use crate::notify::Round;
+use crate::suspect::Suspicion;
+use crate::timer::{Timer, Timers};
+use crate::view::{Counts, Shown};
 use crate::{Input, Output};
-use dsc_wire::local::{RingState, View};
-use dsc_wire::{Cluster, Incarnation, Key, NodeId, Time};
+use dsc_wire::local::{Duty, Load, Mac, RingState};
+use dsc_wire::message::{Message, Verdict};
+use dsc_wire::token::Token;
+use dsc_wire::{
+    Cluster, Incarnation, Key, NodeId, NodeSet, Partition, Receipt, SendId, SubnetSet, Time, Timing,
+};
+use std::time::Duration;
+
+/// Where this node stands with the token.
+#[derive(Clone, Debug)]
+pub(crate) enum State {
+    /// Just started: silent (rule 12).
+    Quiet {
+        until: Time,
+    },
+    /// Somebody else has the token, if there is one.
+    Wait,
+    Hold {
+        token: Box<Token>,
+        until: Time,
+    },
+    /// The token as it was before the pass, in case nobody takes it; what was sent is `Ring::copy`.
+    Pass {
+        token: Box<Token>,
+        id: SendId,
+        to: NodeId,
+        via: Option<NodeId>,
+        first: Time,
+    },
+    /// Left on purpose.
+    Gone,
+}
+
+/// A node that asked to be let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub duty: Duty,
+}
 
 /// One node's part in the ring.
 #[derive(Clone, Debug)]
 pub struct Ring {
-    cluster: Cluster,
-    me: NodeId,
-    incarnation: Incarnation,
+    pub(crate) cluster: Cluster,
+    pub(crate) me: NodeId,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) state: State,
+    pub(crate) timers: Timers,
+    /// Greatest key accepted or made.
+    pub(crate) seen: Key,
+    /// Key last accepted or made.
+    pub(crate) acc: Key,
+    /// Key last accepted.
+    pub(crate) accepted: Key,
+    /// Greatest epoch counter heard in any message.
+    pub(crate) heard: u32,
+    /// The token as passed last.
+    pub(crate) copy: Option<Box<Token>>,
+    pub(crate) copy_at: Time,
+    /// The spans of the token in hand are as of this time.
+    pub(crate) base: Time,
+    pub(crate) acc_at: Time,
+    pub(crate) promises: Promises,
+    pub(crate) kernel: Kernel,
+    /// Was the lease renewed by the token in hand (rule 5)?
+    pub(crate) renewed: bool,
+    /// The token was seen, or patience was granted.
+    pub(crate) last_token: Time,
+    /// A token was really accepted.
+    pub(crate) last_real: Option<Time>,
+    pub(crate) round: Option<Round>,
+    pub(crate) asked: Option<(SendId, NodeId)>,
+    pub(crate) joins: Vec<Join>,
+    pub(crate) suspicion: Suspicion,
+    pub(crate) next_beacon: Time,
+    pub(crate) beacon_from: u8,
+    pub(crate) last_heard: Vec<Option<Time>>,
+    pub(crate) differs: Vec<Option<Time>>,
+    pub(crate) tests: Tests,
+    pub(crate) forwards: Vec<(SendId, NodeId, Key)>,
+    pub(crate) able: SubnetSet,
+    pub(crate) linked: SubnetSet,
+    pub(crate) unlinked_since: [Option<Time>; dsc_wire::ids::SUBNETS_MAX],
+    pub(crate) load: Load,
+    pub(crate) macs: Vec<Option<Mac>>,
+    pub(crate) duty: Duty,
+    pub(crate) leaving: Option<Time>,
+    pub(crate) pending: Vec<Pending>,
+    pub(crate) returns: Vec<crate::assign::Steady>,
+    pub(crate) log: Log,
+    pub(crate) counts: Counts,
+    pub(crate) shown: Shown,
+    pub(crate) rotation: Duration,
+    pub(crate) hold: Duration,
+    pub(crate) hurried: bool,
+    pub(crate) lease_since: Option<(u32, Time)>,
+    pub(crate) raise: Option<Duration>,
+    pub(crate) last_send: u64,
 }
 
 impl Ring {
-    /// Starts node `me` in a new life.
-    pub fn new(cluster: Cluster, me: NodeId, incarnation: Incarnation, _now: Time) -> Ring {
-        Ring { cluster, me, incarnation }
+    /// Starts node `me` of `cluster` in a new life. `me` must be one of its nodes.
+    pub fn new(cluster: Cluster, me: NodeId, incarnation: Incarnation, now: Time) -> Ring {
+        assert!(me.index() < cluster.nodes.len(), "{me} is not in the configuration");
+        let nodes = cluster.nodes.len();
+        let vips = cluster.vips.len();
+        let quiet = Timing::fence(cluster.timing.lease_max);
+        let duty = if cluster.nodes[me.index()].witness { Duty::Witness } else { Duty::Open };
+        let mut ring = Ring {
+            state: State::Quiet { until: now + quiet },
+            timers: Timers::new(),
+            seen: Key::ZERO,
+            acc: Key::ZERO,
+            accepted: Key::ZERO,
+            heard: 0,
+            copy: None,
+            copy_at: now,
+            base: now,
+            acc_at: now,
+            promises: Promises::new(nodes, vips),
+            kernel: Kernel::new(vips),
+            renewed: false,
+            last_token: now,
+            last_real: None,
+            round: None,
+            asked: None,
+            joins: Vec::new(),
+            suspicion: Suspicion::at_boot(now),
+            next_beacon: now + cluster.timing.beacon,
+            beacon_from: me.0,
+            last_heard: vec![None; nodes],
+            differs: vec![None; nodes],
+            tests: Tests::default(),
+            forwards: Vec::new(),
+            able: SubnetSet::EMPTY,
+            linked: SubnetSet::EMPTY,
+            unlinked_since: Default::default(),
+            load: Load::default(),
+            macs: Vec::new(),
+            duty,
+            leaving: None,
+            pending: Vec::new(),
+            returns: vec![Default::default(); nodes],
+            log: Log::new(nodes),
+            counts: Counts::default(),
+            shown: Shown::default(),
+            rotation: cluster.timing.rotation,
+            hold: cluster.timing.rotation / nodes as u32,
+            hurried: false,
+            lease_since: None,
+            raise: None,
+            last_send: 0,
+            cluster,
+            me,
+            incarnation,
+        };
+        ring.arm(now);
+        ring
     }
 
-    /// Takes one input; what is to be done is appended to `out`.
-    pub fn step(&mut self, _now: Time, _input: Input, _out: &mut Vec<Output>) {}
+    /// Takes one input; what is to be done is appended to `out`, in order. `now` must not go back.
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        self.wake(now, out);
+        match input {
+            Input::Received { from, incarnation, receipt, message } => {
+                self.on_message(now, from, incarnation, receipt, message, out);
+            }
+            Input::Beacon { from, incarnation: _, beacon } => {
+                self.on_beacon(now, from, beacon, out);
+            }
+            Input::Delivered { id, verdict } => self.on_delivered(now, id, verdict, out),
+            Input::Failed { id } => self.on_failed(now, id, out),
+            Input::Linked { subnets } => self.linked = subnets,
+            Input::Able { subnets } => self.on_able(now, subnets, out),
+            Input::Load { load } => self.load = load,
+            Input::Macs { macs } => self.macs = macs,
+            Input::Command { id, command } => self.on_command(now, id, command, out),
+            Input::Leave => self.on_leave(now, out),
+            Input::Wall { wall_ms } => self.log.set_wall(now, wall_ms),
+            Input::Tick => self.on_tick(now, out),
+        }
+        self.let_in(now, out);
+        self.flush(out);
+        self.show(out);
+        self.arm(now);
+    }
 
     /// When [`Input::Tick`] is owed at the latest.
     pub fn deadline(&self) -> Time {
-        Time::NEVER
+        self.timers.next()
     }
 
-    /// The whole cluster as this member knows it.
-    pub fn view(&self, _now: Time) -> View {
-        View {
-            number: 1,
-            incarnation: self.incarnation,
-            me: self.me,
-            state: RingState::Quiet,
-            key: Key::ZERO,
-            members: Vec::new(),
-            quorum: false,
-            partition: self.cluster.partition,
-            lease_end: Time::ZERO,
-            lease_ms: 0,
-            rotation_us: 0,
-            nodes: Vec::new(),
-            vips: Vec::new(),
-            config_digest: self.cluster.digest,
-            names: Default::default(),
-            counters: Vec::new(),
-            heard: Default::default(),
+    fn on_message(
+        &mut self,
+        now: Time,
+        from: NodeId,
+        incarnation: Incarnation,
+        receipt: Receipt,
+        message: Message,
+        out: &mut Vec<Output>,
+    ) {
+        if from.index() >= self.cluster.nodes.len() || from == self.me {
+            self.counts.strangers += 1;
+            out.push(Output::Answer { receipt, verdict: Verdict::Noted });
+            return;
+        }
+        if matches!(self.state, State::Quiet { .. } | State::Gone) {
+            out.push(Output::Answer { receipt, verdict: Verdict::Quiet });
+            return;
+        }
+        self.last_heard[from.index()] = Some(now);
+        match message {
+            Message::Token(token) => self.on_token(now, from, receipt, token, out),
+            Message::Relayed { origin, token } => self.on_token(now, origin, receipt, token, out),
+            Message::Relay { to, token } => self.on_relay(now, from, receipt, to, token, out),
+            Message::Passed { key, verdict } => {
+                out.push(Output::Answer { receipt, verdict: Verdict::Noted });
+                self.on_passed(now, from, key, verdict, out);
+            }
+            Message::Notice(notice) => {
+                self.on_notice(now, from, incarnation, receipt, notice, out);
+            }
+            Message::Reach => out.push(Output::Answer { receipt, verdict: Verdict::Noted }),
+        }
+    }
+
+    /// Timers that are due, in a fixed order: the token first, then what is missing, then the outside.
+    fn on_tick(&mut self, now: Time, out: &mut Vec<Output>) {
+        if let State::Quiet { until } = self.state {
+            if now < until {
+                return;
+            }
+            self.state = State::Wait;
+            self.last_token = now.before(self.starve());
+        }
+        match std::mem::replace(&mut self.state, State::Wait) {
+            State::Hold { token, until } if now >= until => self.pass(now, token, out),
+            State::Pass { token, to, first, via: Some(_), .. }
+                if self.timers.due(Timer::Relay, now) =>
+            {
+                self.lost(now, token, to, first, out);
+            }
+            other => self.state = other,
+        }
+        self.tick_round(now, out);
+        self.tick_sweep(now, out);
+        self.tick_beacon(now, out);
+        self.tick_commands(now, out);
+        self.tick_leave(now, out);
+    }
+
+    /// Sets every timer from the state, so that none can be forgotten.
+    fn arm(&mut self, now: Time) {
+        let timing = self.cluster.timing;
+        let (mut quiet, mut hold, mut starve) = (None, None, None);
+        match &self.state {
+            State::Quiet { until } => quiet = Some(*until),
+            State::Hold { until, .. } => hold = Some(*until),
+            State::Wait if self.round.is_none() => starve = Some(self.last_token + self.starve()),
+            State::Wait | State::Pass { .. } => {}
+            State::Gone => {
+                self.timers = Timers::new();
+                return;
+            }
+        }
+        let relayed = match &self.state {
+            State::Pass { via: Some(_), first, .. } => Some(*first + timing.removal * 3),
+            _ => None,
+        };
+        let awake = quiet.is_none();
+        let timers = &mut self.timers;
+        timers.put(Timer::Quiet, quiet);
+        timers.put(Timer::Hold, hold);
+        timers.put(Timer::Relay, relayed);
+        timers.put(Timer::Starve, starve);
+        timers.put(Timer::Round, self.round.as_ref().map(|r| r.start + timing.removal * 4));
+        timers.put(Timer::Sweep, self.suspicion.sweep.map(|s| s.next).filter(|_| awake));
+        timers.put(Timer::Leave, self.leaving);
+        timers.put(Timer::Command, self.pending.first().map(|p| p.until));
+        timers.put(Timer::Watch, awake.then_some(now + timing.removal / 2));
+        let beacon = (awake && self.speaks()).then_some(self.next_beacon);
+        self.timers.put(Timer::Beacon, beacon);
+    }
+
+    /// Names the next message.
+    pub(crate) fn send(&mut self, to: NodeId, message: Message, out: &mut Vec<Output>) -> SendId {
+        self.last_send += 1;
+        let id = SendId(self.last_send);
+        out.push(Output::Send { id, to, message });
+        id
+    }
+
+    /// The token as this node knows it: in hand, else as passed last.
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match &self.state {
+            State::Hold { token, .. } | State::Pass { token, .. } => Some(token),
+            State::Quiet { .. } | State::Wait | State::Gone => self.copy.as_deref(),
+        }
+    }
+
+    pub(crate) fn holding(&self) -> bool {
+        matches!(self.state, State::Hold { .. } | State::Pass { .. })
+    }
+
+    pub(crate) fn is_member(&self, node: NodeId) -> bool {
+        self.token().is_some_and(|t| t.has(node))
+    }
+
+    pub(crate) fn majority_mode(&self) -> bool {
+        self.cluster.partition == Partition::Majority
+    }
+
+    /// May a ring of this membership serve?
+    pub(crate) fn quorum(&self, members: usize) -> bool {
+        !self.majority_mode() || 2 * members > self.cluster.nodes.len()
+    }
+
+    /// All configured nodes but this one.
+    pub(crate) fn others(&self) -> NodeSet {
+        let all: NodeSet = (0..self.cluster.nodes.len() as u8).map(NodeId).collect();
+        all.without(self.me)
+    }
+
+    /// Patience with a missing token; a ring whose hops alone take longer than a rotation needs more of it.
+    pub(crate) fn starve(&self) -> Duration {
+        self.cluster.timing.starve.max(self.rotation * 2)
+    }
+
+    /// Makes a new epoch for the token in hand (rule 2).
+    pub(crate) fn new_epoch(&mut self, token: &mut Token) {
+        let last = self.seen.epoch.counter.max(self.heard).max(token.key.epoch.counter);
+        token.key.epoch.counter = last.saturating_add(1);
+        token.key.epoch.proposer = self.me;
+        token.key.epoch.incarnation = self.incarnation;
+        self.seen = token.key;
+        self.acc = token.key;
+        self.heard = self.heard.max(token.key.epoch.counter);
+    }
+
+    /// What readers call it.
+    pub(crate) fn ring_state(&self) -> RingState {
+        match &self.state {
+            State::Quiet { .. } => RingState::Quiet,
+            State::Hold { token, .. } | State::Pass { token, .. } if token.members.len() == 1 => {
+                RingState::Alone
+            }
+            State::Hold { .. } | State::Pass { .. } => RingState::Member,
+            State::Wait if self.round.is_some() || self.gave_up() => {
+                if self.copy.is_none() || self.gave_up() {
+                    RingState::Joining
+                } else {
+                    RingState::Starving
+                }
+            }
+            State::Wait if self.copy.is_none() => RingState::Joining,
+            State::Wait => RingState::Member,
+            State::Gone => RingState::Joining,
         }
     }
 }

@@ -26,7 +26,9 @@ pub struct SubnetId(pub u8);
 pub struct VipId(pub u16);
 
 /// One start of one node's ring daemon; random, never zero. Tells two lives of a node apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Incarnation(pub u64);
 
 impl NodeId {
@@ -37,6 +39,11 @@ impl NodeId {
 }
 
 impl SubnetId {
+    /// Every number a subnet may have.
+    pub fn all() -> impl Iterator<Item = SubnetId> {
+        (0..SUBNETS_MAX as u8).map(SubnetId)
+    }
+
     /// As an index into per-subnet arrays.
     pub fn index(self) -> usize {
         usize::from(self.0)
@@ -47,6 +54,12 @@ impl VipId {
     /// As an index into per-VIP arrays.
     pub fn index(self) -> usize {
         usize::from(self.0)
+    }
+}
+
+impl fmt::Display for VipId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "vip#{}", self.0)
     }
 }
 

@@ -72,6 +72,10 @@ pub enum Verdict {
         counter: u32,
         /// The receiver runs another configuration and does not take part.
         differs: bool,
+        /// The receiver's life, for a ring that takes it in.
+        incarnation: Incarnation,
+        /// What the receiver was allowed to do when it was last a member.
+        duty: Duty,
     },
     /// To a relay: the token is under way.
     Forwarded,
@@ -244,11 +248,13 @@ impl Verdict {
                 w.u8(1);
                 verdict.write(&mut w);
             }
-            Verdict::Notice { deny, counter, differs } => {
+            Verdict::Notice { deny, counter, differs, incarnation, duty } => {
                 w.u8(2);
                 w.bool(deny);
                 w.u32(counter);
                 w.bool(differs);
+                w.u64(incarnation.0);
+                w.u8(duty_code(duty));
             }
             Verdict::Forwarded => w.u8(3),
             Verdict::Noted => w.u8(4),
@@ -263,7 +269,13 @@ impl Verdict {
         version(r)?;
         Ok(match r.u8()? {
             1 => Verdict::Token(TokenVerdict::read(r)?),
-            2 => Verdict::Notice { deny: r.bool()?, counter: r.u32()?, differs: r.bool()? },
+            2 => Verdict::Notice {
+                deny: r.bool()?,
+                counter: r.u32()?,
+                differs: r.bool()?,
+                incarnation: Incarnation(r.u64()?),
+                duty: duty_of(r.u8()?)?,
+            },
             3 => Verdict::Forwarded,
             4 => Verdict::Noted,
             5 => Verdict::Quiet,

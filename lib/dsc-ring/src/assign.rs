@@ -1,0 +1,232 @@
+//! Who should host what: heirs for orphans, spread fairly and to preferred hosts; targets for the VIPs that this
+//! node has to give away or that want to go home. Only orphans move by themselves; who is able is judged here.
+
+use crate::ring::Ring;
+use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
+use dsc_wire::local::{Duty, EventKind};
+use dsc_wire::token::{Token, VipRecord};
+use dsc_wire::{NodeId, Persistence, SubnetId, Time, VipId};
+use std::time::Duration;
+
+/// Hand-overs that one owner has under way at a time; a drain of more goes on in the next turns.
+const MOVES_MAX: usize = 64;
+/// A VIP returns to its preferred host when that has been able for so long; doubled with each loss.
+const RETURN: Duration = Duration::from_secs(2);
+/// Most doublings.
+const DOUBLINGS_MAX: u32 = 5;
+/// A node that was able for so long has its losses forgiven.
+const FORGIVE: Duration = Duration::from_secs(600);
+
+/// How steadily a node has been able to host.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Steady {
+    since: [Option<Time>; SUBNETS_MAX],
+    losses: [u32; SUBNETS_MAX],
+}
+
+/// VIPs per node, on each subnet and over all.
+struct Burden {
+    on: [[u16; SUBNETS_MAX]; NODES_MAX],
+    all: [u16; NODES_MAX],
+}
+
+impl Burden {
+    fn of(ring: &Ring, token: &Token) -> Burden {
+        let mut burden = Burden { on: [[0; SUBNETS_MAX]; NODES_MAX], all: [0; NODES_MAX] };
+        for (i, v) in token.vips.iter().enumerate() {
+            if let Some(node) = v.next.or(v.heir).or(v.owner) {
+                burden.add(node, ring.cluster.vips[i].subnet);
+            }
+        }
+        burden
+    }
+
+    fn add(&mut self, node: NodeId, subnet: SubnetId) {
+        self.on[node.index()][subnet.index()] += 1;
+        self.all[node.index()] += 1;
+    }
+}
+
+impl Ring {
+    /// Brings this node's own record on the token up to date.
+    pub(crate) fn sign_on(&mut self, now: Time, token: &mut Token) {
+        let me = self.me;
+        let Some(m) = token.member_mut(me) else { return };
+        self.duty = m.duty;
+        let changed = SubnetId::all().filter(|s| m.able.contains(*s) != self.able.contains(*s));
+        let changed: Vec<SubnetId> = changed.collect();
+        m.able = self.able;
+        m.linked = self.linked;
+        m.leaving = self.leaving.is_some();
+        m.load = self.load.clone();
+        m.macs.clone_from(&self.macs);
+        if !changed.is_empty() || m.leaving {
+            self.stir(token);
+        }
+        for subnet in changed {
+            let able = self.able.contains(subnet);
+            self.report(now, EventKind::AbleChanged { subnet, able });
+        }
+        self.watch_links(now, token);
+        self.watch_returns(now, token);
+    }
+
+    /// Can the member be reached on the subnet? A node without a peer there is cut off only if others are not. Two
+    /// members cannot tell which of them is.
+    fn reachable(token: &Token, node: NodeId, subnet: SubnetId) -> bool {
+        let mut on = token.members.iter().filter(|m| m.able.contains(subnet));
+        let linked = |n: NodeId| token.member(n).is_some_and(|m| m.linked.contains(subnet));
+        token.members.iter().filter(|m| m.able.contains(subnet)).count() <= 2
+            || linked(node)
+            || !on.any(|m| m.node != node && m.linked.contains(subnet))
+    }
+
+    /// Can the member host on the subnet?
+    pub(crate) fn able_on(&self, token: &Token, node: NodeId, subnet: SubnetId) -> bool {
+        let here = self.cluster.nodes[node.index()].subnets.contains(subnet);
+        let carrier = token.member(node).is_some_and(|m| m.able.contains(subnet));
+        here && carrier && Ring::reachable(token, node, subnet)
+    }
+
+    /// May and can the member take a VIP of the subnet?
+    pub(crate) fn eligible(&self, token: &Token, node: NodeId, subnet: SubnetId) -> bool {
+        let willing = token.member(node).is_some_and(|m| m.duty == Duty::Open && !m.leaving);
+        willing && self.able_on(token, node, subnet)
+    }
+
+    /// Notes since when this node has had no peer on a subnet where others have.
+    fn watch_links(&mut self, now: Time, token: &Token) {
+        for subnet in SubnetId::all() {
+            let cut = self.able.contains(subnet) && !Ring::reachable(token, self.me, subnet);
+            let since = &mut self.unlinked_since[subnet.index()];
+            *since = if cut { since.or(Some(now)) } else { None };
+        }
+    }
+
+    /// Notes since when each node has been able to take its VIPs back.
+    fn watch_returns(&mut self, now: Time, token: &Token) {
+        for node in (0..self.cluster.nodes.len() as u8).map(NodeId) {
+            for subnet in SubnetId::all() {
+                let eligible = self.eligible(token, node, subnet);
+                let (i, steady) = (subnet.index(), &mut self.returns[node.index()]);
+                match (eligible, steady.since[i]) {
+                    (true, None) => steady.since[i] = Some(now),
+                    (false, Some(since)) => {
+                        let forgiven = now.since(since) >= FORGIVE;
+                        let losses = if forgiven { 0 } else { steady.losses[i] };
+                        steady.losses[i] = (losses + 1).min(DOUBLINGS_MAX);
+                        steady.since[i] = None;
+                    }
+                    (true, Some(_)) | (false, None) => {}
+                }
+            }
+        }
+    }
+
+    fn steady(&self, now: Time, node: NodeId, subnet: SubnetId) -> bool {
+        let (i, steady) = (subnet.index(), &self.returns[node.index()]);
+        steady.since[i].is_some_and(|since| now.since(since) >= RETURN * (1 << steady.losses[i]))
+    }
+
+    /// The best member for a VIP: wished for, preferred, else the one with the fewest on the subnet, over all, and
+    /// the least traffic; ties go round the ring so that equals share.
+    fn choose(&self, token: &Token, vip: VipId, burden: &Burden) -> Option<NodeId> {
+        let subnet = self.cluster.vips[vip.index()].subnet;
+        let v = &token.vips[vip.index()];
+        let able = |n: &NodeId| self.eligible(token, *n, subnet);
+        if let Some(named) = v.wish.filter(able).or(v.preferred.filter(able)) {
+            return Some(named);
+        }
+        let n = token.members.len();
+        let ring = (0..n).map(|i| &token.members[(i + vip.index()) % n]);
+        let best = ring.filter(|m| able(&m.node)).min_by_key(|m| {
+            let i = m.node.index();
+            let traffic: u64 = m.load.bytes_per_s.iter().fold(0, |sum, b| sum.saturating_add(*b));
+            (burden.on[i][subnet.index()], burden.all[i], traffic)
+        });
+        best.map(|m| m.node)
+    }
+
+    /// Has every node that could host on the subnet reported for duty?
+    fn complete(&self, token: &Token, subnet: SubnetId) -> bool {
+        let nodes = (0..self.cluster.nodes.len() as u8).map(NodeId);
+        let mut hosts = nodes.filter(|n| {
+            let plan = self.cluster.nodes[n.index()];
+            plan.subnets.contains(subnet) && !plan.witness
+        });
+        hosts.all(|n| self.able_on(token, n, subnet))
+    }
+
+    /// Gives every orphan an heir, if somebody is able.
+    pub(crate) fn find_heirs(&mut self, token: &mut Token) {
+        let members = token.member_set();
+        let lost = |v: &VipRecord| v.owner.is_none_or(|o| !members.contains(o));
+        let orphan = |v: &VipRecord| lost(v) && v.heir.is_none();
+        if !token.vips.iter().any(orphan) {
+            return;
+        }
+        let mut burden = Burden::of(self, token);
+        let mut found = false;
+        for i in 0..token.vips.len() {
+            let (vip, subnet) = (VipId(i as u16), self.cluster.vips[i].subnet);
+            let v = &token.vips[i];
+            let early = v.owner.is_none() && token.founding_us > 0;
+            if !orphan(v) || (early && !self.complete(token, subnet)) {
+                continue;
+            }
+            let Some(heir) = self.choose(token, vip, &burden) else { continue };
+            burden.add(heir, subnet);
+            let key = token.key;
+            let v = &mut token.vips[i];
+            v.heir = Some(heir);
+            v.changed = key;
+            found = true;
+        }
+        if found {
+            self.stir(token);
+        }
+    }
+
+    /// Must this node give up its VIPs of the subnet?
+    fn gives_up(&self, now: Time, token: &Token, subnet: SubnetId) -> bool {
+        let cut = self.unlinked_since[subnet.index()]
+            .is_some_and(|since| now.since(since) >= self.cluster.timing.rotation);
+        let willing = self.duty == Duty::Open && self.leaving.is_none();
+        !willing || cut || !token.member(self.me).is_some_and(|m| m.able.contains(subnet))
+    }
+
+    /// Where each of this node's VIPs should go; none if it stays.
+    pub(crate) fn plan_moves(&mut self, now: Time, token: &Token) -> Vec<Option<NodeId>> {
+        let mut plan = vec![None; token.vips.len()];
+        if token.members.len() == 1 {
+            return plan;
+        }
+        let mine = |v: &VipRecord| v.owner == Some(self.me) && v.heir.is_none();
+        let mut burden = None;
+        let mut under_way = 0;
+        for (i, v) in token.vips.iter().enumerate().filter(|(_, v)| mine(v)) {
+            let (vip, subnet) = (VipId(i as u16), self.cluster.vips[i].subnet);
+            let able = |n: &NodeId| *n != self.me && self.eligible(token, *n, subnet);
+            let home = v.preferred.filter(|n| {
+                v.persistence == Persistence::Preferred && self.steady(now, *n, subnet)
+            });
+            let named = v.wish.filter(able).or(home.filter(able));
+            plan[i] = if named.is_some() {
+                named
+            } else if self.gives_up(now, token, subnet) {
+                let burden = burden.get_or_insert_with(|| Burden::of(self, token));
+                let chosen = v.next.filter(able).or_else(|| self.choose(token, vip, burden));
+                chosen.filter(able).inspect(|to| burden.add(*to, subnet))
+            } else {
+                None
+            };
+            if plan[i].is_some() {
+                under_way += 1;
+            }
+            if under_way >= MOVES_MAX {
+                break;
+            }
+        }
+        plan
+    }
+}

@@ -1,0 +1,172 @@
+//! What readers see: the whole cluster as this member knows it, and when that changed in something they care about.
+
+use crate::lease::span;
+use crate::ring::Ring;
+use dsc_wire::local::{Counter, Duty, Load, NodeView, RingState, View, VipView};
+use dsc_wire::token::Token;
+use dsc_wire::{Cluster, NodeId, SubnetSet, Time, VipId};
+
+/// Counts since start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Counts {
+    pub removals: u64,
+    pub regenerations: u64,
+    pub notices: u64,
+    pub takes: u64,
+    pub hand_overs: u64,
+    pub joins: u64,
+    pub merges: u64,
+    pub lapses: u64,
+    pub stalls: u64,
+    pub stale: u64,
+    pub relayed: u64,
+    pub refused_relays: u64,
+    pub differs: u64,
+    pub strangers: u64,
+}
+
+/// The part of the view that a change is published for: not key, lease, load or time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Shown {
+    number: u64,
+    state: Option<RingState>,
+    members: Vec<NodeId>,
+    quorum: bool,
+    lease_ms: u64,
+    nodes: Vec<NodeView>,
+    vips: Vec<VipView>,
+}
+
+impl Ring {
+    /// The whole cluster as this member knows it, without names.
+    pub fn view(&self, now: Time) -> View {
+        let members = self.shown_members();
+        View {
+            number: self.shown.number.max(1),
+            incarnation: self.incarnation,
+            me: self.me,
+            state: self.ring_state(),
+            key: self.acc,
+            quorum: !members.is_empty() && self.quorum(members.len()),
+            nodes: self.node_views(&members, true),
+            members,
+            partition: self.cluster.partition,
+            lease_end: self.promises.lease_end,
+            lease_ms: self.lease_ms(),
+            rotation_us: self.rotation_us(),
+            vips: self.vip_views(now, true),
+            config_digest: self.cluster.digest,
+            names: Default::default(),
+            counters: self.counters(),
+            heard: Default::default(),
+        }
+    }
+
+    fn node_views(&self, members: &[NodeId], load: bool) -> Vec<NodeView> {
+        let token = self.token();
+        let view = |node: NodeId| {
+            let record = token.and_then(|t| t.member(node)).filter(|_| members.contains(&node));
+            let absent = token.and_then(|t| t.absent.iter().find(|a| a.node == node));
+            let witness = self.cluster.nodes[node.index()].witness;
+            let duty = match (record, absent) {
+                (Some(record), _) => record.duty,
+                (None, Some(absent)) => absent.duty,
+                (None, None) if witness => Duty::Witness,
+                (None, None) if node == self.me => self.duty,
+                (None, None) => Duty::Open,
+            };
+            let able = |t: &Token| {
+                let subnets = dsc_wire::SubnetId::all();
+                subnets.filter(|s| self.able_on(t, node, *s)).collect::<SubnetSet>()
+            };
+            NodeView {
+                id: node,
+                member: members.contains(&node),
+                duty,
+                able: token.filter(|_| record.is_some()).map_or(SubnetSet::EMPTY, able),
+                macs: record.map(|r| r.macs.clone()).unwrap_or_default(),
+                load: record.filter(|_| load).map_or_else(Load::default, |r| r.load.clone()),
+            }
+        };
+        (0..self.cluster.nodes.len() as u8).map(NodeId).map(view).collect()
+    }
+
+    fn vip_views(&self, now: Time, fences: bool) -> Vec<VipView> {
+        let Some(token) = self.token() else { return before_assignment(&self.cluster) };
+        let elapsed = match self.holding() {
+            true => now.since(self.base),
+            false => now.since(self.copy_at),
+        };
+        let view = |(i, v): (usize, &dsc_wire::token::VipRecord)| VipView {
+            id: VipId(i as u16),
+            host: v.owner,
+            heir: v.heir,
+            next: v.next,
+            fence_ms: match fences {
+                true => span(v.fence_us).saturating_sub(elapsed).as_millis() as u64,
+                false => 0,
+            },
+            preferred: v.preferred,
+            persistence: v.persistence,
+            past: Ring::reachable_past(token, &v.past),
+            moves: v.moves,
+        };
+        token.vips.iter().enumerate().map(view).collect()
+    }
+
+    fn counters(&self) -> Vec<Counter> {
+        let c = &self.counts;
+        let counters = [
+            ("removals", c.removals),
+            ("regenerations", c.regenerations),
+            ("notices", c.notices),
+            ("takes", c.takes),
+            ("hand_overs", c.hand_overs),
+            ("joins", c.joins),
+            ("merges", c.merges),
+            ("lapses", c.lapses),
+            ("stalls", c.stalls),
+            ("stale_tokens", c.stale),
+            ("relayed_tokens", c.relayed),
+            ("refused_relays", c.refused_relays),
+            ("other_configurations", c.differs),
+            ("unknown_nodes", c.strangers),
+            ("events_dropped", self.log.dropped),
+        ];
+        counters.map(|(name, count)| Counter { name: name.to_owned(), count }).to_vec()
+    }
+
+    /// Did something change that readers care about? Asked once per step.
+    pub(crate) fn changed(&mut self) -> bool {
+        let members = self.shown_members();
+        let shown = Shown {
+            number: self.shown.number,
+            state: Some(self.ring_state()),
+            quorum: self.quorum(members.len()),
+            lease_ms: self.lease_ms(),
+            nodes: self.node_views(&members, false),
+            members,
+            vips: self.vip_views(Time::ZERO, false),
+        };
+        if shown == self.shown {
+            return false;
+        }
+        self.shown = Shown { number: self.shown.number + 1, ..shown };
+        true
+    }
+}
+
+fn before_assignment(cluster: &Cluster) -> Vec<VipView> {
+    let view = |(i, plan): (usize, &dsc_wire::VipPlan)| VipView {
+        id: VipId(i as u16),
+        host: None,
+        heir: None,
+        next: None,
+        fence_ms: 0,
+        preferred: plan.preferred,
+        persistence: plan.persistence,
+        past: Vec::new(),
+        moves: 0,
+    };
+    cluster.vips.iter().enumerate().map(view).collect()
+}
