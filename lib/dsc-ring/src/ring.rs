@@ -204,6 +204,11 @@ impl Ring {
         self.timers.next()
     }
 
+    /// Key of the last token really accepted, not made; [`Key::ZERO`] before the first.
+    pub fn accepted(&self) -> Key {
+        self.accepted
+    }
+
     fn on_message(
         &mut self,
         now: Time,
