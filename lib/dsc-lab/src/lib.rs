@@ -1,1 +1,34 @@
-//! dsc-lab
+//! Clusters in network namespaces, for tests, demo and bench: real programs, a real kernel, real clients, and faults
+//! on purpose.
+//!
+//! ```text
+//!              switch: bridge ext                      switch: bridge int
+//!   client ------+   +------ eth0  n1  eth1 --------------+   +----- h1
+//!   probe  ------+---+------ eth0  n2  eth1 --------------+---+
+//!                    +------ eth0  n3  eth1 --------------+
+//!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
+//!     fault.rs: power, processes, cables        scenario.rs: fault, observation, figures
+//! ```
+
+pub mod answers;
+pub mod bench;
+pub mod clock;
+pub mod cluster;
+pub mod echo;
+pub mod error;
+pub mod fault;
+pub mod figures;
+pub mod frames;
+pub mod keepalived;
+pub mod lab;
+pub mod namespace;
+pub mod netlink;
+pub mod nginx;
+pub mod packet;
+pub mod probe;
+pub mod process;
+pub mod program;
+pub mod scenario;
+pub mod topology;
+pub mod wait;
+pub mod wiring;

@@ -1,0 +1,129 @@
+//! The cluster as its operator sees and steers it, whichever system it is: commands on a node, waiting until every
+//! node agrees. DSC is asked through `dscctl`, like anybody would.
+
+use crate::clock;
+use crate::error::{Doing, Error, Result};
+use crate::keepalived;
+use crate::lab::Lab;
+use crate::program;
+use crate::topology::System;
+use crate::wait;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+/// Runs `dscctl` on a node and returns what it printed.
+///
+/// # Errors
+/// It cannot be started, or its exit status is not zero.
+pub fn dscctl(lab: &Lab, node: usize, words: &[&str]) -> Result<String> {
+    let program = lab.bin_dir.join("dscctl").display().to_string();
+    let mut argv = vec![&*program];
+    argv.extend(words);
+    lab.node(node)?.run(&argv)
+}
+
+/// `dscctl status --json` of a node.
+///
+/// # Errors
+/// As [`dscctl`], or it is no JSON.
+pub fn status(lab: &Lab, node: usize) -> Result<Value> {
+    let text = dscctl(lab, node, &["status", "--json"])?;
+    serde_json::from_str(&text).doing(|| "read dscctl status --json".into())
+}
+
+/// Waits until every node with power says that all of them are members and that every address has a host.
+///
+/// # Errors
+/// Not within `limit_ms`; the error has what the last node said.
+pub fn wait_whole(lab: &Lab, limit_ms: u64) -> Result<()> {
+    if lab.plan.system != System::Dsc {
+        return Ok(());
+    }
+    let nodes: Vec<usize> = (0..lab.plan.nodes).filter(|n| !lab.dark.contains(n)).collect();
+    let mut last = String::new();
+    let result = wait::until("all nodes agree on one whole cluster", limit_ms, || {
+        for node in &nodes {
+            match status(lab, *node) {
+                Ok(status) if is_whole(&status, nodes.len()) => {}
+                Ok(status) => {
+                    last = status.to_string();
+                    return None;
+                }
+                Err(error) => {
+                    last = error.to_string();
+                    return None;
+                }
+            }
+        }
+        Some(())
+    });
+    result.map_err(|error| Error::new(format!("see a whole cluster ({error})"), last))
+}
+
+/// Does a status show this many members and no address without a host?
+fn is_whole(status: &Value, members: usize) -> bool {
+    let list = |name: &str| status[name].as_array().map(Vec::as_slice).unwrap_or_default();
+    let joined = list("nodes").iter().filter(|n| n["member"] == true).count();
+    let vips = list("vips");
+    joined == members && !vips.is_empty() && vips.iter().all(|v| v["host"].is_string())
+}
+
+/// Moves an address on purpose, as an operator of this system would. Returns the moment before.
+///
+/// # Errors
+/// The command is refused.
+pub fn move_vip(lab: &Lab, vip: usize, to: usize) -> Result<u64> {
+    let at = clock::now_ns();
+    match lab.plan.system {
+        System::Dsc => {
+            let address = lab.plan.vip_list()[vip].address.to_string();
+            let node = lab.plan.node(to);
+            dscctl(lab, to, &["move-vip", &address, &node])?;
+        }
+        System::Keepalived { advert_ms } => {
+            rewrite(lab, to, advert_ms, &[(vip, to)])?;
+        }
+    }
+    Ok(at)
+}
+
+/// Empties a node on purpose. Returns the moment before.
+///
+/// # Errors
+/// The command is refused.
+pub fn drain(lab: &Lab, node: usize) -> Result<u64> {
+    let at = clock::now_ns();
+    match lab.plan.system {
+        System::Dsc => {
+            dscctl(lab, node, &["node", "drain", &lab.plan.node(node)])?;
+        }
+        System::Keepalived { .. } => program::stop(lab, node, "keepalived")?,
+    }
+    Ok(at)
+}
+
+/// Undoes [`move_vip`] and [`drain`].
+///
+/// # Errors
+/// The command is refused.
+pub fn undo(lab: &Lab, node: usize) -> Result<u64> {
+    let at = clock::now_ns();
+    match lab.plan.system {
+        System::Dsc => {
+            dscctl(lab, node, &["node", "open", &lab.plan.node(node)])?;
+        }
+        System::Keepalived { advert_ms } if program::find(lab, node, "keepalived").is_some() => {
+            rewrite(lab, node, advert_ms, &[])?;
+        }
+        System::Keepalived { .. } => {
+            program::start(lab, node, "keepalived")?;
+        }
+    }
+    Ok(at)
+}
+
+fn rewrite(lab: &Lab, node: usize, advert_ms: u32, moved: &[(usize, usize)]) -> Result<()> {
+    let text = keepalived::config(&lab.plan, node, advert_ms, moved);
+    lab.node(node)?.write("/etc/dsc/keepalived.conf", &text, 0o644)?;
+    program::signal(lab, node, "keepalived", Signal::SIGHUP)
+}

@@ -1,0 +1,289 @@
+//! `dsc-lab`: the lab from a shell. It reads arguments and calls the library; `scripts/lab`, `scripts/demo` and
+//! `scripts/bench` are wrappers that build first.
+
+use clap::{Args, Parser, Subcommand};
+use dsc_lab::bench::Bench;
+use dsc_lab::error::{Doing, Error, Result};
+use dsc_lab::fault::{self, Cut, Way};
+use dsc_lab::lab::{self, Lab};
+use dsc_lab::topology::{Plan, Subnet, System};
+use dsc_lab::{cluster, echo, program};
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "dsc-lab", version, about = "A DSC cluster in network namespaces")]
+struct Arguments {
+    /// Which lab; labs of different names live side by side.
+    #[arg(long, global = true, default_value = lab::DEFAULT_NAME, value_name = "NAME")]
+    lab: String,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Bring a lab up.
+    Up(UpArguments),
+    /// Show what runs, and the cluster's own status.
+    Status,
+    /// Run a command on a machine: a node, client, probe, h1 ..., switch.
+    Exec {
+        /// Which machine.
+        machine: String,
+        /// The command with its arguments.
+        #[arg(trailing_var_arg = true, required = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// Power a node off.
+    Crash { node: String },
+    /// Power a node on after a crash, or start what does not run on it.
+    Restart { node: String },
+    /// Stop all daemons of a node (SIGSTOP).
+    Freeze { node: String },
+    /// Let them go on.
+    Thaw { node: String },
+    /// Kill one program of a node (SIGKILL).
+    Kill { node: String, program: String },
+    /// Cut a node off: frames vanish, carriers stay.
+    Cut(CutArguments),
+    /// Mend all cables.
+    Heal,
+    /// Take the lab down.
+    Down,
+    /// Measure.
+    #[command(subcommand)]
+    Bench(BenchVerb),
+    /// Answer probes (started on every node by the lab).
+    #[command(hide = true)]
+    Echo {
+        #[arg(long)]
+        number: u8,
+    },
+}
+
+#[derive(Args)]
+struct UpArguments {
+    /// Nodes n1, n2 ...
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// ext, or ext,int.
+    #[arg(long, default_value = "ext,int", value_delimiter = ',', value_parser = Subnet::parse)]
+    subnets: Vec<Subnet>,
+    /// IPv4 virtual addresses on ext.
+    #[arg(long, default_value_t = 4)]
+    vips: usize,
+    /// IPv6 virtual addresses on ext.
+    #[arg(long, default_value_t = 1)]
+    vips6: usize,
+    /// default, fast, or a TOML table.
+    #[arg(long, default_value = "default")]
+    timing: String,
+    /// serve or majority.
+    #[arg(long, default_value = "serve")]
+    partition: String,
+    /// The last node is a witness.
+    #[arg(long)]
+    witness: bool,
+    /// dsc or keepalived-MS.
+    #[arg(long, default_value = "dsc", value_parser = System::parse)]
+    system: System,
+}
+
+#[derive(Args)]
+struct CutArguments {
+    node: String,
+    /// Only on this subnet.
+    #[arg(value_parser = Subnet::parse)]
+    subnet: Option<Subnet>,
+    /// Pull the cable: the node sees its carrier go.
+    #[arg(long, conflicts_with_all = ["peers", "from", "one_way"])]
+    carrier: bool,
+    /// Only from the other nodes; clients still reach it.
+    #[arg(long)]
+    peers: bool,
+    /// Only from this node.
+    #[arg(long, value_name = "NODE")]
+    from: Option<String>,
+    /// Only what the node sends (out) or receives (in); between nodes.
+    #[arg(long, value_name = "WAY", value_parser = ["in", "out"])]
+    one_way: Option<String>,
+}
+
+#[derive(Subcommand)]
+enum BenchVerb {
+    /// Crashes, freezes, cuts and moves: how long, and who answers.
+    Failover {
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+        /// Runs of each event.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// Virtual addresses.
+        #[arg(long, default_value_t = 4)]
+        vips: usize,
+        /// DSC's timings.
+        #[arg(long, default_value = "default,fast", value_delimiter = ',')]
+        profile: Vec<String>,
+        /// Which: dsc, keepalived-MS.
+        #[arg(long, value_delimiter = ',', value_parser = System::parse,
+              default_value = "dsc,keepalived-10,keepalived-50,keepalived-1000")]
+        system: Vec<System>,
+        /// Only these events.
+        #[arg(long, value_delimiter = ',')]
+        event: Vec<String>,
+        /// Seconds of each quiet window.
+        #[arg(long, default_value_t = 60)]
+        quiet_s: u64,
+        /// Two runs of the main events, short windows.
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("dsc-lab: {error}");
+            ExitCode::from(4)
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<ExitCode> {
+    let name = &arguments.lab;
+    match arguments.verb {
+        Verb::Up(up) => {
+            let lab = Lab::up(name, plan_of(up))?;
+            println!("lab {name} is up: {} nodes; logs in {}", lab.plan.nodes, lab.dir().display());
+        }
+        Verb::Status => return status(&Lab::open(name)?),
+        Verb::Exec { machine, command } => return exec(&Lab::open(name)?, &machine, &command),
+        Verb::Crash { node } => on_node(name, &node, fault::crash)?,
+        Verb::Restart { node } => on_node(name, &node, fault::restart)?,
+        Verb::Freeze { node } => on_node(name, &node, |lab, n| fault::freeze(lab, n))?,
+        Verb::Thaw { node } => on_node(name, &node, |lab, n| fault::thaw(lab, n))?,
+        Verb::Kill { node, program } => {
+            on_node(name, &node, |lab, n| fault::kill(lab, n, &program))?;
+        }
+        Verb::Cut(cut) => {
+            let node = cut.node.clone();
+            on_node(name, &node, |lab, n| do_cut(lab, n, &cut))?;
+        }
+        Verb::Heal => {
+            fault::heal(&Lab::open(name)?)?;
+        }
+        Verb::Down => lab::down(name)?,
+        Verb::Bench(BenchVerb::Failover {
+            json,
+            runs,
+            nodes,
+            vips,
+            profile,
+            system,
+            event,
+            quiet_s,
+            quick,
+        }) => {
+            let systems = system.into_iter().flat_map(|system| match system {
+                System::Dsc => profile.iter().map(|p| (System::Dsc, p.clone())).collect::<Vec<_>>(),
+                System::Keepalived { advert_ms } => vec![(system, format!("{advert_ms}ms"))],
+            });
+            let mut bench = Bench {
+                json,
+                runs,
+                nodes,
+                vips,
+                systems: systems.collect(),
+                events: event,
+                quiet_s,
+            };
+            if quick {
+                bench.runs = 2;
+                bench.quiet_s = quiet_s.min(10);
+                if bench.events.is_empty() {
+                    bench.events = ["crash", "freeze", "move", "quiet"].map(String::from).into();
+                }
+            }
+            bench.run(&format!("{name}-bench"))?;
+        }
+        Verb::Echo { number } => echo::run(number)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn plan_of(up: UpArguments) -> Plan {
+    let int = usize::from(up.subnets.contains(&Subnet::Int));
+    let timing = if up.timing.starts_with('{') { up.timing } else { format!("\"{}\"", up.timing) };
+    Plan {
+        nodes: up.nodes,
+        subnets: up.subnets,
+        vips: up.vips,
+        vips6: up.vips6,
+        vips_int: int,
+        hosts: int,
+        system: up.system,
+        timing,
+        partition: up.partition,
+        witness: up.witness,
+    }
+}
+
+/// Finds lab and node, and does something to it.
+fn on_node(name: &str, node: &str, act: impl FnOnce(&mut Lab, usize) -> Result<u64>) -> Result<()> {
+    let mut lab = Lab::open(name)?;
+    let index = lab.plan.node_index(node).doing(|| format!("find {node}"))?;
+    act(&mut lab, index).map(drop)
+}
+
+fn do_cut(lab: &Lab, node: usize, cut: &CutArguments) -> Result<u64> {
+    let subnets = cut.subnet.map_or_else(|| lab.plan.subnets.clone(), |s| vec![s]);
+    let peer = match &cut.from {
+        Some(peer) => Some(lab.plan.node_index(peer).doing(|| format!("find {peer}"))?),
+        None => None,
+    };
+    if !cut.peers && peer.is_none() && cut.one_way.is_none() {
+        let how = if cut.carrier { Cut::Carrier } else { Cut::Silent };
+        return fault::cut(lab, node, &subnets, how);
+    }
+    let way = match cut.one_way.as_deref() {
+        Some("in") => Way::In,
+        Some(_) => Way::Out,
+        None => Way::Both,
+    };
+    fault::cut_peers(lab, node, peer, &subnets, way)
+}
+
+fn status(lab: &Lab) -> Result<ExitCode> {
+    for node in 0..lab.plan.nodes {
+        let mut words = Vec::new();
+        for daemon in
+            [program::ECHO, program::NGINX].iter().chain(program::daemons(&lab.plan.system))
+        {
+            let state = program::find(lab, node, daemon).map_or("-".into(), |p| p.pid.to_string());
+            words.push(format!("{daemon} {state}"));
+        }
+        let power = if lab.dark.contains(&node) { "  (crashed)" } else { "" };
+        println!("{:<4} {}{power}", lab.plan.node(node), words.join("  "));
+    }
+    if lab.plan.system == System::Dsc {
+        let first = (0..lab.plan.nodes).find(|n| !lab.dark.contains(n));
+        let node = first.ok_or_else(|| Error::new("ask for the status", "every node is down"))?;
+        println!("\n$ dscctl status    (on {})", lab.plan.node(node));
+        print!("{}", cluster::dscctl(lab, node, &["status"])?);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn exec(lab: &Lab, machine: &str, command: &[String]) -> Result<ExitCode> {
+    let mut path = lab.bin_dir.clone().into_os_string();
+    path.push(":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    let mut program = lab.space(machine)?.command(&command[0])?;
+    program.args(&command[1..]).env("PATH", path);
+    let status = program.status().doing(|| format!("run {} on {machine}", command[0]))?;
+    Ok(status.code().and_then(|c| u8::try_from(c).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}

@@ -1,0 +1,181 @@
+//! The programs on a node: what belongs there, how each is started, where its pid and its log are. It starts,
+//! signals and lists them; what a fault does with them is `fault.rs`'s.
+
+use crate::error::{Doing, Error, Result};
+use crate::lab::Lab;
+use crate::process::Pid;
+use crate::topology::System;
+use crate::{keepalived, nginx, wait};
+use nix::sys::signal::Signal;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+/// Answers the probes; part of the lab, not of what is measured.
+pub const ECHO: &str = "echo";
+/// The web server.
+pub const NGINX: &str = "nginx";
+
+/// The daemons of the system under test, in their order of start.
+pub fn daemons(system: &System) -> &'static [&'static str] {
+    match system {
+        System::Dsc => &["dsc-ringd", "dsc-fwd", "dsc-mon"],
+        System::Keepalived { .. } => &["keepalived"],
+    }
+}
+
+/// Writes a node's configuration and starts all its programs.
+///
+/// # Errors
+/// A file cannot be written or a program cannot be started or ends at once.
+pub fn start_node(lab: &Lab, node: usize) -> Result<()> {
+    write_configuration(lab, node)?;
+    for name in [ECHO, NGINX].iter().chain(daemons(&lab.plan.system)) {
+        start(lab, node, name)?;
+    }
+    Ok(())
+}
+
+/// Starts one program on a node, by name.
+///
+/// # Errors
+/// It is unknown, runs already, cannot be started, or ends at once.
+pub fn start(lab: &Lab, node: usize, name: &str) -> Result<Pid> {
+    let argv = argv(lab, node, name)?;
+    start_as(lab, node, name, &argv)
+}
+
+/// Starts a program with these arguments under this name.
+///
+/// # Errors
+/// As [`start`].
+pub fn start_as(lab: &Lab, node: usize, name: &str, argv: &[String]) -> Result<Pid> {
+    let space = lab.node(node)?;
+    let doing = || format!("start {name} on {}", space.name);
+    if find(lab, node, name).is_some() {
+        return Err(Error::new(doing(), "it runs already"));
+    }
+    let dir = lab.dir().join(&space.name);
+    std::fs::create_dir_all(&dir).doing(doing)?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log_file(lab, node, name))
+        .doing(doing)?;
+    let mut command = space.command(&argv[0])?;
+    command
+        .args(&argv[1..])
+        .env_clear()
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().doing(doing)?)
+        .stderr(log);
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let child = command.spawn().doing(|| format!("{} ({})", doing(), argv[0]))?;
+    let pid = Pid::of(child.id())?;
+    pid.save(&pid_file(lab, node, name))?;
+    Ok(pid)
+}
+
+fn argv(lab: &Lab, node: usize, name: &str) -> Result<Vec<String>> {
+    let own = |program: &str| lab.bin_dir.join(program).display().to_string();
+    let words: Vec<String> = match (name, &lab.plan.system) {
+        (ECHO, _) => vec![own("dsc-lab"), "echo".into(), "--number".into(), node.to_string()],
+        (NGINX, _) => {
+            ["nginx", "-e", "stderr", "-c", "/etc/dsc/nginx.conf"].map(String::from).into()
+        }
+        ("keepalived", System::Keepalived { .. }) => [
+            "keepalived",
+            "--dont-fork",
+            "--log-console",
+            "--vrrp",
+            "--use-file=/etc/dsc/keepalived.conf",
+            "--pid=/run/dsc/keepalived.pid",
+            "--vrrp_pid=/run/dsc/vrrp.pid",
+        ]
+        .map(String::from)
+        .into(),
+        (daemon, System::Dsc) if daemons(&System::Dsc).contains(&daemon) => vec![own(daemon)],
+        _ => {
+            return Err(Error::new(
+                format!("start {name}"),
+                format!("programs: {ECHO} {NGINX} {}", daemons(&lab.plan.system).join(" ")),
+            ));
+        }
+    };
+    Ok(words)
+}
+
+/// Where a program's output goes.
+pub fn log_file(lab: &Lab, node: usize, name: &str) -> PathBuf {
+    lab.dir().join(lab.plan.node(node)).join(format!("{name}.log"))
+}
+
+fn pid_file(lab: &Lab, node: usize, name: &str) -> PathBuf {
+    lab.dir().join(lab.plan.node(node)).join(format!("{name}.pid"))
+}
+
+/// The process of a program on a node, if it runs.
+pub fn find(lab: &Lab, node: usize, name: &str) -> Option<Pid> {
+    Pid::load(&pid_file(lab, node, name)).filter(Pid::alive)
+}
+
+/// Every process of the system under test on a node, children too.
+pub fn daemon_processes(lab: &Lab, node: usize) -> Result<Vec<Pid>> {
+    let names = daemons(&lab.plan.system);
+    let all = lab.node(node)?.processes();
+    Ok(all.into_iter().filter(|p| names.contains(&&*p.name())).collect())
+}
+
+/// Sends a signal to one program and, with SIGKILL, waits until it is gone.
+///
+/// # Errors
+/// It does not run, or does not go.
+pub fn signal(lab: &Lab, node: usize, name: &str, signal: Signal) -> Result<()> {
+    let pid = find(lab, node, name).ok_or_else(|| {
+        Error::new(format!("signal {name} on {}", lab.plan.node(node)), "it does not run")
+    })?;
+    pid.signal(signal);
+    if signal == Signal::SIGKILL { gone(&pid, name) } else { Ok(()) }
+}
+
+/// Asks one program to end and waits until it has.
+///
+/// # Errors
+/// It does not run, or does not end in 10 s.
+pub fn stop(lab: &Lab, node: usize, name: &str) -> Result<()> {
+    let pid = find(lab, node, name);
+    signal(lab, node, name, Signal::SIGTERM)?;
+    pid.map_or(Ok(()), |pid| gone(&pid, name))
+}
+
+fn gone(pid: &Pid, name: &str) -> Result<()> {
+    wait::until(&format!("{name} ends"), 10_000, || {
+        pid.reap();
+        (!pid.alive()).then_some(())
+    })
+}
+
+/// Writes everything that a node's programs read.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_configuration(lab: &Lab, node: usize) -> Result<()> {
+    let space = lab.node(node)?;
+    space.write(
+        "/etc/dsc/nginx.conf",
+        &nginx::config(&space.name, &lab.dir(), "/run/dsc"),
+        0o644,
+    )?;
+    match lab.plan.system {
+        System::Dsc => {
+            space.write("/etc/dsc/dsc.toml", &lab.plan.dsc_toml(), 0o644)?;
+            // Only this lab's namespaces ever hear this key.
+            space.write("/etc/dsc/key", &format!("{}\n", "5a".repeat(32)), 0o600)
+        }
+        System::Keepalived { advert_ms } => space.write(
+            "/etc/dsc/keepalived.conf",
+            &keepalived::config(&lab.plan, node, advert_ms, &[]),
+            0o644,
+        ),
+    }
+}
