@@ -1,6 +1,5 @@
 //! What goes in and what comes out.
 
-use dsc_wire::local::Counter;
 use dsc_wire::packet::Packet;
 use dsc_wire::{Cluster, Incarnation, NodeId, Receipt, SendId, SubnetId, SubnetSet, Time, Timing};
 
@@ -143,40 +142,4 @@ pub struct PathState {
     pub srtt_us: u32,
     /// When the newest try that was answered was sent; zero if none was.
     pub confirmed: Time,
-}
-
-/// The state of all exchanges of one node.
-#[derive(Clone, Debug)]
-pub struct Rml {
-    me: NodeId,
-}
-
-impl Rml {
-    /// Starts a life: `me` is the node, `incarnation` a number it never had before.
-    pub fn new(_config: Config, me: NodeId, _incarnation: Incarnation, _now: Time) -> Rml {
-        Rml { me }
-    }
-
-    /// Takes one input; appends what to do, in order.
-    pub fn step(&mut self, _now: Time, _input: Input, _out: &mut Vec<Output>) {}
-
-    /// When it wants its next [`Input::Tick`]; [`Time::NEVER`] if nothing is pending.
-    pub fn deadline(&self) -> Time {
-        Time::NEVER
-    }
-
-    /// Subnets of this node on which it can exchange packets with at least one peer.
-    pub fn linked(&self, _now: Time) -> SubnetSet {
-        SubnetSet::EMPTY
-    }
-
-    /// Every other configured node.
-    pub fn peers(&self) -> impl Iterator<Item = PeerState> {
-        std::iter::empty().filter(|p: &PeerState| p.node != self.me)
-    }
-
-    /// Counts since start.
-    pub fn counters(&self) -> Vec<Counter> {
-        Vec::new()
-    }
 }

@@ -1,0 +1,152 @@
+//! The machine: takes one input, routes it to the peer it is about, tells the next deadline. Called by
+//! `dsc-ringd`'s glue and by the simulator.
+
+use crate::api::{Config, Input, Output, PeerState};
+use crate::count::{Count, Counts};
+use crate::links::Links;
+use crate::pace::Pace;
+use crate::peer::Peer;
+use crate::post::{Desk, Post};
+use dsc_wire::delivery::MESSAGE_MAX;
+use dsc_wire::local::Counter;
+use dsc_wire::packet::{Body, FRAGMENT_MAX, Packet};
+use dsc_wire::{Incarnation, NodeId, SubnetId, SubnetSet, Time};
+
+/// Most bytes of messages that are not whole yet, from all peers: eight of the longest.
+const REASSEMBLY_MAX: usize = 8 * MESSAGE_MAX;
+
+/// The state of all exchanges of one node.
+#[derive(Clone, Debug)]
+pub struct Rml {
+    desk: Desk,
+    /// By node; this node itself is there, with no path.
+    peers: Vec<Peer>,
+    deadline: Time,
+    /// A step came so late after the deadline that this node cannot have been running.
+    stalled: bool,
+}
+
+impl Rml {
+    /// Starts a life: `me` is the node, `incarnation` a number it never had before.
+    pub fn new(config: Config, me: NodeId, incarnation: Incarnation, now: Time) -> Rml {
+        let mine = config.subnets.get(me.index()).copied().unwrap_or_default();
+        let peers = config.subnets.iter().enumerate().map(|(node, theirs)| {
+            let shared = if node == me.index() { 0 } else { mine.0 & theirs.0 };
+            Peer::new(NodeId(node as u8), SubnetSet(shared))
+        });
+        Rml {
+            peers: peers.collect(),
+            desk: Desk {
+                me,
+                incarnation,
+                pace: Pace::new(&config.timing),
+                counts: Counts::new(),
+                links: Links::new(mine, now),
+                counter: 0,
+                receipt: 0,
+            },
+            deadline: Time::NEVER,
+            stalled: false,
+        }
+    }
+
+    /// Takes one input; appends what to do, in order.
+    pub fn step(&mut self, now: Time, input: Input, out: &mut Vec<Output>) {
+        if now > self.deadline + self.desk.pace.stall {
+            self.stalled = true;
+        }
+        let Rml { desk, peers, stalled, .. } = self;
+        let post = &mut Post { now, desk, out };
+        match input {
+            Input::Packet { from, path, packet } => receive(peers, from, path, packet, post),
+            Input::Send { id, to, message } => match reachable(peers, to) {
+                Some(peer) if message.len() <= MESSAGE_MAX => peer.send(id, message, post),
+                Some(_) | None => {
+                    post.count(Count::MessageRefused);
+                    post.out.push(Output::Failed { id });
+                }
+            },
+            Input::Cancel { id } => peers.iter_mut().for_each(|p| p.cancel(id)),
+            Input::Datagram { to, body } => match reachable(peers, to) {
+                Some(peer) if body.len() <= FRAGMENT_MAX => peer.send_datagram(body, post),
+                Some(_) | None => post.count(Count::DatagramRefused),
+            },
+            Input::Answer { receipt, verdict } => match reachable(peers, NodeId(receipt.0 as u8)) {
+                Some(peer) => peer.answer(receipt, verdict, post),
+                None => post.count(Count::VerdictRefused),
+            },
+            Input::Tick => tick(peers, std::mem::take(stalled), post),
+        }
+        let dues = peers.iter().map(|p| p.deadline(post)).min().unwrap_or(Time::NEVER);
+        self.deadline = dues.min(desk.links.deadline(&desk.pace, peers));
+    }
+
+    /// When it wants its next [`Input::Tick`]; [`Time::NEVER`] if nothing is pending.
+    pub fn deadline(&self) -> Time {
+        self.deadline
+    }
+
+    /// Subnets of this node that work. A subnet is in when a peer answers on it. It is out when tries on it fail while
+    /// the same peers answer on another one: within about three rotations, three short time-outs of it for certainty.
+    /// When nobody answers anywhere the set stays as it is for 50 rotations and is empty then: that every subnet
+    /// of this node died at once cannot be told from that the peers did.
+    pub fn linked(&self, now: Time) -> SubnetSet {
+        self.desk.links.linked(&self.desk.pace, now)
+    }
+
+    /// Every other configured node.
+    pub fn peers(&self) -> impl Iterator<Item = PeerState> {
+        let me = self.desk.me.index();
+        self.peers.iter().enumerate().filter(move |(node, _)| *node != me).map(|(_, p)| p.state())
+    }
+
+    /// Counts since start.
+    pub fn counters(&self) -> Vec<Counter> {
+        self.desk.counts.list()
+    }
+}
+
+/// The peer, if it is configured and shares a subnet.
+fn reachable(peers: &mut [Peer], node: NodeId) -> Option<&mut Peer> {
+    peers.get_mut(node.index()).filter(|p| !p.paths.list.is_empty())
+}
+
+fn receive(peers: &mut [Peer], from: NodeId, path: SubnetId, packet: Packet, post: &mut Post<'_>) {
+    post.count(Count::PacketReceived);
+    let Packet { header, body } = packet;
+    if matches!(body, Body::Data { .. }) {
+        make_room(peers, post);
+    }
+    let fits = header.from == from && header.to == post.desk.me && header.path == path;
+    match reachable(peers, from) {
+        Some(peer) if fits && peer.paths.all().contains(path) => peer.receive(&header, body, post),
+        Some(_) | None => post.count(Count::PacketMisaddressed),
+    }
+}
+
+/// Lets go of partial messages, those first that wait longest, until any message has room.
+fn make_room(peers: &mut [Peer], post: &mut Post<'_>) {
+    while peers.iter().map(|p| p.inbox.held()).sum::<usize>() > REASSEMBLY_MAX - MESSAGE_MAX {
+        let oldest = peers.iter().filter_map(|p| p.inbox.oldest()).min();
+        let Some(limit) = oldest else { return };
+        evict(peers, limit, post);
+    }
+}
+
+fn evict(peers: &mut [Peer], limit: Time, post: &mut Post<'_>) {
+    let evicted: usize = peers.iter_mut().map(|p| p.inbox.evict(limit)).sum();
+    (0..evicted).for_each(|_| post.count(Count::MessageEvicted));
+}
+
+fn tick(peers: &mut [Peer], stalled: bool, post: &mut Post<'_>) {
+    if stalled {
+        post.count(Count::Stall);
+        post.desk.links.restart(post.now);
+        peers.iter_mut().for_each(|p| p.restart(post));
+    }
+    peers.iter_mut().for_each(|p| p.tick(post));
+    let pace = post.pace();
+    post.desk.links.tick(&pace, peers, post.now);
+    evict(peers, post.now.before(pace.expiry), post);
+    peers.iter_mut().for_each(|p| p.flush(post));
+}
