@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The compiled programs, aligned for the ELF reader.
@@ -63,7 +63,8 @@ pub struct Datapath {
     stations: Array<MapData, MacEntry>,
     verdicts: PerCpuArray<MapData, u64>,
     vip_counts: PerCpuArray<MapData, VipCountEntry>,
-    ebpf: Ebpf,
+    ingress: OwnedFd,
+    egress: OwnedFd,
 }
 
 impl Datapath {
@@ -85,11 +86,8 @@ impl Datapath {
             .override_global("me", &me, true)
             .load(OBJECT)
             .map_err(|e| Error::Load(Box::new(e)))?;
-        for direction in Direction::BOTH {
-            program_mut(&mut ebpf, direction)
-                .load()
-                .map_err(|e| Error::Load(Box::new(e.into())))?;
-        }
+        let ingress = load(&mut ebpf, Direction::Ingress)?;
+        let egress = load(&mut ebpf, Direction::Egress)?;
         let claims = Claims(taken::<RingBuf<MapData>>(&mut ebpf, "claims")?);
         let datapath = Datapath {
             links,
@@ -101,8 +99,13 @@ impl Datapath {
             stations: taken(&mut ebpf, "stations")?,
             verdicts: taken(&mut ebpf, "verdicts")?,
             vip_counts: taken(&mut ebpf, "vip_counts")?,
-            ebpf,
+            ingress,
+            egress,
         };
+        // The loader needs megabytes for a moment; the daemon runs for years without them.
+        drop(ebpf);
+        // SAFETY: it only returns free pages to the system.
+        unsafe { libc::malloc_trim(0) };
         Ok((datapath, claims))
     }
 
@@ -227,12 +230,10 @@ impl Datapath {
     }
 
     fn program(&self, direction: Direction) -> BorrowedFd<'_> {
-        let program: &SchedClassifier = self
-            .ebpf
-            .program(direction.name())
-            .and_then(|program| program.try_into().ok())
-            .expect("the object has this classifier");
-        program.fd().expect("it was loaded by open").as_fd()
+        match direction {
+            Direction::Ingress => self.ingress.as_fd(),
+            Direction::Egress => self.egress.as_fd(),
+        }
     }
 
     /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;
@@ -275,10 +276,16 @@ fn nic_entry(nic: &Nic) -> NicEntry {
     }
 }
 
-fn program_mut(ebpf: &mut Ebpf, direction: Direction) -> &mut SchedClassifier {
-    ebpf.program_mut(direction.name())
+/// Hands one program to the kernel.
+fn load(ebpf: &mut Ebpf, direction: Direction) -> Result<OwnedFd, Error> {
+    let refused = |e: aya::programs::ProgramError| Error::Load(Box::new(e.into()));
+    let program: &mut SchedClassifier = ebpf
+        .program_mut(direction.name())
         .and_then(|program| program.try_into().ok())
-        .expect("the object has this classifier")
+        .expect("the object has this classifier");
+    program.load().map_err(refused)?;
+    let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
+    fd.map_err(|e| Error::Load(Box::new(aya::programs::ProgramError::IOError(e).into())))
 }
 
 fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(

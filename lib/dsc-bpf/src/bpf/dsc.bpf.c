@@ -41,10 +41,12 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 		if (!parse_ip4(skb, &f))
 			return V_other;
 	} else if (skb->protocol == bpf_htons(TYPE_IP6)) {
-		nic = nic_of(skb);
-		verdict = nic ? nd_in(skb, nic) : V_other;
-		if (verdict != V_other)
-			return verdict;
+		if (is_icmp6(skb)) {
+			nic = nic_of(skb);
+			verdict = nic ? nd_in(skb, nic) : V_other;
+			if (verdict != V_other)
+				return verdict;
+		}
 		if (!parse_ip6(skb, &f))
 			return V_other;
 	} else if (skb->protocol == bpf_htons(TYPE_ARP)) {
@@ -66,6 +68,8 @@ static __always_inline enum verdict walk_out(struct __sk_buff *skb)
 	if (of_vlan(skb))
 		return V_other;
 	if (skb->protocol != bpf_htons(TYPE_ARP) && skb->protocol != bpf_htons(TYPE_IP6))
+		return V_other;
+	if (skb->protocol == bpf_htons(TYPE_IP6) && !is_icmp6(skb))
 		return V_other;
 	nic = nic_of(skb);
 	if (!nic)

@@ -73,13 +73,22 @@ static __always_inline __s64 sum_body(const struct nd *nd, __s64 sum)
 	return bpf_csum_diff(0, 0, (__be32 *)body, ND_BYTES, sum);
 }
 
+/* Neighbour discovery has no extension headers in front. */
+static __always_inline int is_icmp6(struct __sk_buff *skb)
+{
+	void *data, *end;
+
+	pull(skb, HEAD_BYTES);
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
+	return data + ETH_BYTES + IP6_BYTES <= end && *(__u8 *)(data + 20) == PROTO_ICMP6;
+}
+
 /* Is it a solicitation or an advertisement at all? */
 static __always_inline int load_nd(struct __sk_buff *skb, struct nd *nd)
 {
 	__u8 types[2];
 
-	if (bpf_skb_load_bytes(skb, 20, types, 1) < 0 || types[0] != PROTO_ICMP6)
-		return 0;
 	if (bpf_skb_load_bytes(skb, ETH_BYTES + IP6_BYTES, types, 2) < 0)
 		return 0;
 	if (types[0] != ND_SOLICIT && types[0] != ND_ADVERTISE)
