@@ -15,14 +15,24 @@ pub(crate) struct Kernel {
     /// VIPs that this node may answer for under its lease (rule 7). Whether it does is also a matter of carrier.
     pub stand: Vec<bool>,
     wanted: Vec<Entry>,
-    shown: Vec<Entry>,
+    /// As told; not known before the first time, for the tables outlive the daemon that wrote them.
+    shown: Vec<Option<Entry>>,
+    /// Has a token of this life decided the entries? Until then the tables stay as an earlier life left them: its
+    /// lease runs out, what it steers it goes on steering.
+    placed: bool,
     lease: Time,
 }
 
 impl Kernel {
     pub fn new(vips: usize) -> Kernel {
         let off = vec![(HostState::Off, Vec::new()); vips];
-        Kernel { stand: vec![false; vips], wanted: off.clone(), shown: off, lease: Time::ZERO }
+        Kernel {
+            stand: vec![false; vips],
+            wanted: off,
+            shown: vec![None; vips],
+            placed: false,
+            lease: Time::ZERO,
+        }
     }
 
     pub fn stands_any(&self) -> bool {
@@ -51,6 +61,8 @@ impl Kernel {
 impl Ring {
     /// Decides every VIP's entry from the token in hand.
     pub(crate) fn place(&mut self, token: &Token) {
+        self.shown.stale = true;
+        self.kernel.placed = true;
         for (i, v) in token.vips.iter().enumerate() {
             let (was, _) = self.kernel.wanted[i];
             let undisputed = v.heir.is_none() && v.fence_us == 0;
@@ -87,6 +99,9 @@ impl Ring {
 
     /// Tells the kernel what changed.
     pub(crate) fn flush(&mut self, out: &mut Vec<Output>) {
+        if !self.kernel.placed {
+            return;
+        }
         let mut begins = Vec::new();
         for i in 0..self.kernel.wanted.len() {
             let (mut state, _) = self.kernel.wanted[i];
@@ -94,12 +109,12 @@ impl Ring {
             if state == HostState::On && !self.able.contains(subnet) {
                 state = HostState::Off;
             }
-            let (shown, past) = &self.kernel.shown[i];
-            if *shown == state && *past == self.kernel.wanted[i].1 {
+            let past = &self.kernel.wanted[i].1;
+            if self.kernel.shown[i].as_ref().is_some_and(|(s, p)| *s == state && p == past) {
                 continue;
             }
-            let past = self.kernel.wanted[i].1.clone();
-            self.kernel.shown[i] = (state, past.clone());
+            let past = past.clone();
+            self.kernel.shown[i] = Some((state, past.clone()));
             let host = Output::Host { vip: VipId(i as u16), state, past };
             if state == HostState::On {
                 begins.push(host);

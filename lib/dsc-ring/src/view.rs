@@ -1,10 +1,11 @@
 //! What readers see: the whole cluster as this member knows it, and when that changed in something they care about.
 
 use crate::lease::span;
-use crate::ring::Ring;
+use crate::ring::{Ring, State};
 use dsc_wire::local::{Counter, Duty, Load, NodeView, RingState, View, VipView};
 use dsc_wire::token::Token;
 use dsc_wire::{Cluster, NodeId, SubnetSet, Time, VipId};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Counts since start.
 #[derive(Clone, Debug, Default)]
@@ -25,16 +26,15 @@ pub(crate) struct Counts {
     pub strangers: u64,
 }
 
-/// The part of the view that a change is published for: not key, lease, load or time.
+/// What the last published view showed of the things that a change is published for: not key, load or time.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Shown {
     number: u64,
     state: Option<RingState>,
-    members: Vec<NodeId>,
-    quorum: bool,
     lease_ms: u64,
-    nodes: Vec<NodeView>,
-    vips: Vec<VipView>,
+    digest: u64,
+    /// The token's turn came round since.
+    pub stale: bool,
 }
 
 impl Ring {
@@ -48,13 +48,13 @@ impl Ring {
             state: self.ring_state(),
             key: self.acc,
             quorum: !members.is_empty() && self.quorum(members.len()),
-            nodes: self.node_views(&members, true),
+            nodes: self.node_views(&members),
             members,
             partition: self.cluster.partition,
             lease_end: self.promises.lease_end,
             lease_ms: self.lease_ms(),
             rotation_us: self.rotation_us(),
-            vips: self.vip_views(now, true),
+            vips: self.vip_views(now),
             config_digest: self.cluster.digest,
             names: Default::default(),
             counters: self.counters(),
@@ -62,7 +62,7 @@ impl Ring {
         }
     }
 
-    fn node_views(&self, members: &[NodeId], load: bool) -> Vec<NodeView> {
+    fn node_views(&self, members: &[NodeId]) -> Vec<NodeView> {
         let token = self.token();
         let view = |node: NodeId| {
             let record = token.and_then(|t| t.member(node)).filter(|_| members.contains(&node));
@@ -85,13 +85,13 @@ impl Ring {
                 duty,
                 able: token.filter(|_| record.is_some()).map_or(SubnetSet::EMPTY, able),
                 macs: record.map(|r| r.macs.clone()).unwrap_or_default(),
-                load: record.filter(|_| load).map_or_else(Load::default, |r| r.load.clone()),
+                load: record.map_or_else(Load::default, |r| r.load.clone()),
             }
         };
         (0..self.cluster.nodes.len() as u8).map(NodeId).map(view).collect()
     }
 
-    fn vip_views(&self, now: Time, fences: bool) -> Vec<VipView> {
+    fn vip_views(&self, now: Time) -> Vec<VipView> {
         let Some(token) = self.token() else { return before_assignment(&self.cluster) };
         let elapsed = match self.holding() {
             true => now.since(self.base),
@@ -102,10 +102,7 @@ impl Ring {
             host: v.owner,
             heir: v.heir,
             next: v.next,
-            fence_ms: match fences {
-                true => span(v.fence_us).saturating_sub(elapsed).as_millis() as u64,
-                false => 0,
-            },
+            fence_ms: span(v.fence_us).saturating_sub(elapsed).as_millis() as u64,
             preferred: v.preferred,
             persistence: v.persistence,
             past: Ring::reachable_past(token, &v.past),
@@ -138,21 +135,38 @@ impl Ring {
 
     /// Did something change that readers care about? Asked once per step.
     pub(crate) fn changed(&mut self) -> bool {
-        let members = self.shown_members();
-        let shown = Shown {
-            number: self.shown.number,
-            state: Some(self.ring_state()),
-            quorum: self.quorum(members.len()),
-            lease_ms: self.lease_ms(),
-            nodes: self.node_views(&members, false),
-            members,
-            vips: self.vip_views(Time::ZERO, false),
-        };
+        let state = Some(self.ring_state());
+        if state == self.shown.state && !self.shown.stale {
+            return false;
+        }
+        let (lease_ms, digest) = (self.lease_ms(), self.view_digest());
+        let Shown { number, .. } = self.shown;
+        let shown = Shown { number, state, lease_ms, digest, stale: false };
+        self.shown.stale = false;
         if shown == self.shown {
             return false;
         }
-        self.shown = Shown { number: self.shown.number + 1, ..shown };
+        self.shown = Shown { number: number + 1, ..shown };
         true
+    }
+
+    /// A digest of members and VIPs as the view shows them; equal digests are taken for equal views.
+    fn view_digest(&self) -> u64 {
+        let mut hash = DefaultHasher::new();
+        let outside = self.gave_up() || matches!(self.state, State::Gone);
+        (outside, self.duty as u8).hash(&mut hash);
+        let Some(token) = self.token() else { return hash.finish() };
+        for m in &token.members {
+            (m.node, m.duty as u8, m.able, m.linked, &m.macs).hash(&mut hash);
+        }
+        for a in &token.absent {
+            (a.node, a.duty as u8, a.steer_us > 0).hash(&mut hash);
+        }
+        for v in &token.vips {
+            (v.owner, v.heir, v.next, v.moves).hash(&mut hash);
+            (v.preferred, v.persistence, &v.past).hash(&mut hash);
+        }
+        hash.finish()
     }
 }
 
