@@ -41,7 +41,6 @@ const SLEEPS: &[(&str, &str)] = &[
         "lib/dsc-lab/src/wait.rs",
         "the pause between two looks at a condition, and a stretch of observation",
     ),
-    ("bin/dsc-ringd/tests/cluster/mod.rs", "the pause between two looks at a member's view"),
     ("bin/dsc-fwd/tests/net/mod.rs", "the pause between two looks at a condition"),
     (
         "bin/dsc-fwd/tests/net/probe.rs",
@@ -234,6 +233,10 @@ fn nothing_is_left_half_done() {
     for source in sources().iter().filter(|s| text(s)) {
         for (number, line) in source.text.lines().enumerate() {
             for mark in marks.iter().filter(|m| line.contains(m.as_str())) {
+                // Each test program compiles the modules they share and uses a part of them.
+                if mark.contains("dead") && source.path.contains("/tests/") {
+                    continue;
+                }
                 wrong.push(format!("{}:{}: {mark}", source.path, number + 1));
             }
         }
