@@ -1,6 +1,7 @@
 //! A small cluster of real ring daemons in network namespaces of its own: nodes on two bridged subnets, with the test in
 //! the place of dsc-fwd and dsc-mon. Needs root and iproute2. Everything is taken down with the value.
 
+use dsc_lab::wait;
 use dsc_sys::local::{AskError, Context, Teller, ask_blocking};
 use dsc_wire::local::{Event, Facts, NicFacts, Reply, Request, View, socket};
 use dsc_wire::{NodeId, SubnetId};
@@ -9,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Longest that anything here may take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -225,16 +226,18 @@ impl Cluster {
 
     /// Waits until node `n`'s view is as `wanted`, and returns it.
     pub fn until(&self, n: usize, what: &str, wanted: impl Fn(&View) -> bool) -> View {
-        let end = Instant::now() + PATIENCE;
         let mut last = None;
-        while Instant::now() < end {
-            match self.view(n) {
-                Ok(view) if wanted(&view) => return view,
-                Ok(view) => last = Some(view),
-                Err(AskError::NoDaemon { .. }) => {}
-                Err(e) => panic!("node {n}, waiting for {what}: {e}"),
+        let seen = wait::until(what, PATIENCE.as_millis() as u64, || match self.view(n) {
+            Ok(view) if wanted(&view) => Some(view),
+            Ok(view) => {
+                last = Some(view);
+                None
             }
-            std::thread::sleep(Duration::from_millis(5));
+            Err(AskError::NoDaemon { .. }) => None,
+            Err(e) => panic!("node {n}, waiting for {what}: {e}"),
+        });
+        if let Ok(view) = seen {
+            return view;
         }
         let log = fs::read_to_string(self.dir.join(format!("log{n}"))).unwrap_or_default();
         panic!("node {n} never came to: {what}; last view {last:#?}\nlog:\n{log}");
