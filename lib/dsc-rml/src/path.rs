@@ -158,6 +158,11 @@ impl Paths {
         self.list.iter().any(|p| p.subnet != subnet && p.confirmed >= since)
     }
 
+    /// Makes `subnet` the next in turn.
+    pub fn turn_to(&mut self, subnet: SubnetId) {
+        self.turn = self.list.iter().position(|p| p.subnet == subnet).unwrap_or(self.turn);
+    }
+
     /// The next path in turn: one without doubt that `tried` does not hold, else one that works, else any untried,
     /// else any. There is at least one path.
     pub fn next(&mut self, tried: SubnetSet) -> &Path {

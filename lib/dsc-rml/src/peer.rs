@@ -193,12 +193,12 @@ impl Peer {
         }
     }
 
-    /// A packet on a path that is down: it may work again, in this direction at least.
+    /// A packet on a path in doubt: it works again, in this direction at least.
     fn hear(&mut self, path: SubnetId, post: &Post<'_>) {
         self.heard = post.now;
         let period = post.pace().period;
         if let Some(path) = self.paths.get(path)
-            && !path.up
+            && !path.healthy()
             && !path.asked()
         {
             path.probe_due = post.now.max(path.probed + period);
@@ -246,12 +246,18 @@ impl Peer {
         self.confirm(header.path, stamped(asked, post.now), post);
         if reply == Reply::Proves {
             post.count(Count::LifeProven);
-            self.begin(before, header.incarnation, post);
+            self.begin(before, header.incarnation, header.path, post);
         }
     }
 
     /// The peer's life is proven: what was meant for an earlier one fails, what waited goes out.
-    fn begin(&mut self, before: Option<Incarnation>, life: Incarnation, post: &mut Post<'_>) {
+    fn begin(
+        &mut self,
+        before: Option<Incarnation>,
+        life: Incarnation,
+        path: SubnetId,
+        post: &mut Post<'_>,
+    ) {
         if before != Some(life) {
             self.inbox = Inbox::new();
             self.datagrams = Window::new();
@@ -263,6 +269,8 @@ impl Peer {
             }
         }
         self.hello_due = Time::NEVER;
+        // Behind our own reply, on the same path: whoever challenged us must have that before he believes the rest.
+        self.paths.turn_to(path);
         for sending in self.sendings.iter_mut().filter(|s| s.tries == 0) {
             sending.attempt(&mut self.paths, self.node, life, post);
         }
