@@ -76,7 +76,9 @@ pub struct Net {
     pub duplication: u64,
     /// Directions that drop silently.
     pub cuts: HashSet<(NodeId, NodeId, SubnetId)>,
-    /// Every packet ever sent, with its receiver.
+    /// Lives that ended.
+    pub graves: Vec<Node>,
+    /// Every packet ever sent, and when.
     pub tape: Vec<(Time, Packet)>,
 }
 
@@ -96,6 +98,7 @@ impl Net {
             loss: 0,
             duplication: 0,
             cuts: HashSet::new(),
+            graves: Vec::new(),
             tape: Vec::new(),
         };
         for node in 0..nodes {
@@ -120,7 +123,9 @@ impl Net {
 
     /// The node loses its memory.
     pub fn restart(&mut self, node: NodeId) {
-        self.nodes[node.index()] = self.life(node);
+        let life = self.life(node);
+        let ended = std::mem::replace(&mut self.nodes[node.index()], life);
+        self.graves.push(ended);
     }
 
     /// The node does not run for `span`.
@@ -246,6 +251,10 @@ impl Net {
             }
             self.run(hold);
         }
+    }
+
+    pub fn timing(&self) -> Timing {
+        self.config.timing
     }
 
     pub fn linked(&self, node: NodeId) -> Vec<u8> {
