@@ -26,7 +26,12 @@ impl Source {
         Path::new(&self.path).extension().is_some_and(|e| e == ending)
     }
 
-    /// A shell script, by its first line?
+    /// Shell, to be run or to be sourced?
+    pub fn is_shell(&self) -> bool {
+        self.is_script() || self.text.starts_with("# shellcheck shell=")
+    }
+
+    /// A shell script to be run, by its first line?
     pub fn is_script(&self) -> bool {
         self.text.lines().next().is_some_and(|l| l.starts_with("#!") && l.ends_with("sh"))
     }

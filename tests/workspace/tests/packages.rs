@@ -99,7 +99,7 @@ fn every_command_has_its_package() {
     let packages = packages();
     let mut wrong = Vec::new();
     for source in sources() {
-        let (used, all_known) = if source.is_script() {
+        let (used, all_known) = if source.is_shell() {
             (shell_words(&source), false)
         } else if source.is("rs") && !source.path.starts_with("tests/workspace/") {
             (spawned(&source), true)
@@ -131,7 +131,7 @@ fn what_the_build_needs_is_listed() {
 /// There is one list: no script names packages itself.
 #[test]
 fn no_script_has_a_list_of_its_own() {
-    for source in sources().iter().filter(|s| s.is_script()) {
+    for source in sources().iter().filter(|s| s.is_shell()) {
         for line in source.text.lines().filter(|l| l.contains("apt-get") && l.contains("install")) {
             let own = line.split_whitespace().any(|w| BROUGHT_BY.iter().any(|(c, _)| w == *c));
             assert!(!own, "{}: {line}", source.path);

@@ -82,10 +82,7 @@ fn joined(parts: [&str; 2]) -> String {
 }
 
 fn code_files() -> Vec<Source> {
-    sources()
-        .into_iter()
-        .filter(|s| s.is("rs") || s.is("c") || s.is("h") || s.is_script())
-        .collect()
+    sources().into_iter().filter(|s| s.is("rs") || s.is("c") || s.is("h") || s.is_shell()).collect()
 }
 
 fn report(wrong: Vec<String>) {
@@ -98,7 +95,7 @@ fn every_file_opens_with_what_it_is() {
         let mut lines = source.text.lines();
         if source.is("rs") {
             lines.next().is_some_and(|l| l.starts_with("//! "))
-        } else if source.is_script() {
+        } else if source.is_shell() {
             lines.nth(1).is_some_and(|l| l.starts_with("# "))
         } else {
             lines.next().is_some_and(|l| l.starts_with("/*") || l.starts_with("// "))
@@ -180,7 +177,7 @@ fn defined_outside_strings(line: &str) -> Vec<&str> {
 #[test]
 fn names_use_words_that_say_something() {
     let mut wrong = Vec::new();
-    for source in code_files().iter().filter(|s| !s.is_script()) {
+    for source in code_files().iter().filter(|s| !s.is_shell()) {
         for (number, line) in source.text.lines().enumerate() {
             for name in defined(line) {
                 for word in words(name) {
@@ -226,7 +223,7 @@ fn nothing_is_left_half_done() {
             || s.is("h")
             || s.is("md")
             || s.is("toml")
-            || s.is_script()
+            || s.is_shell()
             || s.path.starts_with("man/")
     };
     let mut wrong = Vec::new();
@@ -296,7 +293,7 @@ fn the_top_folder_stays_as_it_is() {
 #[test]
 fn lines_end_as_they_should() {
     let mut wrong = Vec::new();
-    for source in sources().iter().filter(|s| s.is("c") || s.is("h") || s.is("md") || s.is_script())
+    for source in sources().iter().filter(|s| s.is("c") || s.is("h") || s.is("md") || s.is_shell())
     {
         if !source.text.is_empty() && !source.text.ends_with('\n') {
             wrong.push(format!("{}: no line end at its end", source.path));
