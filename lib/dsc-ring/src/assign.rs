@@ -166,12 +166,13 @@ impl Ring {
             return;
         }
         let mut burden = Burden::of(self, token);
-        let mut found = false;
+        let (mut found, mut waits) = (false, false);
         for i in 0..token.vips.len() {
             let (vip, subnet) = (VipId(i as u16), self.cluster.vips[i].subnet);
             let v = &token.vips[i];
             let early = v.owner.is_none() && token.founding_us > 0;
             if !orphan(v) || (early && !self.complete(token, subnet)) {
+                waits |= orphan(v);
                 continue;
             }
             let Some(heir) = self.choose(token, vip, &burden) else { continue };
@@ -184,6 +185,9 @@ impl Ring {
         }
         if found {
             self.stir(token);
+        }
+        if !waits {
+            token.founding_us = 0;
         }
     }
 

@@ -3,6 +3,7 @@
 mod world;
 
 use dsc_wire::local::EventKind;
+use dsc_wire::*;
 use world::{World, cluster};
 
 #[test]
@@ -43,4 +44,216 @@ fn the_vips_of_a_crashed_node_are_taken_when_its_lease_must_have_ended() {
             assert_eq!(world.count(|k| matches!(k, EventKind::Removed { .. })), 1);
         }
     }
+}
+
+#[test]
+fn a_restarted_daemon_gets_its_vips_back_only_when_nobody_else_has_them() {
+    for phase in 0..6 {
+        let mut world = World::formed(cluster(3, 6));
+        world.run(100 + 3 * phase);
+        world.kill(0);
+        world.run(20 + 10 * phase);
+        world.start(0);
+        world.until("answers again", 1_000, World::all_answered);
+        world.until("the whole ring", 2_000, World::whole);
+    }
+}
+
+#[test]
+fn a_frozen_node_falls_silent_before_another_answers_and_rejoins_by_itself() {
+    for ms in [15, 30, 45, 60, 90, 150, 400, 1500] {
+        for phase in 0..5 {
+            let mut world = World::formed(cluster(3, 6));
+            world.run(100 + 4 * phase);
+            world.seats[0].paused = true;
+            world.run(ms);
+            world.thaw(0);
+            world.until("the whole ring", 1_000, World::whole);
+            world.until("answers", 500, World::all_answered);
+            world.run(500);
+            assert!(world.all_answered() && world.whole(), "{}", world.describe());
+        }
+    }
+}
+
+#[test]
+fn a_short_stall_costs_no_vip() {
+    for ms in [10, 20, 35] {
+        for phase in 0..10 {
+            let mut world = World::formed(cluster(3, 6));
+            world.run(100 + 2 * phase);
+            let before: Vec<_> = (0..6).map(|v| world.who(v)).collect();
+            world.seats[1].paused = true;
+            world.run(ms);
+            world.thaw(1);
+            for _ in 0..300 {
+                world.run(1);
+                let now: Vec<_> = (0..6).map(|v| world.who(v)).collect();
+                assert_eq!(now, before, "{ms} ms at {phase}: {}", world.describe());
+            }
+        }
+    }
+}
+
+#[test]
+fn two_sides_of_a_cut_serve_and_merge_when_it_heals() {
+    let mut plan = cluster(5, 10);
+    plan.partition = Partition::Serve;
+    let mut world = World::formed(plan);
+    let sides = |world: &mut World, cut| {
+        for a in 0..2 {
+            for b in 2..5 {
+                world.cut_both(a, b, cut);
+            }
+        }
+    };
+    sides(&mut world, true);
+    world.run(1_000);
+    for v in 0..10 {
+        let who = world.who(v);
+        assert_eq!(who.len(), 2, "each side serves vip {v}: {}", world.describe());
+        assert!(who[0] < 2 && who[1] >= 2);
+    }
+    sides(&mut world, false);
+    world.two_answers.clear();
+    let overlap = world.until("one answer", 200, World::all_answered);
+    assert!(overlap <= 110, "{overlap} ms");
+    world.two_answers.clear();
+    world.until("one ring", 500, World::whole);
+    assert!(world.count(|k| matches!(k, EventKind::Merged { .. })) >= 1);
+    world.run(300);
+    assert!(world.all_answered());
+}
+
+#[test]
+fn only_a_majority_serves_in_majority_mode() {
+    let mut plan = cluster(3, 6);
+    plan.partition = Partition::Majority;
+    let mut world = World::formed(plan.clone());
+    world.cut_both(0, 1, true);
+    world.cut_both(0, 2, true);
+    let gap = world.until("takeover", 300, World::all_answered);
+    assert!(gap <= 110, "{gap} ms");
+    world.run(1_000);
+    assert_eq!(world.hosts_of(0), 0);
+    assert!(!world.view(0).quorum && world.view(1).quorum);
+    world.cut_both(0, 1, false);
+    world.cut_both(0, 2, false);
+    let before: Vec<_> = (0..6).map(|v| world.who(v)).collect();
+    for _ in 0..500 {
+        world.run(1);
+        assert_eq!((0..6).map(|v| world.who(v)).collect::<Vec<_>>(), before, "healing is silent");
+    }
+    assert!(world.whole());
+    // Two nodes and a witness: the witness hosts nothing and keeps the survivor in majority.
+    plan.nodes[2].witness = true;
+    let mut world = World::formed(plan);
+    assert_eq!((world.hosts_of(0), world.hosts_of(1), world.hosts_of(2)), (3, 3, 0));
+    world.crash(0);
+    world.until("takeover", 300, World::all_answered);
+    assert_eq!(world.hosts_of(1), 6);
+}
+
+#[test]
+fn a_broken_link_is_worked_around_and_does_not_re_form_the_ring_for_ever() {
+    for n in [3, 4, 5, 6] {
+        for one_way in [false, true] {
+            for (a, b) in [(0, 1), (1, 0), (0, 2)] {
+                let mut world = World::formed(cluster(n, 2 * n));
+                world.run(100);
+                world.cut[a][b] = true;
+                world.cut[b][a] = !one_way;
+                world.run(1_500);
+                let removed = |w: &World| w.count(|k| matches!(k, EventKind::Removed { .. }));
+                let at_first = removed(&world);
+                assert!(at_first <= 4, "{n} nodes {a}-{b} one_way {one_way}: {at_first} removals");
+                assert!(world.whole(), "{n} {a}-{b} {one_way}: {}", world.describe());
+                for _ in 0..100 {
+                    world.run(100);
+                    assert!(world.all_answered(), "{}", world.describe());
+                }
+                assert_eq!(removed(&world), at_first, "{n} nodes {a}-{b} one_way {one_way}");
+                world.cut[a][b] = false;
+                world.cut[b][a] = false;
+                world.run(6_000);
+                assert!(world.whole() && world.all_answered());
+                assert_eq!(removed(&world), at_first);
+            }
+        }
+    }
+}
+
+#[test]
+fn nodes_of_different_configurations_do_not_mix_and_say_so() {
+    let plan = cluster(3, 6);
+    let mut world = World::new(plan.clone());
+    world.start(0);
+    world.start(1);
+    let other = Cluster { digest: 8, ..plan };
+    world.start_with(2, other);
+    world.run(4_000);
+    assert_eq!(world.view(0).members.len(), 2);
+    assert_eq!(world.view(2).members.len(), 1);
+    world.two_answers.clear();
+    for (i, peer) in [(0, 2), (1, 2), (2, 0), (2, 1)] {
+        let told = EventKind::ConfigDiffers { peer: NodeId(peer) };
+        let own = world.seats[i].events.iter().filter(|e| e.node == NodeId(i as u8));
+        let count = own.filter(|e| e.kind == told).count();
+        assert_eq!(count, 1, "n{i} says once a minute that n{peer} differs");
+    }
+}
+
+#[test]
+fn the_lease_grows_with_stalls_and_shrinks_again_in_calm() {
+    let mut world = World::formed(cluster(3, 6));
+    assert_eq!(world.view(0).lease_ms, 95);
+    for _ in 0..20 {
+        world.run(211);
+        for i in 0..3 {
+            world.seats[i].paused = true;
+        }
+        world.run(110);
+        for i in 0..3 {
+            world.thaw(i);
+        }
+    }
+    world.run(300);
+    let raised = world.view(0).lease_ms;
+    assert!(raised > 110 && raised <= 200, "lease {raised} ms");
+    assert!((0..3).all(|i| world.view(i).lease_ms == raised));
+    assert!(world.all_answered() && world.whole());
+    world.run(1_200_000);
+    let calm = world.view(0).lease_ms;
+    assert!(calm < raised, "lease {calm} ms");
+}
+
+#[test]
+fn large_clusters_form_and_fail_over() {
+    let world = World::formed(cluster(3, 1024));
+    assert!((0..3).all(|i| (340..=343).contains(&world.hosts_of(i))));
+    let mut world = World::formed(cluster(64, 128));
+    assert!((0..64).all(|i| world.hosts_of(i) == 2));
+    world.crash(5);
+    let gap = world.until("takeover", 1_000, World::all_answered);
+    assert!(gap <= 140, "{gap} ms");
+}
+
+#[test]
+fn every_member_has_the_log_of_all() {
+    let mut world = World::formed(cluster(4, 8));
+    world.run(200);
+    let key = |e: &dsc_wire::local::Event| (e.node, format!("{:?}", e.kind));
+    world.crash(3);
+    world.run(500);
+    world.start(3);
+    world.until("whole", 2_000, World::whole);
+    world.run(300);
+    let of = |i: usize| {
+        let mut log: Vec<_> = world.seats[i].events.iter().map(key).collect();
+        log.sort();
+        log
+    };
+    assert_eq!(of(0), of(1));
+    assert_eq!(of(1), of(2));
+    assert!(of(0).iter().any(|(n, kind)| *n == NodeId(3) && kind.contains("AbleChanged")));
 }
