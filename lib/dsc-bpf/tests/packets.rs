@@ -24,8 +24,7 @@ struct Node {
     claims: dsc_bpf::Claims,
     lease: LeaseMap,
     nic: u32,
-    /// By IP version: the port at the client's end.
-    ports: BTreeMap<u8, u16>,
+    ports: rows::Ports,
     _sockets: Vec<(TcpListener, TcpStream, TcpStream)>,
 }
 
@@ -34,17 +33,32 @@ fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}");
 }
 
-fn connect(server: IpAddr, client: IpAddr) -> (TcpListener, TcpStream, TcpStream) {
+fn dial(server: IpAddr, client: IpAddr) -> TcpStream {
     use socket2::{Domain, Socket, Type};
-    let listener = TcpListener::bind((server, 80)).unwrap();
     let socket = Socket::new(Domain::for_address((server, 80).into()), Type::STREAM, None).unwrap();
     socket.bind(&std::net::SocketAddr::from((client, 0)).into()).unwrap();
     socket.connect(&std::net::SocketAddr::from((server, 80)).into()).unwrap();
-    let mut near: TcpStream = socket.into();
+    socket.into()
+}
+
+fn connect(server: IpAddr, client: IpAddr) -> (TcpListener, TcpStream, TcpStream) {
+    let listener = TcpListener::bind((server, 80)).unwrap();
+    let mut near = dial(server, client);
     let (mut far, _) = listener.accept().unwrap();
     near.write_all(b"x").unwrap();
     far.read_exact(&mut [0]).unwrap();
     (listener, near, far)
+}
+
+/// A connection that the server closed first; the client's port.
+fn close(listener: &TcpListener) -> u16 {
+    let mut near = dial(listener.local_addr().unwrap().ip(), "10.1.0.250".parse().unwrap());
+    let (far, client) = listener.accept().unwrap();
+    drop(far);
+    // The end of the stream: the server's FIN is here, and ours lets its socket wait for late segments.
+    assert_eq!(near.read(&mut [0]).unwrap(), 0);
+    drop(near);
+    client.port()
 }
 
 fn node() -> Node {
@@ -94,7 +108,7 @@ fn node() -> Node {
         connect("fd00:1::100".parse().unwrap(), "fd00:1::250".parse().unwrap()),
     ];
     let port = |i: usize| -> u16 { sockets[i].1.local_addr().unwrap().port() };
-    let ports = BTreeMap::from([(4, port(0)), (6, port(1))]);
+    let ports = rows::Ports { four: port(0), six: port(1), closed: close(&sockets[0].0) };
     Node { datapath, claims, lease, nic: index, ports, _sockets: sockets }
 }
 
@@ -134,7 +148,7 @@ impl Node {
 #[test]
 fn each_row_holds() {
     let mut node = node();
-    let table = rows::table(&node.ports);
+    let table = rows::table(node.ports);
     let mut failures = Vec::new();
     for row in &table {
         node.prepare(row);
@@ -174,7 +188,7 @@ fn each_row_holds() {
 #[test]
 fn every_verdict_has_a_row() {
     let node = node();
-    let table = rows::table(&node.ports);
+    let table = rows::table(node.ports);
     // The kernel fails to change a frame only without memory; a full ring has a test of its own.
     let elsewhere = ["dropped_failed", "claim_conflict_lost"];
     for name in node.counts().keys() {
@@ -188,7 +202,7 @@ fn every_verdict_has_a_row() {
 #[test]
 fn a_full_ring_of_claims_is_counted() {
     let mut node = node();
-    let claim = rows::table(&node.ports).into_iter().find(|r| r.verdict == Some("claim_conflict"));
+    let claim = rows::table(node.ports).into_iter().find(|r| r.verdict == Some("claim_conflict"));
     let claim = claim.unwrap();
     let (_, counted) =
         node.counted(|| (0..1000).for_each(|_| drop(node.run(Way::In, &claim.frame))));
@@ -202,7 +216,7 @@ fn a_full_ring_of_claims_is_counted() {
 #[test]
 fn cut_and_changed_frames_are_harmless() {
     let node = node();
-    for row in rows::table(&node.ports) {
+    for row in rows::table(node.ports) {
         node.prepare(&row);
         for length in 14..row.frame.len() {
             let Some(outcome) = node.try_run(row.way, &row.frame[..length]) else {
@@ -246,7 +260,7 @@ fn cut_and_changed_frames_are_harmless() {
 #[test]
 fn frames_are_counted_for_their_vip() {
     let node = node();
-    let named = |name: &str| rows::table(&node.ports).into_iter().find(|r| r.name == name).unwrap();
+    let named = |name: &str| rows::table(node.ports).into_iter().find(|r| r.name == name).unwrap();
     for (name, packets, steered) in [(ARRIVAL, 1, 0), (rows::STEERED, 0, 1)] {
         let row = named(name);
         node.prepare(&row);
@@ -262,7 +276,7 @@ fn frames_are_counted_for_their_vip() {
 #[test]
 fn entries_of_an_earlier_configuration_go() {
     let mut node = node();
-    let row = rows::table(&node.ports).into_iter().find(|r| r.name == ARRIVAL).unwrap();
+    let row = rows::table(node.ports).into_iter().find(|r| r.name == ARRIVAL).unwrap();
     node.prepare(&Row { host: HostState::Off, ..row.clone() });
     assert_eq!(node.run(Way::In, &row.frame).action, DROP);
     node.datapath.set_vips(&[(VipId(0), "10.1.0.101".parse().unwrap(), SubnetId(0))]).unwrap();

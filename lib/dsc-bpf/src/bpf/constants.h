@@ -43,11 +43,10 @@
 #define PROTO_ICMP 1
 #define PROTO_TCP 6
 #define PROTO_ROUTING 43
-#define PROTO_FRAGMENT 44
 #define PROTO_AUTHENTICATION 51
 #define PROTO_ICMP6 58
 #define PROTO_OPTIONS 60
-/* Extension headers that are followed; a frame with more is treated like a fragment. */
+/* Extension headers that are followed; a frame with more, like a fragment, belongs to no connection. */
 #define EXTENSIONS_MAX 6
 
 #define IP4_FRAGMENT 0x3FFF /* more fragments, or an offset */

@@ -11,7 +11,7 @@ struct frame {
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */
-	__u8 fragment;       /* or with headers that are not followed: no ports, so no connection */
+	__u8 fragment;       /* of IPv4: no ports, so no connection; in IPv6 it is a protocol of its own */
 	__u8 tcp;            /* tuple is filled */
 	__u8 syn;            /* opens a connection */
 	__u8 ack_only;       /* may carry a SYN cookie */
@@ -194,8 +194,8 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct frame *f)
 	f->at = ETH_BYTES + IP6_BYTES;
 	__builtin_memcpy(f->tuple.ipv6.saddr, &ip->saddr, 16);
 	__builtin_memcpy(f->tuple.ipv6.daddr, &ip->daddr, 16);
+	f->fragment = 0;
 	skip_extensions(skb, f);
-	f->fragment = f->proto == PROTO_FRAGMENT;
 	return 1;
 }
 

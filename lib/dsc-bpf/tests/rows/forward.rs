@@ -28,10 +28,10 @@ fn last_hop(version: u8) -> Vec<u8> {
     frame
 }
 
-pub fn rows(ports: &BTreeMap<u8, u16>) -> Vec<Row> {
+pub fn rows(ports: Ports) -> Vec<Row> {
     let mut rows = plain();
-    rows.extend(of_version(4, ports[&4]));
-    rows.extend(of_version(6, ports[&6]));
+    rows.extend(of_version(4, ports.four));
+    rows.extend(of_version(6, ports.six));
     rows
 }
 

@@ -9,7 +9,6 @@ mod odd;
 use crate::frames::{self, ACK, Mac, PLAIN, SYN};
 use dsc_wire::NodeId;
 use dsc_wire::local::HostState;
-use std::collections::BTreeMap;
 
 pub const NODE0: Mac = [2, 0, 0, 0, 0, 0];
 pub const ME: Mac = [2, 0, 0, 0, 0, 1];
@@ -146,8 +145,17 @@ pub fn steered(mut frame: Vec<u8>, to: Mac) -> Vec<u8> {
     frame
 }
 
-/// All rows; `ports` are the client's ports of the connections that end on this node.
-pub fn table(ports: &BTreeMap<u8, u16>) -> Vec<Row> {
+/// The client's ports of connections from it that end on this node.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    pub four: u16,
+    pub six: u16,
+    /// An IPv4 connection that this node closed: its socket only waits for late segments.
+    pub closed: u16,
+}
+
+/// All rows.
+pub fn table(ports: Ports) -> Vec<Row> {
     [arp::rows(), neighbour::rows(), egress::rows(), forward::rows(ports), odd::rows(ports)]
         .concat()
 }

@@ -78,6 +78,9 @@ pub fn rows() -> Vec<Row> {
     bad_sum[57] ^= 1;
     let mut odd_code = ask(&source).frame();
     odd_code[55] = 1;
+    // The sum is still right, so that the code is what is wrong.
+    let sum = u16::from_be_bytes([odd_code[56], odd_code[57]]) - 1;
+    odd_code[56..58].copy_from_slice(&sum.to_be_bytes());
     vec![
         Row::new("nd: host answers", ask(&source).frame()).send("answered_nd", answer()),
         Row::new("nd: without options", ask(&[]).frame()).send("answered_nd", answer()),

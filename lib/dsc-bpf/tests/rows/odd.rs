@@ -7,12 +7,12 @@ fn ip4(from: Mac, ip: Ip4, protocol: u8, payload: &[u8]) -> Vec<u8> {
     frames::ethernet(ME, from, 0x0800, &ip4_packet("10.1.0.250", VIP4, ip, protocol, payload))
 }
 
-pub fn rows(ports: &BTreeMap<u8, u16>) -> Vec<Row> {
+pub fn rows(ports: Ports) -> Vec<Row> {
     let options = Ip4 { options: &[7, 7, 4, 0, 0, 0, 0, 0], ..PLAIN };
     let first = Ip4 { fragment: 0x2000, ..PLAIN };
     let later = Ip4 { fragment: 0x00B9, ..PLAIN };
-    let known4 = tcp(ports[&4], 80, ACK);
-    let known6 = tcp(ports[&6], 80, ACK);
+    let known4 = tcp(ports.four, 80, ACK);
+    let known6 = tcp(ports.six, 80, ACK);
     let in_headers = |count: usize| {
         let mut payload = Vec::new();
         for i in 0..count {
@@ -23,11 +23,16 @@ pub fn rows(ports: &BTreeMap<u8, u16>) -> Vec<Row> {
     };
     let fragment6 = to_vip(CLIENT, 6, 44, &[&[6, 0, 0, 1, 0, 0, 0, 9][..], &known6].concat());
     // The other end of our connection, as this node sent to it.
-    let sent4 = ip4_packet(VIP4, "10.1.0.250", PLAIN, 6, &tcp(80, ports[&4], ACK));
-    let sent6 = ip6_packet(VIP6, "fd00:1::250", 64, 6, &tcp(80, ports[&6], ACK));
+    let sent4 = ip4_packet(VIP4, "10.1.0.250", PLAIN, 6, &tcp(80, ports.four, ACK));
+    let sent6 = ip6_packet(VIP6, "fd00:1::250", 64, 6, &tcp(80, ports.six, ACK));
     let sent_by_other = ip4_packet(VIP4, "10.1.0.250", PLAIN, 6, &tcp(80, 4444, ACK));
-    let sent_elsewhere = ip4_packet("10.1.0.77", "10.1.0.250", PLAIN, 6, &tcp(80, ports[&4], ACK));
+    let sent_elsewhere = ip4_packet("10.1.0.77", "10.1.0.250", PLAIN, 6, &tcp(80, ports.four, ACK));
     let unreachable = |quote: &[u8]| to_vip(CLIENT, 4, 1, &icmp(3, quote));
+    let elsewhere6 = ip6_packet("fd00:1::77", "fd00:1::250", 64, 6, &tcp(80, ports.six, ACK));
+    let not_ours = to_vip(CLIENT, 6, 58, &icmp(2, &elsewhere6));
+    let long_header = [&[6, 1][..], &[1, 12], &[0; 12], &known6].concat();
+    let reopened = ip4(CLIENT, PLAIN, 6, &tcp(ports.closed, 80, SYN));
+    let late = ip4(CLIENT, PLAIN, 6, &tcp(ports.closed, 80, ACK));
     let too_big = to_vip(CLIENT, 6, 58, &icmp(2, &sent6));
     vec![
         Row::new("odd: ip4 options, known", ip4(CLIENT, options, 6, &known4))
@@ -67,6 +72,25 @@ pub fn rows(ports: &BTreeMap<u8, u16>) -> Vec<Row> {
         Row::new("odd: icmp6 error for a connection here", too_big)
             .host(OFF)
             .pass("delivered_socket"),
+        Row::new("odd: icmp6 error that quotes somebody else", not_ours)
+            .host(OFF)
+            .drop("dropped_off"),
+        Row::new("odd: a long ip6 extension header, known", to_vip(CLIENT, 6, 60, &long_header))
+            .host(steer(2))
+            .pass("delivered_socket"),
+        Row::new("odd: late segment of a closed connection", late)
+            .host(steer(2))
+            .pass("delivered_socket"),
+        Row::new("odd: opening where a closed connection was", reopened.clone())
+            .host(steer(2))
+            .send("steered", steered(reopened, NODE2)),
+        Row::new("odd: ip4 of a wrong version", {
+            let mut frame = ip4(CLIENT, PLAIN, 6, &known4);
+            frame[14] = 0x55;
+            frame
+        })
+        .host(OFF)
+        .pass("other"),
         Row::new("odd: tcp4 head cut off", ip4(CLIENT, PLAIN, 6, &known4[..8]))
             .host(OFF)
             .drop("dropped_off"),
