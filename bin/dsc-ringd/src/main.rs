@@ -93,7 +93,7 @@ fn find_node(config: &Config, name: Option<&str>, nics: &[Nic]) -> Result<NodeId
     let problems = config.check_machine(me, &own);
     if !problems.is_empty() {
         // What cannot be lived with ends the start when it is met; the rest is the operator's to judge.
-        tracing::warn!("{problems}");
+        problems.to_string().lines().for_each(|line| tracing::warn!("{line}"));
     }
     Ok(me)
 }

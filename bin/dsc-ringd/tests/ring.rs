@@ -119,6 +119,10 @@ fn what_strangers_send_is_counted_by_kind() {
         cluster.shell(2, &format!("{sender} > /dev/udp/10.1.0.1/7946"));
         cluster.until(1, kind, |v| counter(v, kind) == before + 1);
     }
+    let kind = "datagrams_from_an_unknown_address";
+    cluster.shell(2, "ip address del 10.1.0.2/24 dev eth0; ip address add 10.1.0.66/24 dev eth0");
+    cluster.shell(2, "printf x > /dev/udp/10.1.0.1/7946");
+    cluster.until(1, kind, |v| counter(v, kind) == 1);
     let view = cluster.view(1).unwrap();
     assert_eq!((view.members.as_slice(), view.state), (&[NodeId(0)][..], RingState::Alone));
 }
