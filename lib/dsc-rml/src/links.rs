@@ -93,7 +93,7 @@ impl Links {
     /// Judges the subnets in doubt and has quiet ones looked at. `peers` want their probes sent afterwards.
     pub fn tick(&mut self, pace: &Pace, peers: &mut [Peer], now: Time) {
         for subnet in std::mem::take(&mut self.doubted).iter() {
-            self.judge(subnet, peers, now);
+            self.judge(subnet, pace, peers, now);
         }
         for subnet in self.mine.iter() {
             if now >= self.watch(subnet, pace) {
@@ -114,17 +114,22 @@ impl Links {
         }
     }
 
-    fn judge(&mut self, subnet: SubnetId, peers: &mut [Peer], now: Time) {
+    fn judge(&mut self, subnet: SubnetId, pace: &Pace, peers: &mut [Peer], now: Time) {
         let good = self.good[subnet.index()];
         let (mut suspect, mut down, mut hopeful) = (false, 0, false);
         for peer in peers.iter() {
             let Some(path) = peer.paths.list.iter().find(|p| p.subnet == subnet) else { continue };
-            let failed = path.misses > 0
-                && path.first_miss >= good
-                && peer.paths.proved_elsewhere(subnet, path.first_miss);
-            suspect |= failed;
-            down += usize::from(failed && !path.up);
-            hopeful |= path.up && (path.misses == 0 || path.asked());
+            let its_fault = path.misses > 0 && peer.paths.proved_elsewhere(subnet, path.first_miss);
+            if its_fault {
+                // One that failed before somebody else last answered is old news.
+                let counts = path.first_miss >= good;
+                suspect |= counts;
+                down += usize::from(counts && !path.up);
+                hopeful |= path.up && path.asked();
+            } else {
+                let may_be_stalled = now < peer.heard + pace.patience;
+                hopeful |= path.healthy() || path.asked() || may_be_stalled;
+            }
         }
         if down > WITNESSES || (down > 0 && !hopeful) {
             self.linked.remove(subnet);

@@ -20,6 +20,8 @@ pub(crate) struct Pace {
     /// A subnet on which nothing was answered for this long is asked about. Above two rotations: two paths used in
     /// turn prove each other by themselves, and no probe is sent.
     pub watch: Duration,
+    /// A peer heard so recently may yet answer, though it is silent on every path now: machines stall.
+    pub patience: Duration,
     /// Time between probes of idle paths, the stalest first, so that status does not tell tales of last week.
     pub survey: Duration,
     /// No answer from anybody on any subnet for this long: nothing is known to be linked.
@@ -38,6 +40,7 @@ impl Pace {
             stall: timing.stall,
             period: timing.rotation,
             watch: timing.rotation * 5 / 2,
+            patience: timing.rotation * 5,
             survey: timing.rotation * 50,
             silence: timing.rotation * 50,
             expiry: timing.removal * 8,

@@ -158,11 +158,6 @@ impl Paths {
         self.list.iter().any(|p| p.subnet != subnet && p.confirmed >= since)
     }
 
-    /// Makes `subnet` the next in turn.
-    pub fn turn_to(&mut self, subnet: SubnetId) {
-        self.turn = self.list.iter().position(|p| p.subnet == subnet).unwrap_or(self.turn);
-    }
-
     /// The next path in turn: one without doubt that `tried` does not hold, else one that works, else any untried,
     /// else any. There is at least one path.
     pub fn next(&mut self, tried: SubnetSet) -> &Path {
@@ -178,6 +173,20 @@ impl Paths {
             .unwrap_or(turn % n);
         self.turn = (at + 1) % n;
         &self.list[at]
+    }
+
+    /// A probe on `subnet` failed and it is unknown whose fault it is: tries another path, unless that was done already.
+    pub fn cross_check(&mut self, subnet: SubnetId, sent: Time, now: Time) {
+        let first = self.get(subnet).map_or(now, |p| p.first_miss);
+        if self.proved_elsewhere(subnet, first) {
+            return;
+        }
+        let tried = |p: &Path| p.asked() || p.confirmed.max(p.probed) >= sent;
+        if !self.list.iter().any(|p| p.subnet != subnet && tried(p))
+            && let Some(other) = self.list.iter_mut().find(|p| p.subnet != subnet)
+        {
+            other.probe_due = now;
+        }
     }
 
     /// Wants probes where there is doubt: at once while a path that failed is still up and the peer proved to be alive

@@ -246,18 +246,12 @@ impl Peer {
         self.confirm(header.path, stamped(asked, post.now), post);
         if reply == Reply::Proves {
             post.count(Count::LifeProven);
-            self.begin(before, header.incarnation, header.path, post);
+            self.begin(before, header.incarnation, post);
         }
     }
 
     /// The peer's life is proven: what was meant for an earlier one fails, what waited goes out.
-    fn begin(
-        &mut self,
-        before: Option<Incarnation>,
-        life: Incarnation,
-        path: SubnetId,
-        post: &mut Post<'_>,
-    ) {
+    fn begin(&mut self, before: Option<Incarnation>, life: Incarnation, post: &mut Post<'_>) {
         if before != Some(life) {
             self.inbox = Inbox::new();
             self.datagrams = Window::new();
@@ -269,8 +263,6 @@ impl Peer {
             }
         }
         self.hello_due = Time::NEVER;
-        // Behind our own reply, on the same path: whoever challenged us must have that before he believes the rest.
-        self.paths.turn_to(path);
         for sending in self.sendings.iter_mut().filter(|s| s.tries == 0) {
             sending.attempt(&mut self.paths, self.node, life, post);
         }
@@ -396,6 +388,7 @@ impl Peer {
                 path.probing = false;
                 let (subnet, sent) = (path.subnet, path.probed);
                 self.miss(subnet, sent, post);
+                self.paths.cross_check(subnet, sent, post.now);
             }
         }
         let mut at = 0;

@@ -145,6 +145,29 @@ fn stalls_and_crashes_of_peers_and_our_own_blame_no_subnet() {
 }
 
 #[test]
+fn a_witness_that_stalls_is_waited_for() {
+    let mut net = ring(3, 2, DEFAULT, 1);
+    net.cuts.extend([(A, B, EXT), (B, A, EXT)]);
+    net.pause(C, ms(60));
+    for _ in 0..10 {
+        net.rotate(1);
+        assert_eq!(net.linked(A), [0, 1]);
+    }
+}
+
+#[test]
+fn a_path_that_died_long_ago_is_no_evidence_about_today() {
+    let mut net = ring(3, 2, DEFAULT, 1);
+    net.cuts.extend([(A, B, EXT), (B, A, EXT)]);
+    net.rotate(20);
+    net.pause(C, ms(400));
+    for _ in 0..30 {
+        net.rotate(1);
+        assert_eq!(net.linked(A), [0, 1]);
+    }
+}
+
+#[test]
 fn everything_standing_still_at_once_blames_nothing() {
     let mut net = ring(3, 2, DEFAULT, 1);
     for _ in 0..10 {
