@@ -6,10 +6,11 @@ use crate::error::{Doing, Result};
 use crate::figures::{Figures, HEADING, Idle, Row, Spread, judge};
 use crate::lab::Lab;
 use crate::probe::Prober;
-use crate::scenario::{self, Event};
+use crate::scenario::{self, Event, Outcome};
 use crate::topology::{Plan, Subnet, System};
 use crate::{clock, program, wait};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -30,6 +31,8 @@ pub struct Bench {
     pub events: Vec<String>,
     /// Seconds of each quiet window.
     pub quiet_s: u64,
+    /// Tell on stderr what each run saw.
+    pub trace: bool,
 }
 
 /// Most addresses that are probed at once.
@@ -115,6 +118,9 @@ impl Bench {
             for run in 1..=self.runs {
                 match scenario::run(lab, event, vips) {
                     Ok(outcome) => {
+                        if self.trace {
+                            eprint!("{}", trace(lab, event, &outcome));
+                        }
                         runs.push(outcome.event);
                         undoings.entry(event.undoing()).or_default().push(outcome.undoing);
                     }
@@ -197,6 +203,38 @@ impl Bench {
         println!("{text}");
         Ok(())
     }
+}
+
+/// One run, address by address, times in ms after the event.
+fn trace(lab: &Lab, event: &Event, outcome: &Outcome) -> String {
+    let (seen, at_ns) = (&outcome.seen, outcome.at_ns);
+    let after = |ns: u64| (ns as f64 - at_ns as f64) / 1e6;
+    let victim = lab.plan.node(outcome.victim);
+    let mut text = format!(
+        "# {} of {victim}: {:?}\n# undone after {:.1}: {:?}\n",
+        event.name(),
+        outcome.event,
+        after(outcome.undone_ns),
+        outcome.undoing
+    );
+    for vip in &seen.vips {
+        let lost = seen.lost(*vip);
+        let _ = write!(
+            text,
+            "#   vip {vip}: longest gap {:.1} at {:.1}, {} probes, two answers {} ms:",
+            lost.longest_ms,
+            after(lost.at_ns),
+            lost.probes,
+            seen.duplicate_ms(*vip)
+        );
+        for stretch in seen.stretches(*vip) {
+            let node = lab.plan.node(stretch.node);
+            let _ =
+                write!(text, " {node} {:.1}..{:.1}", after(stretch.from_ns), after(stretch.to_ns));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// Every event that a system can have, in the order of the rows.

@@ -2,7 +2,7 @@
 //! node agrees. DSC is asked through `dscctl`, like anybody would.
 
 use crate::clock;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Error, Result};
 use crate::keepalived;
 use crate::lab::Lab;
 use crate::program;
@@ -25,10 +25,15 @@ pub fn dscctl(lab: &Lab, node: usize, words: &[&str]) -> Result<String> {
 /// `dscctl status --json` of a node.
 ///
 /// # Errors
-/// As [`dscctl`], or it is no JSON.
+/// It cannot be started, or what it prints is no JSON; the error has its words.
 pub fn status(lab: &Lab, node: usize) -> Result<Value> {
-    let text = dscctl(lab, node, &["status", "--json"])?;
-    serde_json::from_str(&text).doing(|| "read dscctl status --json".into())
+    let program = lab.bin_dir.join("dscctl").display().to_string();
+    let output = lab.node(node)?.output(&[&program, "status", "--json"], "")?;
+    // Exit code 1 is an answer too: not everything is served.
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Error::new("read dscctl status --json", format!("{error}; {said}"))
+    })
 }
 
 /// Waits until every node with power says that all of them are members and that every address has a host.
@@ -65,7 +70,8 @@ fn is_whole(status: &Value, members: usize) -> bool {
     let list = |name: &str| status[name].as_array().map(Vec::as_slice).unwrap_or_default();
     let joined = list("nodes").iter().filter(|n| n["member"] == true).count();
     let vips = list("vips");
-    joined == members && !vips.is_empty() && vips.iter().all(|v| v["host"].is_string())
+    let served = vips.iter().all(|v| v["state"] == "served");
+    joined == members && !vips.is_empty() && served
 }
 
 /// Moves an address on purpose, as an operator of this system would. Returns the moment before.

@@ -104,13 +104,24 @@ fn signal_daemons(lab: &Lab, node: usize, signal: Signal) -> Result<u64> {
     Ok(at)
 }
 
-/// SIGKILL to one program.
+/// SIGKILL to one program, its children too.
 ///
 /// # Errors
 /// It does not run.
 pub fn kill(lab: &Lab, node: usize, name: &str) -> Result<u64> {
+    let space = lab.node(node)?;
+    let pids: Vec<Pid> = space.processes().into_iter().filter(|p| p.name() == name).collect();
+    let main = program::find(lab, node, name);
+    if pids.is_empty() && main.is_none() {
+        return Err(Error::new(format!("kill {name} on {}", space.name), "it does not run"));
+    }
     let at = clock::now_ns();
-    program::signal(lab, node, name, Signal::SIGKILL)?;
+    // Children first: some end in good order when their parent is gone, which is not what is asked for.
+    pids.iter().rev().chain(&main).for_each(|p| p.signal(Signal::SIGKILL));
+    crate::wait::until(&format!("{name} ends"), 10_000, || {
+        main.iter().for_each(Pid::reap);
+        pids.iter().chain(&main).all(|p| !p.alive()).then_some(())
+    })?;
     Ok(at)
 }
 
@@ -168,7 +179,10 @@ pub fn heal(lab: &Lab) -> Result<u64> {
     lab.switch.run(&["nft", "flush", "chain", "bridge", "lab", "cut"])?;
     for node in (0..lab.plan.nodes).filter(|n| !lab.dark.contains(n)) {
         change_ports(lab, node, &lab.plan.subnets, Change::Up(true))?;
-        change_ports(lab, node, &lab.plan.subnets, Change::Forwarding(true))?;
+        // A port that was just connected is not ready at once, and the kernel then refuses.
+        crate::wait::until("the ports of a mended node forward", 5_000, || {
+            change_ports(lab, node, &lab.plan.subnets, Change::Forwarding(true)).ok()
+        })?;
     }
     Ok(at)
 }

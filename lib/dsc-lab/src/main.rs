@@ -7,7 +7,7 @@ use dsc_lab::error::{Doing, Error, Result};
 use dsc_lab::fault::{self, Cut, Way};
 use dsc_lab::lab::{self, Lab};
 use dsc_lab::topology::{Plan, Subnet, System};
-use dsc_lab::{cluster, echo, program};
+use dsc_lab::{cluster, demo, echo, program};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -50,6 +50,12 @@ enum Verb {
     Heal,
     /// Take the lab down.
     Down,
+    /// Show a cluster under traffic and trouble; exit code 0 only if every promise held.
+    Demo {
+        /// One JSON object per step.
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure.
     #[command(subcommand)]
     Bench(BenchVerb),
@@ -138,6 +144,9 @@ enum BenchVerb {
         /// Seconds of each quiet window.
         #[arg(long, default_value_t = 60)]
         quiet_s: u64,
+        /// Tell on stderr what each run saw.
+        #[arg(long)]
+        trace: bool,
         /// Two runs of the main events, short windows.
         #[arg(long)]
         quick: bool,
@@ -187,6 +196,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             system,
             event,
             quiet_s,
+            trace,
             quick,
         }) => {
             let systems = system.into_iter().flat_map(|system| match system {
@@ -201,6 +211,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 systems: systems.collect(),
                 events: event,
                 quiet_s,
+                trace,
             };
             if quick {
                 bench.runs = 2;
@@ -210,6 +221,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 }
             }
             bench.run(&format!("{name}-bench"))?;
+        }
+        Verb::Demo { json } => {
+            let held = demo::run(&format!("{name}-demo"), json)?;
+            return Ok(ExitCode::from(u8::from(!held)));
         }
         Verb::Echo { number } => echo::run(number)?,
     }

@@ -13,7 +13,7 @@ use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// Directories that are each machine's own, empty at its start.
 const OWN: [&str; 3] = ["/etc/dsc", "/run/dsc", "/var/lib/dsc"];
@@ -85,6 +85,20 @@ impl Space {
     /// # Errors
     /// As [`Space::run`].
     pub fn run_with(&self, argv: &[&str], input: &str) -> Result<String> {
+        let output = self.output(argv, input)?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            let doing = format!("run \"{}\" in {}", argv.join(" "), self.name);
+            Err(Error::new(doing, String::from_utf8_lossy(&output.stderr).trim()))
+        }
+    }
+
+    /// Runs a command inside to its end and returns all it said, its exit status too.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn output(&self, argv: &[&str], input: &str) -> Result<Output> {
         let doing = || format!("run \"{}\" in {}", argv.join(" "), self.name);
         let mut command = self.command(argv[0])?;
         command
@@ -96,12 +110,7 @@ impl Space {
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(input.as_bytes()).doing(doing)?;
         }
-        let output = child.wait_with_output().doing(doing)?;
-        if output.status.success() {
-            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-        } else {
-            Err(Error::new(doing(), String::from_utf8_lossy(&output.stderr).trim()))
-        }
+        child.wait_with_output().doing(doing)
     }
 
     /// Moves the calling thread into the network namespace, for good; sockets it opens belong there.

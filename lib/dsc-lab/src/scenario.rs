@@ -66,9 +66,9 @@ impl Event {
         }
     }
 
-    /// Must the victim lose its addresses?
+    /// Does the victim lose its addresses? A ring daemon that is ended in good order hands them over first.
     fn moves(&self) -> bool {
-        !matches!(self, Event::Kill("dsc-fwd" | "dsc-mon" | "keepalived") | Event::Replace(_))
+        !matches!(self, Event::Kill("dsc-fwd" | "dsc-mon") | Event::Replace("dsc-fwd" | "dsc-mon"))
     }
 }
 
@@ -83,6 +83,8 @@ pub struct Outcome {
     pub seen: Observed,
     /// When it happened.
     pub at_ns: u64,
+    /// When it was undone.
+    pub undone_ns: u64,
     /// To whom.
     pub victim: usize,
 }
@@ -123,6 +125,7 @@ pub fn run(lab: &mut Lab, event: &Event, vips: &[usize]) -> Result<Outcome> {
         undoing: judge(&seen.between(undone_ns - BEFORE_NS, u64::MAX), undone_ns, &back),
         seen,
         at_ns,
+        undone_ns,
         victim,
     })
 }

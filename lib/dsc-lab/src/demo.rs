@@ -1,0 +1,342 @@
+//! `dsc-lab demo`: a cluster of three nodes lives through a day of trouble in about a minute, under real traffic, and
+//! every promise is compared with what clients saw. Called by `scripts/demo`.
+
+use crate::answers::Observed;
+use crate::error::{Doing, Result};
+use crate::figures::{Figures, judge};
+use crate::http::{Clients, Counts, Load};
+use crate::lab::Lab;
+use crate::probe::Prober;
+use crate::topology::{Plan, Subnet};
+use crate::{clock, cluster, fault, scenario, wait};
+use serde::Serialize;
+use std::net::IpAddr;
+
+/// Longest gap that a failure may cost in the demo, ms: several times what it takes, because the machine it runs on
+/// may be busy with other things.
+const GAP_MAX_MS: f64 = 500.0;
+/// How long each step is watched at least, ms.
+const WATCH_MS: u64 = 3_000;
+/// Longest wait for the cluster to be whole again after a step, ms.
+const WHOLE_MS: u64 = 30_000;
+/// Cells of the timeline.
+const CELLS: usize = 72;
+
+/// What a step promises to clients.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    /// Nothing lost, nothing reset.
+    Nothing,
+    /// A gap not longer than [`GAP_MAX_MS`].
+    Gap,
+}
+
+/// One step and what it cost; a line of `--json`.
+#[derive(Clone, Debug, Serialize)]
+struct Step {
+    step: &'static str,
+    about: String,
+    at_s: f64,
+    lost_ms: f64,
+    probes_lost: usize,
+    takeover_ms: Option<f64>,
+    duplicate_ms: u64,
+    unwanted_moves: usize,
+    pages: u64,
+    resets: u64,
+    errors: u64,
+    promise: &'static str,
+    held: bool,
+    #[serde(skip)]
+    from_ns: u64,
+    #[serde(skip)]
+    trouble: Option<String>,
+}
+
+/// The demo while it runs.
+struct Demo {
+    lab: Lab,
+    prober: Prober,
+    load: Load,
+    json: bool,
+    begin_ns: u64,
+    steps: Vec<Draft>,
+}
+
+/// A step whose answers have not been judged yet.
+struct Draft {
+    step: &'static str,
+    about: String,
+    promise: Promise,
+    at_ns: u64,
+    affected: Vec<(usize, usize)>,
+    web: Counts,
+}
+
+/// Runs it; true if every promise held.
+///
+/// # Errors
+/// The lab or the cluster does not come up, or a command is refused.
+pub fn run(name: &str, json: bool) -> Result<bool> {
+    let plan = Plan::default();
+    say(json, "bringing up 3 nodes, a client, a prober and a host behind, in network namespaces");
+    let lab = Lab::up(name, plan)?;
+    let result = run_on(lab.clone(), json);
+    if result.is_err() {
+        show_logs(&lab);
+    }
+    // A node that was crashed has a new machine since: take down what is there now.
+    crate::lab::down(name).and(result)
+}
+
+fn run_on(lab: Lab, json: bool) -> Result<bool> {
+    let vips: Vec<usize> = probed(&lab.plan);
+    let addresses: Vec<IpAddr> = vips.iter().map(|v| lab.plan.vip_list()[*v].address).collect();
+    let prober = Prober::start(&lab, &vips)?;
+    scenario::calm(&lab, &prober)?;
+    if !json {
+        println!("\n[n1]# dscctl status\n{}", cluster::dscctl(&lab, 0, &["status"])?);
+    }
+    let clients = Clients { kept: 4, fresh: 2, downloads: 4 };
+    say(
+        json,
+        "clients: 1 probe per ms and address; 4 web clients on kept connections, 2 on new ones, 4 slow downloads",
+    );
+    let load = Load::start(&lab, &addresses, clients)?;
+    let begin_ns = clock::now_ns();
+    let mut demo = Demo { lab, prober, load, json, begin_ns, steps: Vec::new() };
+    demo.story()?;
+    demo.finish()
+}
+
+/// The addresses that clients can reach.
+fn probed(plan: &Plan) -> Vec<usize> {
+    let list = plan.vip_list();
+    (0..list.len()).filter(|v| list[*v].subnet == Subnet::Ext).collect()
+}
+
+impl Demo {
+    fn story(&mut self) -> Result<()> {
+        let mover = self.owner(0);
+        let target = (mover + 1) % self.lab.plan.nodes;
+        let vip = self.lab.plan.vip_list()[0].address;
+        let (from, to) = (self.lab.plan.node(mover), self.lab.plan.node(target));
+        let about = format!("{vip} from {from} to {to}, by dscctl move-vip");
+        self.step("move", about, Promise::Nothing, vec![(0, mover)], |lab| {
+            cluster::move_vip(lab, 0, target)
+        })?;
+
+        let frozen = self.owner(0);
+        let name = self.lab.plan.node(frozen);
+        let lost = self.hosted(frozen);
+        let about = format!("{name}: SIGSTOP to all its daemons, its kernel goes on");
+        self.step("freeze", about, Promise::Gap, lost, |lab| fault::freeze(lab, frozen))?;
+        let about = format!("{name}: its daemons go on");
+        self.step("thaw", about, Promise::Nothing, Vec::new(), |lab| fault::thaw(lab, frozen))?;
+        self.whole()?;
+
+        let crashed = self.owner(0);
+        let name = self.lab.plan.node(crashed);
+        let lost = self.hosted(crashed);
+        let about = format!("{name}: SIGKILL to everything on it, its cables dead");
+        self.step("crash", about, Promise::Gap, lost, |lab| fault::crash(lab, crashed))?;
+        let about = format!("{name}: power on, with an empty memory");
+        self.step("rejoin", about, Promise::Nothing, Vec::new(), |lab| {
+            fault::restart(lab, crashed)
+        })?;
+        self.whole()?;
+
+        let drained = self.owner(0);
+        let name = self.lab.plan.node(drained);
+        let moving = self.hosted(drained);
+        let about = format!("{name}, by dscctl node drain");
+        self.step("drain", about, Promise::Nothing, moving, |lab| cluster::drain(lab, drained))?;
+        let about = format!("{name}, by dscctl node open");
+        self.step("open", about, Promise::Nothing, Vec::new(), |lab| cluster::undo(lab, drained))?;
+        self.whole()
+    }
+
+    fn step(
+        &mut self,
+        step: &'static str,
+        about: String,
+        promise: Promise,
+        affected: Vec<(usize, usize)>,
+        act: impl FnOnce(&mut Lab) -> Result<u64>,
+    ) -> Result<()> {
+        say(self.json, &format!("{step}: {about}"));
+        let before = self.load.counts();
+        let at_ns = act(&mut self.lab)?;
+        wait::observe(WATCH_MS);
+        self.prober.wait_settled(WHOLE_MS)?;
+        let after = self.load.counts();
+        let web = Counts {
+            pages: after.pages - before.pages,
+            resets: after.resets - before.resets,
+            errors: after.errors - before.errors,
+            first: after.first.filter(|first| before.first.as_ref() != Some(first)),
+            ..Counts::default()
+        };
+        self.steps.push(Draft { step, about, promise, at_ns, affected, web });
+        Ok(())
+    }
+
+    fn whole(&self) -> Result<()> {
+        cluster::wait_whole(&self.lab, WHOLE_MS)
+    }
+
+    fn owner(&self, vip: usize) -> usize {
+        self.prober.owner(vip).unwrap_or(0)
+    }
+
+    fn hosted(&self, node: usize) -> Vec<(usize, usize)> {
+        probed(&self.lab.plan)
+            .into_iter()
+            .filter(|v| self.prober.owner(*v) == Some(node))
+            .map(|v| (v, node))
+            .collect()
+    }
+
+    /// Ends the traffic, judges and prints.
+    fn finish(self) -> Result<bool> {
+        if !self.json {
+            println!("\n[n1]# dscctl status\n{}", cluster::dscctl(&self.lab, 0, &["status"])?);
+        }
+        let end_ns = clock::now_ns();
+        let totals = self.load.stop();
+        let seen = self.prober.stop();
+        let mut steps = Vec::new();
+        for (k, draft) in self.steps.iter().enumerate() {
+            let until = self.steps.get(k + 1).map_or(end_ns, |next| next.at_ns);
+            let part = seen.between(draft.at_ns, until);
+            steps.push(Step::of(draft, judge(&part, draft.at_ns, &draft.affected), self.begin_ns));
+        }
+        let all = judge(&seen.between(self.begin_ns, end_ns), self.begin_ns, &[]);
+        let held = all.duplicate_ms == 0 && steps.iter().all(|s| s.held);
+        if self.json {
+            for step in &steps {
+                println!("{}", serde_json::to_string(step).doing(|| "write a row".into())?);
+            }
+        } else {
+            println!("what clients saw:\n");
+            steps.iter().for_each(Step::show);
+            show_timeline(&self.lab.plan, &seen, &steps, self.begin_ns, end_ns);
+            println!(
+                "\n{} pages, {:.0} MB of downloads; two nodes answered for one address during {} ms of {:.0} s",
+                totals.pages,
+                totals.bytes as f64 / 1e6,
+                all.duplicate_ms,
+                (end_ns - self.begin_ns) as f64 / 1e9
+            );
+            println!("{}", if held { "every promise held" } else { "A PROMISE WAS BROKEN" });
+        }
+        Ok(held)
+    }
+}
+
+impl Step {
+    fn of(draft: &Draft, figures: Figures, begin_ns: u64) -> Step {
+        let web = &draft.web;
+        let (promise, kept) = match draft.promise {
+            Promise::Nothing => (
+                "nothing lost, no connection reset, nobody answers twice",
+                figures.probes_lost == 0 && web.resets == 0 && web.errors == 0,
+            ),
+            Promise::Gap => {
+                ("a gap of at most 500 ms, nobody answers twice", figures.lost_ms <= GAP_MAX_MS)
+            }
+        };
+        Step {
+            step: draft.step,
+            about: draft.about.clone(),
+            at_s: draft.at_ns.saturating_sub(begin_ns) as f64 / 1e9,
+            lost_ms: figures.lost_ms,
+            probes_lost: figures.probes_lost,
+            takeover_ms: figures.takeover_ms,
+            duplicate_ms: figures.duplicate_ms,
+            unwanted_moves: figures.unwanted_moves,
+            pages: web.pages,
+            resets: web.resets,
+            errors: web.errors,
+            promise,
+            held: kept && figures.duplicate_ms == 0 && figures.unwanted_moves == 0,
+            from_ns: draft.at_ns,
+            trouble: web.first.clone(),
+        }
+    }
+
+    fn show(&self) {
+        println!("{:6.1} s  {}: {}", self.at_s, self.step, self.about);
+        let takeover =
+            self.takeover_ms.map_or(String::new(), |ms| format!("new owner after {ms:.1} ms, "));
+        println!(
+            "          lost {:.0} ms ({} probes), {takeover}two answers {} ms, unwanted moves {}; web: {} pages, {} resets, {} errors",
+            self.lost_ms,
+            self.probes_lost,
+            self.duplicate_ms,
+            self.unwanted_moves,
+            self.pages,
+            self.resets,
+            self.errors
+        );
+        if let Some(trouble) = &self.trouble {
+            println!("          first trouble: {trouble}");
+        }
+        let verdict = if self.held { "held" } else { "BROKEN" };
+        println!("          promised: {}: {verdict}", self.promise);
+    }
+}
+
+/// Who answered when: a row per address, a cell per stretch of time.
+fn show_timeline(plan: &Plan, seen: &Observed, steps: &[Step], begin_ns: u64, end_ns: u64) {
+    let width = (end_ns - begin_ns) / CELLS as u64 + 1;
+    println!(
+        "\nwho answered (a cell is {:.1} s; the digit is the node, / two nodes one after the other, . nobody):\n",
+        width as f64 / 1e9
+    );
+    for vip in &seen.vips {
+        let stretches = seen.stretches(*vip);
+        let cell = |k: u64| {
+            let (from, to) = (begin_ns + k * width, begin_ns + (k + 1) * width);
+            let mut nodes: Vec<usize> = stretches
+                .iter()
+                .filter(|s| s.from_ns < to && s.to_ns >= from)
+                .map(|s| s.node)
+                .collect();
+            nodes.dedup();
+            match nodes[..] {
+                [] => '.',
+                [node] => char::from_digit(node as u32 + 1, 36).unwrap_or('?'),
+                _ => '/',
+            }
+        };
+        let row: String = (0..CELLS as u64).map(cell).collect();
+        println!("{:>14}  {row}", plan.vip_list()[*vip].address.to_string());
+    }
+    let mut marks = vec![b' '; CELLS + 16];
+    for step in steps {
+        let at = ((step.from_ns - begin_ns) / width) as usize;
+        for (place, letter) in marks[at.min(CELLS - 1)..].iter_mut().zip(step.step.bytes()) {
+            *place = letter;
+        }
+    }
+    println!("{:>14}  {}", "", String::from_utf8_lossy(&marks).trim_end());
+}
+
+/// The last words of every program of every node, for whoever has to find out what went wrong.
+fn show_logs(lab: &Lab) {
+    for node in 0..lab.plan.nodes {
+        for name in crate::program::daemons(&lab.plan.system) {
+            let text = std::fs::read_to_string(crate::program::log_file(lab, node, name));
+            let text = text.unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            for line in &lines[lines.len().saturating_sub(5)..] {
+                eprintln!("{} {name}: {line}", lab.plan.node(node));
+            }
+        }
+    }
+}
+
+fn say(json: bool, text: &str) {
+    if json { eprintln!("# {text}") } else { println!("# {text}") }
+}
