@@ -123,8 +123,10 @@ impl Datapath {
                 IpAddr::V6(a) => six.insert(a.octets(), entry),
             };
         }
-        replace("vips4", &mut self.vips4, &four)?;
-        replace("vips6", &mut self.vips6, &six)
+        insert("vips4", &mut self.vips4, &four)?;
+        insert("vips6", &mut self.vips6, &six)?;
+        retain("vips4", &mut self.vips4, &four)?;
+        retain("vips6", &mut self.vips6, &six)
     }
 
     /// Makes `nics` the interfaces with programs: attaches or renews them there, and detaches them elsewhere.
@@ -133,7 +135,8 @@ impl Datapath {
     /// [`Error::Attach`], [`Error::Fill`]: interfaces before the failing one are done.
     pub fn set_nics(&mut self, nics: &[Nic]) -> Result<(), Error> {
         let entries = nics.iter().map(|nic| (nic.index, nic_entry(nic))).collect();
-        replace("nics", &mut self.nic_map, &entries)?;
+        // A program never runs on an interface that it knows nothing of: entries come first and go last.
+        insert("nics", &mut self.nic_map, &entries)?;
         for nic in nics {
             if self.nics.iter().any(|known| known.index == nic.index) {
                 continue;
@@ -144,6 +147,7 @@ impl Datapath {
         }
         let indices: Vec<u32> = nics.iter().map(|nic| nic.index).collect();
         links::keep_only(&self.links, &indices)?;
+        retain("nics", &mut self.nic_map, &entries)?;
         self.nics = nics.to_vec();
         Ok(())
     }
@@ -296,16 +300,25 @@ fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
     T::try_from(map).map_err(|e| fill(name, e))
 }
 
-/// Puts `entries` into `map` and takes all others out; entries that stay are never absent.
-fn replace<K: Pod + Ord, V: Pod + PartialEq>(
+/// Puts `entries` into `map`.
+fn insert<K: Pod + Ord, V: Pod>(
+    name: &'static str,
+    map: &mut HashMap<MapData, K, V>,
+    entries: &BTreeMap<K, V>,
+) -> Result<(), Error> {
+    for (key, value) in entries {
+        map.insert(key, value, 0).map_err(|e| fill(name, e))?;
+    }
+    Ok(())
+}
+
+/// Takes everything but `entries` out of `map`.
+fn retain<K: Pod + Ord, V: Pod>(
     name: &'static str,
     map: &mut HashMap<MapData, K, V>,
     entries: &BTreeMap<K, V>,
 ) -> Result<(), Error> {
     let old: Vec<K> = map.keys().filter_map(Result::ok).collect();
-    for (key, value) in entries {
-        map.insert(key, value, 0).map_err(|e| fill(name, e))?;
-    }
     for key in old.iter().filter(|key| !entries.contains_key(key)) {
         map.remove(key).map_err(|e| fill(name, e))?;
     }

@@ -56,7 +56,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 		return V_other;
 	}
 	nic = nic_of(skb);
-	verdict = nic ? to_vip(skb, nic, &f) : V_other;
+	verdict = nic ? to_vip(skb, nic, &f) : V_dropped_stray;
 	count_vip(skb, f.vip, verdict);
 	return verdict;
 }

@@ -23,7 +23,7 @@
 	X(claim_conflict_lost)  /* the same, but nobody was told: too many at once */ \
 	X(dropped_off)          /* to a VIP that is not hosted here */ \
 	X(dropped_lease)        /* to a VIP that is hosted here, but the lease is over */ \
-	X(dropped_stray)        /* a member handed it here for no reason known here */ \
+	X(dropped_stray)        /* handed here by a member, or come by an interface, for no reason known here */ \
 	X(dropped_hops)         /* handed on too often */ \
 	X(dropped_no_mac)       /* to be steered to a node whose MAC is not known */ \
 	X(dropped_failed)       /* the kernel refused to change or send it */ \
