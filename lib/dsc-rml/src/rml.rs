@@ -9,7 +9,7 @@ use crate::peer::Peer;
 use crate::post::{Desk, Post};
 use dsc_wire::delivery::MESSAGE_MAX;
 use dsc_wire::local::Counter;
-use dsc_wire::packet::{Body, FRAGMENT_MAX, Packet};
+use dsc_wire::packet::{Body, FRAGMENT_MAX, FRAGMENTS_MAX, Packet};
 use dsc_wire::{Incarnation, NodeId, SubnetId, SubnetSet, Time};
 
 /// Most bytes of messages that are not whole yet, from all peers: eight of the longest.
@@ -122,11 +122,17 @@ fn receive(peers: &mut [Peer], from: NodeId, path: SubnetId, packet: Packet, pos
         Some(peer) if fits && peer.paths.all().contains(path) => peer.receive(&header, body, post),
         Some(_) | None => post.count(Count::PacketMisaddressed),
     }
+    debug_assert!(held(peers) <= REASSEMBLY_MAX, "{} bytes of partial messages", held(peers));
+}
+
+/// Bytes of partial messages.
+fn held(peers: &[Peer]) -> usize {
+    peers.iter().map(|p| p.inbox.held()).sum()
 }
 
 /// Lets go of partial messages, those first that wait longest, until any message has room.
 fn make_room(peers: &mut [Peer], post: &mut Post<'_>) {
-    while peers.iter().map(|p| p.inbox.held()).sum::<usize>() > REASSEMBLY_MAX - MESSAGE_MAX {
+    while held(peers) > REASSEMBLY_MAX - FRAGMENTS_MAX * FRAGMENT_MAX {
         let oldest = peers.iter().filter_map(|p| p.inbox.oldest()).min();
         let Some(limit) = oldest else { return };
         evict(peers, limit, post);

@@ -4,7 +4,7 @@ mod net;
 
 use dsc_rml::{Input, Output};
 use dsc_wire::delivery::{MESSAGE_MAX, VERDICT_MAX};
-use dsc_wire::packet::{Body, FRAGMENT_MAX};
+use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{NodeId, Receipt, SendId, Timing};
 use net::{A, B, C, EXT, INT, Net, ms, us, verdict};
 use std::collections::HashSet;
@@ -315,28 +315,4 @@ fn datagrams_arrive_once_and_wait_for_the_challenge() {
     net.run(ms(5));
     assert!(!net.nodes[2].log.iter().any(|(_, o)| matches!(o, Output::Datagram { .. })));
     assert_eq!(net.count(A, "datagrams_unsent"), 1);
-}
-
-#[test]
-fn pieces_that_never_become_whole_are_let_go() {
-    let mut net = Net::new(2, 1, DEFAULT, 1);
-    net.acquaint();
-    let header = net.tape.iter().rev().find(|(_, p)| p.header.from == A).unwrap().1.header;
-    for number in 0..400 {
-        let mut packet_header = header;
-        packet_header.counter = header.counter + 1 + number;
-        let body = Body::Data {
-            message: 100 + number,
-            stamp: 0,
-            index: 0,
-            count: 200,
-            fragment: vec![0; FRAGMENT_MAX],
-        };
-        let packet = dsc_wire::packet::Packet { header: packet_header, body };
-        net.replay(packet);
-    }
-    net.run(ms(300));
-    let (stale, evicted) = (net.count(B, "messages_stale"), net.count(B, "messages_evicted"));
-    assert_eq!(stale, 0);
-    assert!(evicted >= 16 - 8, "{evicted}");
 }
