@@ -6,7 +6,7 @@ use crate::Output;
 use crate::ring::{Ring, State};
 use dsc_wire::local::{Command, Duty, EventKind};
 use dsc_wire::token::Token;
-use dsc_wire::{Key, NodeId, Persistence, Time, VipId};
+use dsc_wire::{Epoch, Key, NodeId, Persistence, Time, VipId};
 use std::time::Duration;
 
 /// Commands in progress at one member.
@@ -22,6 +22,8 @@ pub(crate) struct Pending {
     pub until: Time,
     /// Key of the token on which its effect was first seen.
     seen: Option<Key>,
+    /// Formation in which it was applied last.
+    applied: Option<Epoch>,
 }
 
 /// What the token says about a command.
@@ -54,7 +56,7 @@ impl Ring {
         if let Some(reason) = refusal {
             return out.push(Output::Done { id, result: Err(reason) });
         }
-        self.pending.push(Pending { id, command, until: now + PATIENCE, seen: None });
+        self.pending.push(Pending { id, command, until: now + PATIENCE, seen: None, applied: None });
         self.turn_now(now, out);
     }
 
@@ -102,8 +104,15 @@ impl Ring {
                     p.seen = None;
                     return true;
                 }
+                // Only another command takes away what was applied to a token that was not lost since.
+                Progress::Missing if p.applied == Some(token.key.epoch) => {
+                    let reason = "another command has undone it".to_owned();
+                    out.push(Output::Done { id: p.id, result: Err(reason) });
+                    return false;
+                }
                 Progress::Missing => {
                     p.seen = None;
+                    p.applied = Some(token.key.epoch);
                     self.apply(now, token, &p.command);
                     self.stir(token);
                     return true;
@@ -194,7 +203,9 @@ impl Ring {
     }
 
     fn duty_progress(&self, token: &Token, node: NodeId, duty: Duty) -> Progress {
-        let absent = token.absent.iter().find(|a| a.node == node).map(|a| a.duty);
+        // A node outside has nothing left to drain.
+        let outside = |duty| if duty == Duty::Draining { Duty::Closed } else { duty };
+        let absent = token.absent.iter().find(|a| a.node == node).map(|a| outside(a.duty));
         let now = token.member(node).map(|m| m.duty).or(absent).unwrap_or(Duty::Open);
         let hosts = |i: usize| {
             let v = &token.vips[i];

@@ -198,7 +198,7 @@ impl Ring {
         }
         match verdict {
             Some(verdict) => self.on_verdict(now, verdict, out),
-            None => self.unreachable(now, out),
+            None => self.unreachable_by_relay(now, out),
         }
     }
 }

@@ -10,9 +10,9 @@ use dsc_wire::token::{MemberRecord, Token, VipRecord};
 use dsc_wire::{Incarnation, Key, NodeId, NodeSet, Receipt, SendId, Time, VipId};
 use std::time::Duration;
 
-/// A newly founded ring waits so long for the other configured nodes before it assigns VIPs that never had a host,
-/// so that a cluster which is switched on spreads them.
-const FOUNDING: Duration = Duration::from_secs(1);
+/// A ring that is founded waits until so long after its founder's start for the other configured nodes, before it
+/// assigns VIPs that never had a host, so that a cluster which is switched on spreads them.
+const FOUNDING: Duration = Duration::from_millis(500);
 
 /// One round of questions to everybody.
 #[derive(Clone, Debug)]
@@ -162,7 +162,7 @@ impl Ring {
             None => {
                 self.base = now;
                 self.report(now, EventKind::Founded);
-                Box::new(self.found())
+                Box::new(self.found(now))
             }
         };
         if !token.has(self.me) {
@@ -188,14 +188,14 @@ impl Ring {
         self.turn(now, token, out);
     }
 
-    fn found(&self) -> Token {
+    fn found(&self, now: Time) -> Token {
         let vips = 0..self.cluster.vips.len() as u16;
         Token {
             key: Key::ZERO,
             digest: self.cluster.digest,
             switch: Key::ZERO,
             lease_us: us(self.cluster.timing.lease),
-            founding_us: us(FOUNDING),
+            founding_us: us(now.until(self.born + FOUNDING)),
             hurry: 0,
             members: Vec::new(),
             absent: Vec::new(),

@@ -110,8 +110,20 @@ impl Ring {
         }
     }
 
-    /// The successor could not be reached: it is removed and the next one tried.
+    /// The member to which the token was sent, the successor or the one that relays to it, could not be reached: it
+    /// is removed and the next one tried.
     pub(crate) fn unreachable(&mut self, now: Time, out: &mut Vec<Output>) {
+        if let State::Pass { mut token, to, via, first, .. } =
+            std::mem::replace(&mut self.state, State::Wait)
+        {
+            let silent = via.unwrap_or(to);
+            self.note_broken(&mut token, silent);
+            self.lost(now, token, silent, first, out);
+        }
+    }
+
+    /// The successor could not be reached by the member that relays to it either.
+    pub(crate) fn unreachable_by_relay(&mut self, now: Time, out: &mut Vec<Output>) {
         if let State::Pass { mut token, to, first, .. } =
             std::mem::replace(&mut self.state, State::Wait)
         {

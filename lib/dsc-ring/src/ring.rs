@@ -58,6 +58,7 @@ pub struct Ring {
     pub(crate) cluster: Cluster,
     pub(crate) me: NodeId,
     pub(crate) incarnation: Incarnation,
+    pub(crate) born: Time,
     pub(crate) state: State,
     pub(crate) timers: Timers,
     /// Greatest key accepted or made.
@@ -121,6 +122,7 @@ impl Ring {
         let quiet = Timing::fence(cluster.timing.lease_max);
         let duty = if cluster.nodes[me.index()].witness { Duty::Witness } else { Duty::Open };
         let mut ring = Ring {
+            born: now,
             state: State::Quiet { until: now + quiet },
             timers: Timers::new(),
             seen: Key::ZERO,
