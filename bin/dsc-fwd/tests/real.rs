@@ -216,31 +216,30 @@ fn a_machine_that_takes_a_vip_is_reported_and_finds_it_taken() {
 #[test]
 fn a_new_epoch_is_announced() {
     let world = world();
+    let ear = Asker::new(&world.client);
     world.nodes[0].host(VIP4, HostState::On, &[]);
-    let learn = |mac: [u8; 6]| {
-        let text = mac.map(|b| format!("{b:02x}")).join(":");
-        world
-            .client
-            .space
-            .ip(&format!("neigh replace 10.1.0.100 dev eth0 lladdr {text} nud stale"));
-    };
-    let knows_first =
-        || world.client.space.ip("neigh show 10.1.0.100").contains("02:00:00:00:00:01");
-    learn([2, 0, 0, 0, 0, 2]);
-    until("the burst of the first announcement", knows_first);
-    let announced = || frames_out(&world.nodes[0]);
-    // The burst is over when the last of five has gone out.
-    until("the burst is over", || announced() >= 5);
-    learn([2, 0, 0, 0, 0, 2]);
+    until("the burst of the new host", || ear.announced() == 5);
+    world.client.space.ip("neigh replace 10.1.0.100 dev eth0 lladdr 02:00:00:00:00:02 nud stale");
+    world.nodes[0].ringd.publish();
     world.nodes[0].ringd.change(|view| view.key.epoch.counter += 1);
-    until("the announcement of the new epoch", knows_first);
+    until("the burst of the new epoch", || ear.announced() == 10);
+    let learned = world.client.space.ip("neigh show 10.1.0.100");
+    assert!(learned.contains("02:00:00:00:00:01"), "{learned}");
 }
 
-/// ARP frames that left the node, by the switch's count of what its port received.
-fn frames_out(node: &net::Node) -> u64 {
-    let text = node.machine.space.ip("-s link show dev eth0");
-    let sent = text.lines().skip_while(|l| !l.trim().starts_with("TX:")).nth(1).unwrap();
-    sent.split_whitespace().nth(1).unwrap().parse().unwrap()
+/// The other node's daemon may believe that it is host; its kernel knows better.
+#[test]
+fn nobody_announces_without_a_lease() {
+    let world = world();
+    let ear = Asker::new(&world.client);
+    world.nodes[1].lease.set_lease(Time::ZERO);
+    world.nodes[1].host(VIP4, HostState::On, &[]);
+    let held = || {
+        let counted = counters(&world.nodes[1]);
+        counted.verdicts.iter().find(|c| c.name == "egress_claim").unwrap().count
+    };
+    until("the burst was dropped on its way out", || held() == 5);
+    assert_eq!(ear.announced(), 0);
 }
 
 #[test]

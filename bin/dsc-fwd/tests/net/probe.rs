@@ -8,7 +8,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -115,6 +115,7 @@ pub struct Asker {
     sender: FrameSender,
     mac: [u8; 6],
     answers: Arc<Mutex<BTreeMap<u16, Vec<[u8; 6]>>>>,
+    announced: Arc<AtomicU64>,
     sent: BTreeMap<u16, Time>,
 }
 
@@ -124,12 +125,17 @@ impl Asker {
         let mac = client.mac;
         let answers = Arc::new(Mutex::new(BTreeMap::<u16, Vec<[u8; 6]>>::new()));
         let kept = answers.clone();
+        let announced = Arc::new(AtomicU64::new(0));
+        let counted = announced.clone();
         let sender = client.space.run(move || {
             let arp = Protocol::from(i32::from(0x0806u16.to_be()));
             let mut ear = Socket::new(Domain::PACKET, Type::RAW, Some(arp)).unwrap();
             thread::spawn(move || {
                 let mut frame = [0; 2048];
                 while let Ok(length) = ear.read(&mut frame) {
+                    if length >= 42 && frame[28..32] == frame[38..42] {
+                        counted.fetch_add(1, Ordering::Relaxed);
+                    }
                     // Replies to us, by whom they claim to answer for.
                     if length >= 42 && frame[..6] == mac && frame[21] == 2 {
                         let question = u16::from_be_bytes([frame[40], frame[41]]);
@@ -140,7 +146,7 @@ impl Asker {
             });
             FrameSender::open(nic).unwrap()
         });
-        Asker { sender, mac, answers, sent: BTreeMap::new() }
+        Asker { sender, mac, answers, announced, sent: BTreeMap::new() }
     }
 
     /// Asks once; `tagged`: with a VLAN tag 0, which carries a priority only.
@@ -167,6 +173,11 @@ impl Asker {
     /// Who answered which question.
     pub fn answers(&self) -> BTreeMap<u16, Vec<[u8; 6]>> {
         self.answers.lock().unwrap().clone()
+    }
+
+    /// How many announcements were heard, of any VIP.
+    pub fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Relaxed)
     }
 
     /// When a question was asked.
