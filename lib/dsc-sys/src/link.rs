@@ -190,6 +190,22 @@ mod tests {
     }
 
     #[test]
+    fn no_bytes_harm() {
+        bolero::check!().with_iterations(20_000).with_max_len(256).for_each(|bytes: &[u8]| {
+            let links = parse(bytes);
+            assert!(links.len() <= bytes.len() / HEADER);
+        });
+        let good = message(libc::RTM_NEWLINK, 0, "eth0", OPER_UP);
+        for at in 0..good.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = good.clone();
+                bytes[at] = value;
+                assert!(parse(&bytes).len() <= 1);
+            }
+        }
+    }
+
+    #[test]
     fn the_kernel_tells_about_loopback() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {

@@ -15,14 +15,17 @@ pub const PAST_MAX: usize = 4;
 
 /// A node: its position in the configuration's list of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct NodeId(pub u8);
 
 /// A subnet: its position in the configuration's list of subnets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct SubnetId(pub u8);
 
 /// A virtual address: its position in the list of all pools' addresses, in the configuration's order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u16")]
 pub struct VipId(pub u16);
 
 /// One start of one node's ring daemon; random, never zero. Tells two lives of a node apart.
@@ -30,6 +33,49 @@ pub struct VipId(pub u16);
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]
 pub struct Incarnation(pub u64);
+
+/// A number beyond any configuration, from another process or node; it must not get as far as a set or an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BeyondAny {
+    number: u16,
+    max: usize,
+}
+
+impl fmt::Display for BeyondAny {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is beyond any configuration: numbers end at {}", self.number, self.max - 1)
+    }
+}
+
+impl std::error::Error for BeyondAny {}
+
+fn below(number: u16, max: usize) -> Result<(), BeyondAny> {
+    if usize::from(number) < max { Ok(()) } else { Err(BeyondAny { number, max }) }
+}
+
+impl TryFrom<u8> for NodeId {
+    type Error = BeyondAny;
+
+    fn try_from(number: u8) -> Result<NodeId, BeyondAny> {
+        below(number.into(), NODES_MAX).map(|()| NodeId(number))
+    }
+}
+
+impl TryFrom<u8> for SubnetId {
+    type Error = BeyondAny;
+
+    fn try_from(number: u8) -> Result<SubnetId, BeyondAny> {
+        below(number.into(), SUBNETS_MAX).map(|()| SubnetId(number))
+    }
+}
+
+impl TryFrom<u16> for VipId {
+    type Error = BeyondAny;
+
+    fn try_from(number: u16) -> Result<VipId, BeyondAny> {
+        below(number, VIPS_MAX).map(|()| VipId(number))
+    }
+}
 
 impl NodeId {
     /// As an index into per-node arrays.
