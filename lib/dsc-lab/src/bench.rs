@@ -211,8 +211,9 @@ fn trace(lab: &Lab, event: &Event, outcome: &Outcome) -> String {
     let after = |ns: u64| (ns as f64 - at_ns as f64) / 1e6;
     let victim = lab.plan.node(outcome.victim);
     let mut text = format!(
-        "# {} of {victim}: {:?}\n# undone after {:.1}: {:?}\n",
+        "# {} of {victim} at {:.3}: {:?}\n# undone after {:.1}: {:?}\n",
         event.name(),
+        at_ns as f64 / 1e9,
         outcome.event,
         after(outcome.undone_ns),
         outcome.undoing

@@ -35,9 +35,9 @@ const UNDER_WAY_TICKS: usize = 30;
 
 /// A running observation.
 pub struct Prober {
-    stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Observed>>,
-    threads: Vec<JoinHandle<()>>,
+    /// The sender, then the receiver, which must hear the answers to the sender's last probes.
+    threads: Vec<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 /// Sockets in the two machines.
@@ -82,17 +82,16 @@ impl Prober {
         let macs = (0..lab.plan.nodes).map(|n| lab.plan.node_machine(n).mac(Subnet::Ext)).collect();
         let seen = Observed { vips: vips.to_vec(), ..Observed::default() };
         let seen = Arc::new(Mutex::new(seen));
-        let stop = Arc::new(AtomicBool::new(false));
         let by_address: BTreeMap<IpAddr, u16> =
             targets.iter().map(|t| (t.address, t.vip as u16)).collect();
         let sender = Sender { own, macs, targets, sockets: sockets.clone(), turn: 0 };
         let receiver = Receiver { by_address, sockets, nodes: lab.plan.nodes };
-        let (seen1, seen2, stop1, stop2) = (seen.clone(), seen.clone(), stop.clone(), stop.clone());
-        let threads = vec![
-            std::thread::spawn(move || sender.run(&seen1, &stop1)),
-            std::thread::spawn(move || receiver.run(&seen2, &stop2)),
-        ];
-        Ok(Prober { stop, seen, threads })
+        let (sending, receiving) = (Arc::new(AtomicBool::new(false)), Arc::default());
+        let (stop, noted) = (sending.clone(), seen.clone());
+        let sender = std::thread::spawn(move || sender.run(&noted, &stop));
+        let (stop, noted) = (Arc::clone(&receiving), seen.clone());
+        let receiver = std::thread::spawn(move || receiver.run(&noted, &stop));
+        Ok(Prober { seen, threads: vec![(sending, sender), (receiving, receiver)] })
     }
 
     /// Is every probed address answered now, each by one node, and has been for a while?
@@ -146,8 +145,8 @@ impl Prober {
     }
 
     fn end(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
+        for (stop, thread) in self.threads.drain(..) {
+            stop.store(true, Ordering::Relaxed);
             // A panic in a thread has been printed; what was seen until then is judged.
             let _ = thread.join();
         }

@@ -1,1 +1,133 @@
-//! lab
+//! What the scenarios of `tests/` share: a lab that is taken down at the end of a test whatever happened, one at a time,
+//! and the judgement of a run. The bounds are generous, because the machine of a test is busy; the bench measures.
+//!
+//! The scenarios need root and the programs: `scripts/test`, or `cargo build --workspace` and `cargo test` as root.
+
+use dsc_lab::figures::Figures;
+use dsc_lab::http::Counts;
+use dsc_lab::lab::{self, Lab};
+use dsc_lab::scenario::{self, Event, Outcome};
+use dsc_lab::topology::{Plan, Subnet};
+use std::net::IpAddr;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, MutexGuard};
+
+/// Longest gap that a failure may cost, ms: the crash's target is 150 ms, and a stalled machine adds to it.
+pub const GAP_MAX_MS: f64 = 400.0;
+/// The name of the tests' lab; `scripts/test` takes it down if a test was interrupted.
+const NAME: &str = "test";
+
+/// Scenarios measure time: two at once would measure each other.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// A lab for one test.
+pub struct TestLab {
+    lab: Lab,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl TestLab {
+    /// Brings it up.
+    ///
+    /// # Panics
+    /// It cannot: not root, or the programs are not built.
+    pub fn up(plan: Plan) -> TestLab {
+        let turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        match Lab::up(NAME, plan) {
+            Ok(lab) => TestLab { lab, _turn: turn },
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// The addresses that clients reach, by number.
+    pub fn vips(&self) -> Vec<usize> {
+        let list = self.plan.vip_list();
+        (0..list.len()).filter(|v| list[*v].subnet == Subnet::Ext).collect()
+    }
+
+    /// The same as addresses.
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.vips().into_iter().map(|v| self.plan.vip_list()[v].address).collect()
+    }
+}
+
+impl Deref for TestLab {
+    type Target = Lab;
+
+    fn deref(&self) -> &Lab {
+        &self.lab
+    }
+}
+
+impl DerefMut for TestLab {
+    fn deref_mut(&mut self) -> &mut Lab {
+        &mut self.lab
+    }
+}
+
+impl Drop for TestLab {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
+        if let Err(error) = lab::down(NAME) {
+            eprintln!("the lab is not down: {error}");
+        }
+    }
+}
+
+impl TestLab {
+    /// What the daemons said, for whoever reads a failed test.
+    fn show_logs(&self) {
+        for node in 0..self.plan.nodes {
+            for name in dsc_lab::program::daemons(&self.plan.system) {
+                let file = dsc_lab::program::log_file(&self.lab, node, name);
+                let text = std::fs::read_to_string(file).unwrap_or_default();
+                eprintln!("--- {} {name}\n{text}", self.plan.node(node));
+            }
+        }
+    }
+}
+
+/// Runs one event and its undoing on a fresh lab.
+///
+/// # Panics
+/// The lab does not come up or calm down.
+pub fn run(plan: Plan, event: &Event) -> (TestLab, Outcome) {
+    let mut lab = TestLab::up(plan);
+    let vips = lab.vips();
+    match scenario::run(&mut lab, event, &vips) {
+        Ok(outcome) => (lab, outcome),
+        Err(error) => panic!("{}: {error}", event.name()),
+    }
+}
+
+/// A failure: every address of the victim moves, once, with a short gap, and no two nodes ever answer.
+///
+/// # Panics
+/// Not so.
+pub fn assert_short_gap(figures: &Figures) {
+    assert!(figures.takeover_ms.is_some(), "nothing moved: {figures:?}");
+    assert!(figures.lost_ms <= GAP_MAX_MS, "a long gap: {figures:?}");
+    assert_eq!(figures.duplicate_ms, 0, "two nodes answered: {figures:?}");
+    assert_eq!(figures.unwanted_moves, 0, "more moved than had to: {figures:?}");
+}
+
+/// Something that must cost nothing, though addresses may move.
+///
+/// # Panics
+/// Not so.
+pub fn assert_nothing_lost(figures: &Figures) {
+    assert_eq!(figures.probes_lost, 0, "probes lost: {figures:?}");
+    assert_eq!(figures.duplicate_ms, 0, "two nodes answered: {figures:?}");
+    assert_eq!(figures.unwanted_moves, 0, "more moved than had to: {figures:?}");
+}
+
+/// Web clients that noticed nothing.
+///
+/// # Panics
+/// Not so, or there were none.
+pub fn assert_undisturbed(counts: &Counts) {
+    assert!(counts.pages > 0, "no page was ever sent: {counts:?}");
+    assert_eq!((counts.resets, counts.errors), (0, 0), "{counts:?}");
+}

@@ -1,0 +1,69 @@
+//! What fails, and what it may cost: one gap, never two answers, and nothing at all when the failure is over.
+
+use dsc_lab::scenario::Event;
+use dsc_lab::topology::Plan;
+use dsc_test_lab::{assert_nothing_lost, assert_short_gap, run};
+
+/// The victim loses its addresses; when it is back, nobody notices.
+fn costs_one_gap(plan: Plan, event: Event) {
+    let (_lab, outcome) = run(plan, &event);
+    assert_short_gap(&outcome.event);
+    assert_nothing_lost(&outcome.undoing);
+}
+
+/// Clients notice neither the failure nor its end.
+fn costs_nothing(event: Event) {
+    let (_lab, outcome) = run(Plan::default(), &event);
+    assert_nothing_lost(&outcome.event);
+    assert_nothing_lost(&outcome.undoing);
+}
+
+#[test]
+fn crash_and_rejoin() {
+    costs_one_gap(Plan::default(), Event::Crash);
+}
+
+#[test]
+fn crash_and_rejoin_with_fast_timing() {
+    costs_one_gap(Plan { timing: "\"fast\"".into(), ..Plan::default() }, Event::Crash);
+}
+
+#[test]
+fn freeze_and_thaw() {
+    costs_one_gap(Plan::default(), Event::Freeze);
+}
+
+#[test]
+fn ring_daemon_killed_and_started() {
+    costs_one_gap(Plan::default(), Event::Kill("dsc-ringd"));
+}
+
+#[test]
+fn data_path_daemon_killed_and_started() {
+    costs_nothing(Event::Kill("dsc-fwd"));
+}
+
+#[test]
+fn health_daemon_killed_and_started() {
+    costs_nothing(Event::Kill("dsc-mon"));
+}
+
+#[test]
+fn one_subnet_silently_cut_and_healed() {
+    costs_one_gap(Plan::default(), Event::CutOneSubnet);
+}
+
+#[test]
+fn all_frames_silently_dropped_and_healed() {
+    costs_one_gap(Plan::default(), Event::Drop);
+}
+
+#[test]
+fn carrier_lost_and_back() {
+    costs_one_gap(Plan::default(), Event::Carrier);
+}
+
+#[test]
+fn cut_off_all_peers_but_not_the_clients_in_majority_mode() {
+    costs_one_gap(Plan { partition: "majority".into(), ..Plan::default() }, Event::CutAll);
+}
