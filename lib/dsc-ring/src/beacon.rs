@@ -105,9 +105,11 @@ impl Ring {
         self.heard = self.heard.max(beacon.counter).max(beacon.key.epoch.counter);
         let theirs = usize::from(beacon.size);
         let mine = self.size(now);
-        // Beacons go to outsiders only: one of a greater epoch tells a waiting node that it was removed.
+        // Beacons go to outsiders only: one of a greater epoch, of my own ring, tells a waiting node that it was
+        // removed. A stranger's must be of the greater ring too, or members of a living one would walk over.
         let waiting = matches!(self.state, State::Wait);
-        if waiting && theirs > 0 && beacon.key.epoch > self.seen.epoch {
+        let removed = self.is_member(from) || theirs > mine;
+        if waiting && theirs > 0 && beacon.key.epoch > self.seen.epoch && removed {
             self.ask_in(from, Key::ZERO, out);
         }
         if !self.is_member(from) || (theirs > mine && mine == 1) {
