@@ -56,7 +56,13 @@ impl Ring {
         if let Some(reason) = refusal {
             return out.push(Output::Done { id, result: Err(reason) });
         }
-        self.pending.push(Pending { id, command, until: now + PATIENCE, seen: None, applied: None });
+        self.pending.push(Pending {
+            id,
+            command,
+            until: now + PATIENCE,
+            seen: None,
+            applied: None,
+        });
         self.turn_now(now, out);
     }
 
