@@ -23,6 +23,7 @@ mod path;
 mod peer;
 mod pieces;
 mod post;
+mod receive;
 mod rml;
 mod sending;
 mod window;

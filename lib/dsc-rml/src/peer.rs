@@ -1,38 +1,39 @@
-//! One peer: its life, the paths to it, messages on their way to and from it. Routes each packet of the peer to
-//! the room it belongs to; all time-outs of the peer are judged here. Called by `rml`.
+//! One peer: its life, the paths to it, messages on their way to and from it. All time-outs of the peer are judged
+//! here; its packets are read in `receive`. Called by `rml`.
 
 use crate::api::{Output, PathState, PeerState};
 use crate::count::Count;
-use crate::inbox::{Cause, IN_FLIGHT_MAX, Inbox, Judged, Piece, Taken};
-use crate::life::{Life, Reply};
-use crate::pace::{stamp, stamped, trim};
+use crate::inbox::{IN_FLIGHT_MAX, Inbox, Judged};
+use crate::life::Life;
+use crate::pace::{stamp, trim};
 use crate::path::Paths;
 use crate::post::Post;
+use crate::receive::whole;
 use crate::sending::Sending;
 use crate::window::Window;
 use dsc_wire::delivery::VERDICT_MAX;
-use dsc_wire::packet::{Body, Header};
+use dsc_wire::packet::Body;
 use dsc_wire::{Incarnation, NodeId, Receipt, SendId, SubnetId, SubnetSet, Time};
 
 /// One peer.
 #[derive(Clone, Debug)]
 pub(crate) struct Peer {
-    node: NodeId,
+    pub node: NodeId,
     pub paths: Paths,
     pub life: Life,
     /// When it was last heard, on any path.
     pub heard: Time,
     /// At most [`IN_FLIGHT_MAX`], oldest first.
-    sendings: Vec<Sending>,
+    pub sendings: Vec<Sending>,
     /// Number of the last message and of the last datagram to it.
     message: u64,
     datagram: u64,
     /// When to challenge it again, and the tries so far, while messages wait for its life to be proven.
-    hello_due: Time,
+    pub hello_due: Time,
     hellos: u32,
     /// The newest datagram that waits for its life to be proven.
-    waiting: Option<(Time, Vec<u8>)>,
-    datagrams: Window,
+    pub waiting: Option<(Time, Vec<u8>)>,
+    pub datagrams: Window,
     pub inbox: Inbox,
 }
 
@@ -162,196 +163,10 @@ impl Peer {
         self.hellos += 1;
     }
 
-    /// Takes a packet whose header is in order.
-    pub fn receive(&mut self, header: &Header, body: Body, post: &mut Post<'_>) {
-        match body {
-            Body::Hello { stamp: asked, challenge } => {
-                self.receive_hello(header, asked, challenge, post);
-            }
-            Body::HelloReply { stamp: asked, challenge, counter } => {
-                self.receive_reply(header, asked, challenge, counter, post);
-            }
-            Body::Data { .. }
-            | Body::Ack { .. }
-            | Body::Probe { .. }
-            | Body::ProbeReply { .. }
-            | Body::Datagram { .. } => {
-                if header.receiver != post.desk.incarnation {
-                    post.count(Count::PacketForOtherLife);
-                    // It does not know this life yet: a challenge introduces it.
-                    self.challenge(post);
-                } else if self.life.proven != Some(header.incarnation) {
-                    post.count(Count::PacketUnproven);
-                    self.challenge(post);
-                } else if !self.life.take(header.counter) {
-                    post.count(Count::PacketReplayed);
-                } else {
-                    self.hear(header.path, post);
-                    self.receive_proven(header, body, post);
-                }
-            }
-        }
-    }
-
-    /// A packet on a path in doubt: it works again, in this direction at least.
-    fn hear(&mut self, path: SubnetId, post: &Post<'_>) {
-        self.heard = post.now;
-        let period = post.pace().period;
-        if let Some(path) = self.paths.get(path)
-            && !path.healthy()
-            && !path.asked()
-        {
-            path.probe_due = post.now.max(path.probed + period);
-        }
-    }
-
-    fn receive_hello(&mut self, header: &Header, asked: u32, challenge: u64, post: &mut Post<'_>) {
-        let known = self.life.proven == Some(header.incarnation);
-        if known && !self.life.take(header.counter) {
-            post.count(Count::PacketReplayed);
-            return;
-        }
-        let counter = (!known).then(|| {
-            let fresh = post.desk.counter + 1;
-            let value = self.life.challenge(fresh, post.now, post.desk.pace.removal);
-            (stamp(post.now), value)
-        });
-        let body = Body::HelloReply { stamp: asked, challenge, counter };
-        post.send(self.node, header.path, header.incarnation, body);
-    }
-
-    fn receive_reply(
-        &mut self,
-        header: &Header,
-        asked: u32,
-        challenge: u64,
-        counter: Option<(u32, u64)>,
-        post: &mut Post<'_>,
-    ) {
-        if header.receiver != post.desk.incarnation {
-            post.count(Count::PacketForOtherLife);
-            return;
-        }
-        let before = self.life.proven;
-        let reply = self.life.reply(header.incarnation, challenge, header.counter);
-        if reply == Reply::Unasked {
-            post.count(Count::ReplyUnasked);
-            return;
-        }
-        if let Some((stamp, challenge)) = counter {
-            let body = Body::HelloReply { stamp, challenge, counter: None };
-            post.send(self.node, header.path, header.incarnation, body);
-        }
-        self.hear(header.path, post);
-        self.confirm(header.path, stamped(asked, post.now), post);
-        if reply == Reply::Proves {
-            post.count(Count::LifeProven);
-            self.begin(before, header.incarnation, post);
-        }
-    }
-
-    /// The peer's life is proven: what was meant for an earlier one fails, what waited goes out.
-    fn begin(&mut self, before: Option<Incarnation>, life: Incarnation, post: &mut Post<'_>) {
-        if before != Some(life) {
-            self.inbox = Inbox::new();
-            self.datagrams = Window::new();
-        }
-        if before.is_some_and(|b| b != life) {
-            for sending in self.sendings.drain(..) {
-                post.count(Count::MessageFailed);
-                post.out.push(Output::Failed { id: sending.id });
-            }
-        }
-        self.hello_due = Time::NEVER;
-        for sending in self.sendings.iter_mut().filter(|s| s.tries == 0) {
-            sending.attempt(&mut self.paths, self.node, life, post);
-        }
-        if let Some((since, body)) = self.waiting.take() {
-            if post.now <= since + post.pace().removal {
-                self.send_datagram(body, post);
-            } else {
-                post.count(Count::DatagramUnsent);
-            }
-        }
-    }
-
-    // What believed packets say.
-
-    fn receive_proven(&mut self, header: &Header, body: Body, post: &mut Post<'_>) {
-        let (path, life) = (header.path, header.incarnation);
-        match body {
-            Body::Data { message, stamp, index, count, fragment } => {
-                let piece = Piece { message, index, count, fragment };
-                self.receive_piece(piece, Cause { path, stamp }, life, post);
-            }
-            Body::Ack { message, stamp, via, base, beyond, verdict } => {
-                if via == path {
-                    self.confirm(path, stamped(stamp, post.now), post);
-                }
-                let Some(at) = self.sendings.iter().position(|s| s.number == message) else {
-                    return;
-                };
-                match verdict {
-                    Some(verdict) => {
-                        let id = self.sendings.remove(at).id;
-                        post.count(Count::MessageDelivered);
-                        post.out.push(Output::Delivered { id, verdict });
-                    }
-                    None => {
-                        let told = (base, beyond);
-                        self.sendings[at].acknowledge(told, path, self.node, life, post);
-                    }
-                }
-            }
-            Body::Probe { stamp } => {
-                post.send(self.node, path, life, Body::ProbeReply { stamp });
-            }
-            Body::ProbeReply { stamp } => self.confirm(path, stamped(stamp, post.now), post),
-            Body::Datagram { number, body } => {
-                if self.datagrams.take(number) {
-                    let from = self.node;
-                    post.out.push(Output::Datagram { from, incarnation: life, body });
-                } else {
-                    post.count(Count::DatagramRepeated);
-                }
-            }
-            Body::Hello { .. } | Body::HelloReply { .. } => {
-                unreachable!("taken before a life is asked for")
-            }
-        }
-    }
-
-    fn receive_piece(
-        &mut self,
-        piece: Piece,
-        cause: Cause,
-        life: Incarnation,
-        post: &mut Post<'_>,
-    ) {
-        let number = piece.message;
-        let receipt = Receipt((post.desk.receipt + 1) << 8 | u64::from(self.node.0));
-        match self.inbox.take(piece, cause, receipt, post.now) {
-            Taken::Part | Taken::Waiting => {}
-            Taken::Message(message) => {
-                post.desk.receipt += 1;
-                post.count(Count::MessageReceived);
-                let from = self.node;
-                post.out.push(Output::Received { from, incarnation: life, receipt, message });
-            }
-            Taken::Again { count, verdict } => {
-                post.count(Count::MessageRepeated);
-                for path in self.paths.all().iter() {
-                    let body = whole(number, cause, count, verdict.clone());
-                    post.send(self.node, path, life, body);
-                }
-            }
-            Taken::Stale => post.count(Count::MessageStale),
-        }
-    }
-
     // Which paths work.
 
-    fn confirm(&mut self, path: SubnetId, sent: Time, post: &mut Post<'_>) {
+    /// A try on `path` was answered.
+    pub fn confirm(&mut self, path: SubnetId, sent: Time, post: &mut Post<'_>) {
         let now = post.now;
         let Some(confirmed) = self.paths.get(path) else { return };
         let came_up = confirmed.confirm(sent, now);
@@ -482,17 +297,5 @@ impl Peer {
             };
             post.send(self.node, cause.path, life, body);
         }
-    }
-}
-
-/// The acknowledgement of a whole message.
-fn whole(message: u64, cause: Cause, count: u16, verdict: Vec<u8>) -> Body {
-    Body::Ack {
-        message,
-        stamp: cause.stamp,
-        via: cause.path,
-        base: count,
-        beyond: 0,
-        verdict: Some(verdict),
     }
 }

@@ -54,7 +54,7 @@ fn one_run(seed: u64) {
             1 => net.duplication = net.draw.below(300),
             2 => {
                 net.delay_us =
-                    (20, 100 + net.draw.below(if seed % 5 == 0 { 40_000 } else { 3_000 }))
+                    (20, 100 + net.draw.below(if seed.is_multiple_of(5) { 40_000 } else { 3_000 }))
             }
             3 => {
                 let (who, path) = (node(&mut net), SubnetId(net.draw.below(subnets) as u8));
