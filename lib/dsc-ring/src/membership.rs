@@ -1,11 +1,11 @@
 //! Who is in the ring: joins (rules 2 and 9), removals (rule 6) and what is remembered about nodes outside. Works on
 //! the token in hand.
 
-use crate::lease::us;
+use crate::lease::{longest_lease, us};
 use crate::ring::{Join, Ring};
 use dsc_wire::local::{Duty, EventKind};
 use dsc_wire::token::{AbsentRecord, MemberRecord, Token};
-use dsc_wire::{Incarnation, NodeId, Time};
+use dsc_wire::{Incarnation, NodeId, Time, Timing};
 
 /// Nodes that may wait to be let in; each asks once.
 const JOINS_MAX: usize = dsc_wire::ids::NODES_MAX;
@@ -68,7 +68,11 @@ impl Ring {
         };
         let mut fence_us = token.members[at].left_us;
         if self.suspicion.active {
-            fence_us = fence_us.max(us(now.until(evidence + self.fence_max())) + 1);
+            let fence = match self.suspicion.long {
+                true => self.fence_max(),
+                false => Timing::fence(longest_lease(token)),
+            };
+            fence_us = fence_us.max(us(now.until(evidence + fence)) + 1);
             self.suspicion.again();
         }
         let key = token.key;

@@ -129,7 +129,7 @@ impl Ring {
                 .is_some_and(|m| m.incarnation != incarnation);
             let outside = notice.join || restarted || !self.is_member(from);
             deny = holding || self.acc > notice.key;
-            if (outside || holding) && (holding || self.fresh(now)) {
+            if holding || (outside && self.fresh(now)) {
                 self.wants_in(from, incarnation, notice.duty);
                 deny = true;
             }

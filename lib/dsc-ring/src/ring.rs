@@ -366,15 +366,9 @@ impl Ring {
                 RingState::Alone
             }
             State::Hold { .. } | State::Pass { .. } => RingState::Member,
-            State::Wait if self.round.is_some() || self.gave_up() => {
-                if self.copy.is_none() || self.gave_up() {
-                    RingState::Joining
-                } else {
-                    RingState::Starving
-                }
-            }
-            State::Wait if self.copy.is_none() => RingState::Joining,
-            State::Wait => RingState::Member,
+            State::Wait if self.copy.is_none() || self.gave_up() => RingState::Joining,
+            State::Wait if self.fresh(self.suspicion.last_run) => RingState::Member,
+            State::Wait => RingState::Starving,
             State::Gone => RingState::Joining,
         }
     }

@@ -24,9 +24,11 @@ pub(crate) struct Suspicion {
     pub since: Time,
     /// The lease ended during the stall: the sweep has to outlast everybody's.
     pub lapsed: bool,
+    /// The stall was long enough for the others to form a ring without this node, with a lease it does not know.
+    pub long: bool,
     pub swept: bool,
     pub sweep: Option<Sweep>,
-    last_run: Time,
+    pub last_run: Time,
 }
 
 impl Suspicion {
@@ -36,6 +38,7 @@ impl Suspicion {
             active: true,
             since: now,
             lapsed: true,
+            long: true,
             swept: false,
             sweep: None,
             last_run: now,
@@ -47,6 +50,7 @@ impl Suspicion {
         if self.active && pass >= self.since && (outside_known || self.swept) {
             self.active = false;
             self.lapsed = false;
+            self.long = false;
         }
     }
 
@@ -74,6 +78,7 @@ impl Ring {
         s.sweep = None;
         s.swept = false;
         s.lapsed |= now >= self.promises.lease_end;
+        s.long |= now.since(last) >= self.cluster.timing.starve;
         if let State::Pass { first, .. } = &mut self.state {
             *first = now;
         }

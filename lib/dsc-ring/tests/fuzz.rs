@@ -3,12 +3,17 @@
 
 mod world;
 
+use bolero::ValueGenerator;
 use dsc_ring::{Beacon, Input, Message, Output, Ring, Verdict};
 use dsc_wire::local::{Command, Duty};
-use dsc_wire::message::{Outcome, TokenVerdict};
+use dsc_wire::message::{Outcome, TokenVerdict, VERSION};
 use dsc_wire::*;
 use std::time::Duration;
 use world::cluster;
+
+fn bytes(max: usize) -> impl ValueGenerator<Output = Vec<u8>> {
+    bolero::generator::produce::<Vec<u8>>().with().len(0..max)
+}
 
 /// Takes numbers off the fuzzer's bytes; zeros after the end.
 struct Draw<'a>(&'a [u8]);
@@ -96,53 +101,66 @@ fn input(draw: &mut Draw<'_>, seen: &[Vec<u8>], beacons: &[Vec<u8>], last: u64) 
 
 #[test]
 fn no_sequence_of_inputs_breaks_the_ring() {
-    bolero::check!().with_iterations(2_000).with_max_len(2_000).for_each(|bytes: &[u8]| {
-        let mut draw = Draw(bytes);
-        let mut plan = cluster(4, 4);
-        if draw.byte() & 1 == 1 {
-            plan.partition = Partition::Majority;
-        }
-        let mut now = Time::from_ms(1_000);
-        let mut ring = Ring::new(plan, NodeId(1), Incarnation(1), now);
-        let (mut seen, mut beacons, mut last) = (Vec::new(), Vec::new(), 0);
-        while !draw.0.is_empty() {
-            now += match draw.byte() {
-                n @ 0..=99 => Duration::from_micros(u64::from(n) * 37),
-                n @ 100..=199 => {
-                    now.until(ring.deadline().min(now + Duration::from_secs(u64::from(n))))
-                }
-                n => Duration::from_millis(u64::from(n)),
-            };
-            let mut out = Vec::new();
-            ring.step(now, input(&mut draw, &seen, &beacons, last), &mut out);
-            assert!(out.len() < 1_000, "{} outputs of one step", out.len());
-            for output in out {
-                match output {
-                    Output::Send { id, message, .. } => {
-                        last = id.0;
-                        let bytes = message.encode();
-                        assert!(!bytes.is_empty());
-                        seen.push(bytes);
-                    }
-                    Output::Beacon { beacon, .. } => beacons.push(beacon.encode()),
-                    _ => {}
-                }
+    bolero::check!()
+        .with_iterations(1_500)
+        .with_max_len(4_000)
+        .with_generator(bytes(4_000))
+        .for_each(|bytes| {
+            let mut draw = Draw(bytes);
+            let mut plan = cluster(4, 4);
+            if draw.byte() & 1 == 1 {
+                plan.partition = Partition::Majority;
             }
-            seen.truncate(64);
-            beacons.truncate(16);
-            ring.view(now);
-        }
-    });
+            let mut now = Time::from_ms(1_000);
+            let mut ring = Ring::new(plan, NodeId(1), Incarnation(1), now);
+            let (mut seen, mut beacons, mut last) = (Vec::new(), Vec::new(), 0);
+            while !draw.0.is_empty() {
+                now += match draw.byte() {
+                    n @ 0..=99 => Duration::from_micros(u64::from(n) * 37),
+                    n @ 100..=199 => {
+                        now.until(ring.deadline().min(now + Duration::from_secs(u64::from(n))))
+                    }
+                    n => Duration::from_millis(u64::from(n)),
+                };
+                let mut out = Vec::new();
+                ring.step(now, input(&mut draw, &seen, &beacons, last), &mut out);
+                assert!(out.len() < 1_000, "{} outputs of one step", out.len());
+                for output in out {
+                    match output {
+                        Output::Send { id, message, .. } => {
+                            last = id.0;
+                            let bytes = message.encode();
+                            assert!(!bytes.is_empty());
+                            seen.push(bytes);
+                        }
+                        Output::Beacon { beacon, .. } => beacons.push(beacon.encode()),
+                        _ => {}
+                    }
+                }
+                seen.truncate(64);
+                beacons.truncate(16);
+                ring.view(now);
+            }
+        });
 }
 
 #[test]
 fn no_bytes_break_the_decoders() {
-    bolero::check!().with_iterations(20_000).with_max_len(4_000).for_each(|bytes: &[u8]| {
-        if let Ok(message) = Message::decode(bytes) {
-            assert_eq!(Message::decode(&message.encode()), Ok(message), "decoded means understood");
-        }
-        let _ = Verdict::decode(bytes);
-        let _ = Beacon::decode(bytes);
-        dsc_wire::event::decode_kind(bytes);
-    });
+    bolero::check!()
+        .with_iterations(4_000)
+        .with_max_len(2_000)
+        .with_generator(bytes(2_000))
+        .for_each(|bytes| {
+            if let Ok(message) = Message::decode(bytes) {
+                assert_eq!(
+                    Message::decode(&message.encode()),
+                    Ok(message),
+                    "decoded means understood"
+                );
+            }
+            let _ = Verdict::decode(bytes);
+            let _ = Message::decode(&[&[VERSION, 1][..], bytes].concat());
+            let _ = Beacon::decode(bytes);
+            dsc_wire::event::decode_kind(bytes);
+        });
 }
