@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::plan::{Class, MS, Plan, nanos};
 use crate::world::{Violation, World};
 use dsc_wire::local::{Command, HostState, RingState};
-use dsc_wire::{Key, NodeId, Time, Timing, VipId};
+use dsc_wire::{Key, NodeId, Partition, Time, Timing, VipId};
 use std::collections::HashMap;
 
 /// Most turns of one daemon in [`COUNTED`]: a packet may wake it, so this is far above a busy ring's, and
@@ -59,6 +59,8 @@ pub struct Audit {
     on: Vec<u16>,
     /// When the set of nodes that are host of something last changed.
     pub changed: Span,
+    /// VIPs whose host changed; emptied by whoever wants to know.
+    pub moved: Vec<VipId>,
     /// From now on nothing may lapse or move by itself.
     pub calm: bool,
     /// From now on every VIP that was answered must be taken care of at every instant.
@@ -85,6 +87,7 @@ impl Audit {
             looked: 0,
             on: vec![0; vips],
             changed: 0,
+            moved: Vec::new(),
             calm: false,
             covered: vec![false; vips],
             gap_from: vec![None; vips],
@@ -186,6 +189,9 @@ pub fn host(
     let is = state == HostState::On;
     if was != is {
         world.audit.changed = at;
+        if !world.audit.moved.contains(&vip) {
+            world.audit.moved.push(vip);
+        }
         world.audit.on[vip.index()] += u16::from(is);
         world.audit.on[vip.index()] -= u16::from(was);
         world.audit.seen.moves += u64::from(is);
@@ -200,9 +206,12 @@ pub fn host(
 pub fn dies(world: &mut World, node: NodeId) {
     let at = world.at;
     let on: Vec<VipId> = world.machines[node.index()].kernel.on().collect();
+    let left = world.machines.iter().filter(|m| m.on && m.id != node).count();
+    let majority = world.plan.cluster.partition == Partition::Majority;
+    let serves = left > 0 && (!majority || 2 * left > world.plan.nodes());
     for vip in on {
         world.audit.on[vip.index()] -= 1;
-        if world.machines[node.index()].answers(vip, at) {
+        if serves && world.machines[node.index()].answers(vip, at) {
             world.audit.gap_from[vip.index()] = Some(at);
         }
     }

@@ -108,7 +108,7 @@ impl Draw<'_> {
             .map(|_| {
                 let node = self.node();
                 let stays = self.random.chance(500) && self.may_stay_off();
-                let away = self.plan.bound() / 4 + self.span();
+                let away = self.plan.bound() / 8 + self.span();
                 let lasts = if stays { Span::MAX } else { away };
                 (self.random.below(60 * MS), Fault::Crash { node, lasts })
             })

@@ -12,6 +12,10 @@ use std::time::Duration;
 /// One millisecond of world time.
 pub const MS: Span = 1_000_000;
 
+/// A newly founded ring that misses nodes waits so long for them before it assigns VIPs that never had a host
+/// (`founding` on the token).
+pub const FOUNDING: Span = 1_000 * MS;
+
 /// What a run is about, and so what it must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -150,7 +154,8 @@ impl Plan {
     /// finds nobody, sweeps for another (rule 14); a lost node's VIPs wait for a third; a patient node asks after
     /// `starve`, is denied and asks again after half of it, and its exchange may fail, three times over as rings
     /// merge pairwise (two, four, eight); beacons tell rings of each other once a beacon time; each VIP that goes
-    /// home takes two turns, one VIP a turn, and joins take a turn each.
+    /// is given away takes two turns, and joins take a turn each; a ring founded while nodes are missing waits for
+    /// them. VIPs that go home do so later (see `settle::away`).
     pub fn bound(&self) -> Span {
         let t = &self.cluster.timing;
         let hops = self.nodes() as u64 * self.weather.hop();
@@ -158,10 +163,8 @@ impl Plan {
         let fences = 3 * nanos(Timing::fence(t.lease_max));
         let asks = 6 * (2 * nanos(t.starve) + nanos(t.removal));
         let merges = 8 * nanos(t.beacon);
-        fences
-            + asks
-            + merges
-            + turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64)
+        let turns = turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64);
+        fences + asks + merges + turns + FOUNDING
     }
 }
 

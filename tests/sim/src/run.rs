@@ -5,14 +5,14 @@ use crate::audit::Seen;
 use crate::fault::Span;
 use crate::inject::{heal, inject};
 use crate::plan::{Class, MS, Plan, nanos};
-use crate::settle::settled;
+use crate::settle::{away, settled, settled_but};
 use crate::trace::Trace;
 use crate::world::{Violation, World};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often it is looked whether everything has settled.
 const LOOK: Span = 2 * MS;
-/// For how long an operator's command may go on, in bounds of the plan.
+/// For how long a settled cluster is watched.
 const LINGER: Span = 300 * MS;
 
 /// Lets a plan happen.
@@ -73,20 +73,33 @@ fn stable(plan: &Plan) -> Span {
     nanos(t.lease) + nanos(t.beacon) + 3 * nanos(t.rotation)
 }
 
-/// No VIP moves and no lease lapses for `span`.
+/// No lease lapses for `span`, and no VIP moves but those that go home.
 fn peace(world: &mut World, span: Span) -> Result<(), Violation> {
     world.audit.calm = true;
-    let changed = world.audit.changed;
+    let may = away(world);
+    world.audit.moved.clear();
     let until = world.at + span;
     while world.at < until {
         world.run_until(world.at + LOOK)?;
-        if world.audit.changed != changed {
-            return Err("a VIP moved in peace".into());
+        if let Some(vip) = world.audit.moved.iter().find(|v| !may.contains(v)) {
+            return Err(format!("vip {} moved in peace", vip.0));
         }
-        settled(world).map_err(|what| format!("in peace: {what}"))?;
+        settled_but(world, &may).map_err(|what| format!("in peace: {what}"))?;
     }
     world.audit.calm = false;
     Ok(())
+}
+
+/// VIPs with persistence 3 go home once their preferred host has been able for two seconds, or four or eight after one
+/// or two losses; hand-overs take a few turns.
+fn homecoming(world: &mut World) -> Result<(), Violation> {
+    let losses = world.plan.faults.len().min(2) as u32;
+    let until = world.at + (2_000 << losses) * MS + world.plan.bound();
+    peace(world, until - world.at)?;
+    match away(world).first() {
+        Some(vip) => Err(format!("P1: vip {} has not gone home", vip.0)),
+        None => settled(world),
+    }
 }
 
 /// Faults one after the other, each into a settled cluster.
@@ -104,8 +117,14 @@ fn paced(world: &mut World) -> Result<(), Violation> {
         let spent = settle(world, stable)?;
         world.audit.seen.settled.push(spent);
     }
-    let span = if world.plan.linger { 10 * LINGER } else { LINGER };
-    peace(world, if world.plan.faults.is_empty() { world.plan.heal } else { span })
+    if world.plan.faults.is_empty() {
+        return peace(world, world.plan.heal);
+    }
+    if world.plan.linger && world.plan.faults.len() < 3 {
+        homecoming(world)
+    } else {
+        peace(world, LINGER)
+    }
 }
 
 /// From now on every VIP that is answered must stay taken care of.

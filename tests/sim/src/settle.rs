@@ -2,11 +2,16 @@
 //! by exactly one node that can. Called by `run`, now and then.
 
 use crate::world::World;
-use dsc_wire::local::{Command, Duty, RingState, View};
+use dsc_wire::local::{Duty, RingState, View, VipView};
 use dsc_wire::{NodeId, Partition, Persistence, VipId};
 
 /// Is everything as it shall be? If not, what is missing.
 pub fn settled(world: &World) -> Result<(), String> {
+    settled_but(world, &[])
+}
+
+/// The same, but for who answers for some VIPs.
+pub fn settled_but(world: &World, but: &[VipId]) -> Result<(), String> {
     let at = world.at;
     let mut views: Vec<View> = Vec::new();
     for machine in &world.machines {
@@ -27,12 +32,12 @@ pub fn settled(world: &World) -> Result<(), String> {
     }
     let Some(first) = views.first() else { return Ok(()) };
     one_ring(&views, first)?;
-    // The holder has made a token that nobody else has accepted yet; all others lag by at most one turn.
     commands(world)?;
     let votes = views.len();
     let majority = world.plan.cluster.partition == Partition::Majority;
     let serves = !majority || 2 * votes > world.plan.nodes();
-    for vip in (0..world.plan.cluster.vips.len() as u16).map(VipId) {
+    let vips = (0..world.plan.cluster.vips.len() as u16).map(VipId);
+    for vip in vips.filter(|v| !but.contains(v)) {
         one_host(world, &views, vip, serves)?;
     }
     Ok(())
@@ -117,7 +122,7 @@ fn one_host(world: &World, views: &[View], vip: VipId, serves: bool) -> Result<(
             return Err(format!("node {} shows {shown:?}, answered by {}", view.me.0, host.0));
         }
     }
-    home(world, first, vip, host, &can)
+    Ok(())
 }
 
 fn runs_on(world: &World, node: NodeId, vip: VipId) -> bool {
@@ -126,29 +131,29 @@ fn runs_on(world: &World, node: NodeId, vip: VipId) -> bool {
     machine.member.is_some() && world.plan.cluster.nodes[node.index()].subnets.contains(subnet)
 }
 
-/// A VIP with persistence 3 is where it belongs, unless an operator has moved it since.
-fn home(
-    world: &World,
-    view: &View,
-    vip: VipId,
-    host: NodeId,
-    can: &dyn Fn(NodeId) -> bool,
-) -> Result<(), String> {
-    let shown = &view.vips[vip.index()];
-    let moved = world
-        .commands
+/// VIPs with persistence 3 that are not where they belong although they could be. They go home when their preferred
+/// host has been able for a while, which is not part of settling.
+pub fn away(world: &World) -> Vec<VipId> {
+    let at = world.at;
+    let Some(view) = world
+        .machines
         .iter()
-        .any(|given| matches!(given.command, Command::MoveVip { vip: v, .. } if v == vip));
-    match shown.preferred {
-        Some(home)
-            if shown.persistence == Persistence::Preferred
-                && !moved
-                && home != host
-                && can(home)
-                && runs_on(world, home, vip) =>
-        {
-            Err(format!("vip {} is on {}, not at home on {}", vip.0, host.0, home.0))
-        }
-        _ => Ok(()),
-    }
+        .find_map(|m| m.member.as_ref().map(|member| member.view(m.clock.local(at))))
+    else {
+        return Vec::new();
+    };
+    let could = |vip: VipId, n: NodeId| {
+        let node = &view.nodes[n.index()];
+        let subnet = world.plan.cluster.vips[vip.index()].subnet;
+        node.member
+            && node.duty == Duty::Open
+            && node.able.contains(subnet)
+            && !world.plan.cluster.nodes[n.index()].witness
+            && runs_on(world, n, vip)
+    };
+    let away = |vip: &&VipView| {
+        vip.persistence == Persistence::Preferred
+            && vip.preferred.is_some_and(|home| vip.host != Some(home) && could(vip.id, home))
+    };
+    view.vips.iter().filter(away).map(|v| v.id).collect()
 }
