@@ -16,9 +16,10 @@ use dsc_wire::local::{Counter, Event, EventKind, Names, View};
 use dsc_wire::{NodeId, Time};
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
-use tokio::signal::unix::Signal;
 
 /// How long a planned stop may take to hand everything over.
 const LEAVE: Duration = Duration::from_secs(2);
@@ -47,8 +48,8 @@ pub struct Daemon {
     pub facts: NodeFacts,
     /// Own timers later than this mean that we were not run.
     pub stall: Duration,
-    /// Signals that ask to stop.
-    pub signals: [Signal; 2],
+    /// Set by a signal that asks to stop. Looked at in every turn: waiting for the signal here would cost more.
+    pub stop_asked: Arc<AtomicBool>,
     /// The deadline.
     pub alarm: Alarm,
     /// The service manager's.
@@ -66,7 +67,6 @@ pub struct Turn {
     news: Vec<News>,
     next_second: Time,
     seconds: u64,
-    stop_asked: bool,
     leave_by: Option<Time>,
     left: bool,
     late: u64,
@@ -120,12 +120,6 @@ impl Daemon {
             {
                 if let Poll::Ready(result) = source {
                     result?;
-                    ready = true;
-                }
-            }
-            for signal in &mut self.signals {
-                if signal.poll_recv(cx).is_ready() {
-                    self.turn.stop_asked = true;
                     ready = true;
                 }
             }
@@ -212,7 +206,7 @@ impl Daemon {
     }
 
     fn leave(&mut self, now: Time) {
-        if !self.turn.stop_asked || self.turn.leave_by.is_some() {
+        if self.turn.leave_by.is_some() || !self.stop_asked.load(Ordering::Relaxed) {
             return;
         }
         tracing::info!("handing over and leaving the ring");

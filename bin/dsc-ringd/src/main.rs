@@ -16,8 +16,11 @@ use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::single::Single;
 use dsc_sys::{keyfile, log, random, realtime};
 use dsc_wire::NodeId;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Keeps this node in the cluster's ring and decides, with the other members, who hosts each virtual address.
@@ -98,6 +101,19 @@ fn find_node(config: &Config, name: Option<&str>, nics: &[Nic]) -> Result<NodeId
     Ok(me)
 }
 
+/// A flag that the first signal that asks to stop sets.
+fn stop_flag() -> io::Result<Arc<AtomicBool>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        set.store(true, Ordering::Relaxed);
+    });
+    Ok(flag)
+}
+
 /// Opens everything that can fail, outermost last: until the sockets to the peers are bound, nobody notices us.
 fn open(
     arguments: &Arguments,
@@ -108,11 +124,7 @@ fn open(
     let keys = keyfile::read(&config.key_file).map_err(|e| e.to_string())?;
     let lease = LeaseMap::open(&arguments.bpf_dir).map_err(|e| e.to_string())?;
     let alarm = Alarm::new().map_err(|e| format!("cannot make a timer: {e}"))?;
-    let unwatched = |e| format!("cannot wait for signals: {e}");
-    let signals = [
-        signal(SignalKind::terminate()).map_err(unwatched)?,
-        signal(SignalKind::interrupt()).map_err(unwatched)?,
-    ];
+    let stop_asked = stop_flag().map_err(|e| format!("cannot wait for signals: {e}"))?;
     let no_random = |e| format!("cannot get random numbers: {e}");
     let incarnation = random::incarnation().map_err(no_random)?;
     let seed = random::number().map_err(no_random)?;
@@ -132,7 +144,7 @@ fn open(
         control: Control::new(),
         facts,
         stall,
-        signals,
+        stop_asked,
         alarm,
         watchdog: Watchdog::new(now),
         turn: Turn::new(now),
