@@ -174,7 +174,9 @@ impl Demo {
             pages: after.pages - before.pages,
             resets: after.resets - before.resets,
             errors: after.errors - before.errors,
-            first: after.first.filter(|first| before.first.as_ref() != Some(first)),
+            latest: after
+                .latest
+                .filter(|_| after.resets + after.errors > before.resets + before.errors),
             ..Counts::default()
         };
         self.steps.push(Draft { step, about, promise, at_ns, affected, web });
@@ -261,7 +263,7 @@ impl Step {
             promise,
             held: kept && figures.duplicate_ms == 0 && figures.unwanted_moves == 0,
             from_ns: draft.at_ns,
-            trouble: web.first.clone(),
+            trouble: web.latest.clone(),
         }
     }
 
@@ -280,7 +282,7 @@ impl Step {
             self.errors
         );
         if let Some(trouble) = &self.trouble {
-            println!("          first trouble: {trouble}");
+            println!("          latest trouble: {trouble}");
         }
         let verdict = if self.held { "held" } else { "BROKEN" };
         println!("          promised: {}: {verdict}", self.promise);

@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Longest wait for a connection or for bytes on it.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two requests of one client, and between two reads of a slow download.
 const PACE_NS: u64 = 5_000_000;
 /// Bytes of a read of a slow download: 3 MB/s.
@@ -36,8 +36,8 @@ pub struct Counts {
     pub resets: u64,
     /// Connections refused, timed out, or answered with something else than was asked for.
     pub errors: u64,
-    /// The first of either, in words.
-    pub first: Option<String>,
+    /// The latest of either, in words.
+    pub latest: Option<String>,
 }
 
 impl Counts {
@@ -48,7 +48,7 @@ impl Counts {
             }
             _ => self.errors += 1,
         }
-        self.first.get_or_insert_with(|| format!("{what}: {error}"));
+        self.latest = Some(format!("{what}: {error}"));
     }
 }
 
