@@ -2,6 +2,7 @@
 
 mod world;
 
+use dsc_ring::Input;
 use dsc_wire::local::EventKind;
 use dsc_wire::*;
 use world::{World, cluster};
@@ -256,4 +257,50 @@ fn every_member_has_the_log_of_all() {
     assert_eq!(of(0), of(1));
     assert_eq!(of(1), of(2));
     assert!(of(0).iter().any(|(n, kind)| *n == NodeId(3) && kind.contains("AbleChanged")));
+}
+
+#[test]
+fn a_healed_node_comes_back_to_the_greater_ring_and_no_vip_moves_there() {
+    for phase in 0..8 {
+        let mut world = World::formed(cluster(3, 6));
+        world.run(100);
+        world.cut_both(2, 0, true);
+        world.cut_both(2, 1, true);
+        world.run(2_000 + 3 * phase);
+        // The lone node may have counted further: that must not make it the winner.
+        world.input(2, Input::Able { subnets: SubnetSet(0b01) });
+        world.run(200);
+        let greater: Vec<_> = (0..6).map(|v| world.who(v)[0]).collect();
+        assert!(greater.iter().all(|host| *host < 2));
+        world.cut_both(2, 0, false);
+        world.cut_both(2, 1, false);
+        world.until("one ring", 500, World::whole);
+        world.until("one answer", 100, World::all_answered);
+        for _ in 0..300 {
+            world.run(1);
+            let now: Vec<_> = (0..6).map(|v| world.who(v)).collect();
+            assert_eq!(now, greater.iter().map(|h| vec![*h]).collect::<Vec<_>>());
+        }
+        let merged = |k: &EventKind| matches!(k, EventKind::Merged { .. });
+        let yielded: Vec<usize> = (0..3)
+            .filter(|i| {
+                let own = world.seats[*i].events.iter().filter(|e| e.node.index() == *i);
+                own.filter(|e| merged(&e.kind)).count() > 0
+            })
+            .collect();
+        assert_eq!(yielded, [2]);
+        world.two_answers.clear();
+    }
+}
+
+#[test]
+fn an_idle_ring_turns_once_a_rotation_whatever_its_size() {
+    for n in [2, 3, 8, 16, 64] {
+        let mut world = World::formed(cluster(n, 2));
+        world.run(1_500);
+        let before = world.seats[0].sent;
+        world.run(1_000);
+        let turns = world.seats[0].sent - before;
+        assert!((47..=52).contains(&turns), "{n} nodes: {turns} turns a second");
+    }
 }
