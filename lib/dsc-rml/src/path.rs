@@ -1,7 +1,7 @@
 //! The paths to one peer: which of them work, how fast they are, which is next. Tries and answers come in from
 //! `peer`; nothing is sent from here.
 
-use crate::pace::Pace;
+use crate::pace::{Pace, trim};
 use dsc_wire::{SubnetId, SubnetSet, Time};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(crate) struct Path {
     /// When the last probe was sent, and whether it is still awaited.
     pub probed: Time,
     pub probing: bool,
+    /// When an awaited probe counts as unanswered.
+    probe_end: Time,
     /// When to send the next probe.
     pub probe_due: Time,
 }
@@ -43,6 +45,7 @@ impl Path {
             last_miss: Time::ZERO,
             probed: Time::ZERO,
             probing: false,
+            probe_end: Time::NEVER,
             probe_due: Time::NEVER,
         }
     }
@@ -54,8 +57,16 @@ impl Path {
     }
 
     /// When an awaited probe counts as unanswered.
-    pub fn probe_end(&self, pace: &Pace) -> Time {
-        if self.probing { self.probed + self.rto(pace) } else { Time::NEVER }
+    pub fn probe_end(&self) -> Time {
+        if self.probing { self.probe_end } else { Time::NEVER }
+    }
+
+    /// A probe was sent.
+    pub fn probe(&mut self, now: Time, pace: &Pace) {
+        self.probe_due = Time::NEVER;
+        self.probed = trim(now);
+        self.probing = true;
+        self.probe_end = now + self.rto(pace);
     }
 
     /// In use without doubt.

@@ -68,9 +68,8 @@ impl Peer {
 
     /// When the next thing of this peer is due.
     pub fn deadline(&self, post: &Post<'_>) -> Time {
-        let pace = post.pace();
         let sendings = self.sendings.iter().map(|s| s.due);
-        let paths = self.paths.list.iter().map(|p| p.probe_due.min(p.probe_end(&pace)));
+        let paths = self.paths.list.iter().map(|p| p.probe_due.min(p.probe_end()));
         let owed = if self.inbox.owes() { post.now } else { Time::NEVER };
         sendings.chain(paths).chain([self.hello_due, owed]).min().unwrap_or(Time::NEVER)
     }
@@ -196,10 +195,9 @@ impl Peer {
 
     /// Judges what is due.
     pub fn tick(&mut self, post: &mut Post<'_>) {
-        let pace = post.pace();
         for at in 0..self.paths.list.len() {
             let path = &mut self.paths.list[at];
-            if post.now >= path.probe_end(&pace) {
+            if post.now >= path.probe_end() {
                 path.probing = false;
                 let (subnet, sent) = (path.subnet, path.probed);
                 self.miss(subnet, sent, post);
@@ -277,9 +275,7 @@ impl Peer {
         let Some(life) = self.life.proven else { return };
         for path in &mut self.paths.list {
             if post.now >= path.probe_due {
-                path.probe_due = Time::NEVER;
-                path.probed = trim(post.now);
-                path.probing = true;
+                path.probe(post.now, &post.desk.pace);
                 post.count(Count::ProbeSent);
                 let body = Body::Probe { stamp: stamp(post.now) };
                 post.send(self.node, path.subnet, life, body);

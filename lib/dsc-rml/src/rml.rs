@@ -78,7 +78,8 @@ impl Rml {
             Input::Tick => tick(peers, std::mem::take(stalled), post),
         }
         let dues = peers.iter().map(|p| p.deadline(post)).min().unwrap_or(Time::NEVER);
-        self.deadline = dues.min(desk.links.deadline(&desk.pace, peers));
+        // What turns out to be overdue is wanted now; only a tick later than that is late.
+        self.deadline = dues.min(desk.links.deadline(&desk.pace, peers)).max(now);
     }
 
     /// When it wants its next [`Input::Tick`]; [`Time::NEVER`] if nothing is pending.

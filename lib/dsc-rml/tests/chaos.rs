@@ -10,7 +10,7 @@ use net::{Net, Node, ms, us, verdict};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
-const SEEDS: std::ops::Range<u64> = 0..300;
+const SEEDS: std::ops::Range<u64> = 0..400;
 /// Messages of so many pieces or fewer fail at removal exactly.
 const WINDOW: usize = 32;
 
@@ -104,6 +104,9 @@ fn one_run(seed: u64) {
     }
     net.heal();
     net.run(Duration::from_secs(1));
+    for node in (0..n as u8).map(NodeId).filter(|node| !paused.contains_key(node)) {
+        assert_eq!(net.count(node, "stalls"), 0, "{node} was always punctual");
+    }
     audit(&net, &sent, &paused);
     recover(&mut net);
 }
