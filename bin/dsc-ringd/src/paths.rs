@@ -209,7 +209,7 @@ impl Paths {
         let unsent = self.ports.iter().flatten().map(|p| p.unsent_before + p.socket.unsent).sum();
         let bad =
             BAD.iter().zip(&self.bad).map(|((_, name, _), complaint)| (*name, complaint.count));
-        bad.chain([("datagrams_unsent", unsent)])
+        bad.chain([("datagrams_refused_by_the_kernel", unsent)])
             .map(|(name, count)| Counter { name: name.to_owned(), count })
     }
 }
