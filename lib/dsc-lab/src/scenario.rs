@@ -59,7 +59,9 @@ impl Event {
             Event::Crash => "rejoin",
             Event::Freeze => "thaw",
             Event::Kill(_) => "restart",
-            Event::CutOneSubnet | Event::CutAll | Event::Drop | Event::Carrier => "heal",
+            Event::CutOneSubnet | Event::CutAll | Event::Carrier => "heal",
+            // A node cut off from everybody serves on its side (partition mode `serve`): two rings become one.
+            Event::Drop => "merge",
             Event::Move => "undo-move",
             Event::Drain => "open",
             Event::Replace(_) => "replaced",

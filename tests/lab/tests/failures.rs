@@ -2,7 +2,10 @@
 
 use dsc_lab::scenario::Event;
 use dsc_lab::topology::Plan;
-use dsc_test_lab::{assert_nothing_lost, assert_short_gap, run};
+use dsc_test_lab::{GAP_MAX_MS, assert_nothing_lost, assert_short_gap, run};
+
+/// Longest time until two rings have heard each other and one has given up, ms: beacons are 25 ms apart.
+const MERGE_MAX_MS: u64 = 300;
 
 /// The victim loses its addresses; when it is back, nobody notices.
 fn costs_one_gap(plan: Plan, event: Event) {
@@ -55,7 +58,19 @@ fn one_subnet_silently_cut_and_healed() {
 
 #[test]
 fn all_frames_silently_dropped_and_healed() {
-    costs_one_gap(Plan::default(), Event::Drop);
+    costs_one_gap(Plan { partition: "majority".into(), ..Plan::default() }, Event::Drop);
+}
+
+/// In `serve` mode the cut node goes on serving its side, which here has no clients. When the cable is mended both
+/// sides are there until they have heard each other.
+#[test]
+fn two_sides_that_both_serve_become_one_ring() {
+    let (_lab, outcome) = run(Plan::default(), &Event::Drop);
+    assert_short_gap(&outcome.event);
+    let merge = outcome.undoing;
+    assert!(merge.duplicate_ms <= MERGE_MAX_MS, "the rings took long to merge: {merge:?}");
+    assert!(merge.lost_ms <= GAP_MAX_MS, "the merge cost a gap: {merge:?}");
+    assert_eq!(merge.unwanted_moves, 0, "the merge moved addresses: {merge:?}");
 }
 
 #[test]
