@@ -182,6 +182,15 @@ impl Ring {
         }
     }
 
+    /// A lease that ended, or will within a rotation, was eaten up by a stall: the ring turns at once to renew it.
+    pub(crate) fn hurry_lease(&self, now: Time, token: &mut Token) {
+        let soon = self.promises.lease_end < now + self.cluster.timing.rotation;
+        let can = self.quorum(token.members.len()) && !self.blocked(token);
+        if soon && can && self.kernel.stands_any() {
+            self.stir(token);
+        }
+    }
+
     /// Raises the lease on the token after a lapse; the ring's first member lowers it again step by step after calm
     /// minutes. A raise counts for fences from this pass on, since each member's record holds its longest lease.
     pub(crate) fn adapt_lease(&mut self, now: Time, token: &mut Token) {

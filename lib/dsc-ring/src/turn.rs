@@ -25,6 +25,7 @@ impl Ring {
         self.tend_links(&mut token, out);
         self.tidy_absent(&mut token);
         self.adapt_lease(now, &mut token);
+        self.hurry_lease(now, &mut token);
         self.work_commands(now, &mut token, out);
         self.settle_owners(&mut token);
         self.find_heirs(&mut token);

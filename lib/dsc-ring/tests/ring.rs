@@ -304,3 +304,27 @@ fn an_idle_ring_turns_once_a_rotation_whatever_its_size() {
         assert!((47..=52).contains(&turns), "{n} nodes: {turns} turns a second");
     }
 }
+
+#[test]
+fn a_machine_that_stalls_as_a_whole_moves_nothing_and_renews_at_once() {
+    for ms in [60, 80, 100, 150, 400, 3_000] {
+        for phase in 0..5 {
+            let mut world = World::formed(cluster(3, 6));
+            world.run(300 + 4 * phase);
+            let hosts = |w: &World| (0..6).map(|v| w.view(0).vips[v].host).collect::<Vec<_>>();
+            let before = hosts(&world);
+            for seat in &mut world.seats {
+                seat.paused = true;
+            }
+            world.run(ms);
+            for i in 0..3 {
+                world.thaw(i);
+            }
+            let gap = world.until("answers", 100, World::all_answered);
+            assert!(gap <= 3, "{gap} ms of silence after a stall of {ms} ms");
+            world.run(400);
+            assert_eq!(hosts(&world), before);
+            assert_eq!(world.count(|k| matches!(k, EventKind::Removed { .. })), 0);
+        }
+    }
+}
