@@ -38,17 +38,21 @@ impl Ring {
         }
         let Some(owners) = &self.promises.owners else { return };
         token.switch = token.key;
+        let members = token.member_set();
         let promised_us = us(now.until(self.promises.end));
         for m in token.members.iter_mut().filter(|m| m.node != self.me) {
             m.left_us = m.left_us.max(promised_us);
         }
         for (i, v) in token.vips.iter_mut().enumerate() {
             let vip = VipId(i as u16);
+            // A lost owner has no heir as long as nobody is able.
+            let lost = v.owner.is_some_and(|owner| !members.contains(owner));
+            let disputed = v.heir.is_some() || lost;
             let mut told = NodeSet::EMPTY;
             let mut rest_us = 0;
             for node in (0..self.cluster.nodes.len() as u8).map(NodeId) {
                 let end = self.promises.told(vip, node);
-                let undisputed = v.owner == Some(node) && v.heir.is_none();
+                let undisputed = v.owner == Some(node) && !disputed;
                 if node != self.me && end > now && !undisputed {
                     told.insert(node);
                     rest_us = rest_us.max(us(now.until(end)) + 1);
@@ -57,7 +61,7 @@ impl Ring {
             if told.is_empty() {
                 continue;
             }
-            let pending = v.heir.is_some() || v.fence_us > 0;
+            let pending = disputed || v.fence_us > 0;
             // I had given it away and get it back from a lineage that does not know so.
             let given = v.owner == Some(self.me) && owners.get(i) != Some(&Some(self.me));
             if pending || given {
