@@ -6,10 +6,11 @@ use dsc_wire::local::{Reply, Request, View, socket};
 use std::path::Path;
 use std::time::Duration;
 
-/// Longest that ringd keeps a question open.
-const WAIT_MS: u64 = 10_000;
+/// Longest that ringd keeps a question open. A ringd that is killed takes the question with it and nobody says so: until
+/// this is over its successor is not heard, and what this node then takes over is announced late.
+const WAIT_MS: u64 = 500;
 /// ringd is given so much longer before it counts as gone.
-const GRACE: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_millis(100);
 /// Between two tries while there is no ringd.
 const RETRY: Duration = Duration::from_millis(50);
 
