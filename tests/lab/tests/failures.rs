@@ -41,6 +41,19 @@ fn ring_daemon_killed_and_started() {
     costs_one_gap(Plan::default(), Event::Kill("dsc-ringd"));
 }
 
+/// A node whose ring daemon was killed and started again takes over, and clients hear of it, as quickly as any other.
+#[test]
+fn ring_daemons_killed_in_turn() {
+    let plan = Plan { nodes: 2, ..Plan::default() };
+    let (mut lab, outcome) = run(plan, &Event::Kill("dsc-ringd"));
+    let vips = lab.vips();
+    let second = dsc_lab::scenario::run(&mut lab, &Event::Kill("dsc-ringd"), &vips).unwrap();
+    for outcome in [outcome, second] {
+        assert_short_gap(&outcome.event);
+        assert_nothing_lost(&outcome.undoing);
+    }
+}
+
 #[test]
 fn data_path_daemon_killed_and_started() {
     costs_nothing(Event::Kill("dsc-fwd"));
