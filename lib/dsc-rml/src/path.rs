@@ -186,7 +186,7 @@ impl Paths {
         &self.list[at]
     }
 
-    /// A probe on `subnet` failed and it is unknown whose fault it is: tries another path, unless that was done already.
+    /// A probe on `subnet` failed, and nobody knows whose fault it is: tries another path, unless that was done.
     pub fn cross_check(&mut self, subnet: SubnetId, sent: Time, now: Time) {
         let first = self.get(subnet).map_or(now, |p| p.first_miss);
         if self.proved_elsewhere(subnet, first) {
