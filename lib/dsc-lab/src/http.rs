@@ -48,7 +48,11 @@ impl Counts {
             }
             _ => self.errors += 1,
         }
-        self.latest = Some(format!("{what}: {error}"));
+        let cause = match error.kind() {
+            ErrorKind::WouldBlock | ErrorKind::TimedOut => format!("nothing for {PATIENCE:?}"),
+            _ => error.to_string(),
+        };
+        self.latest = Some(format!("{what}: {cause}"));
     }
 }
 
@@ -80,13 +84,12 @@ impl Load {
             return Err(Error::new("start web clients", "no address given"));
         }
         let space = lab.space("client")?.clone();
-        let load = Load { stop: Arc::default(), counts: Arc::default(), threads: Vec::new() };
         let sorts: [(usize, fn(&Worker)); 3] = [
             (clients.kept, Worker::kept),
             (clients.fresh, Worker::fresh),
             (clients.downloads, Worker::downloads),
         ];
-        let mut load = load;
+        let mut load = Load { stop: Arc::default(), counts: Arc::default(), threads: Vec::new() };
         let mut turn = 0;
         for (count, work) in sorts {
             for _ in 0..count {
@@ -135,6 +138,9 @@ impl Drop for Load {
 fn lock(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
     counts.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
+
+/// What one sort of client does until it is stopped.
+type Work = fn(&Worker);
 
 /// One client.
 struct Worker {

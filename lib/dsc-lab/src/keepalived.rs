@@ -3,7 +3,6 @@
 
 use crate::topology::{Plan, Subnet};
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 /// VRRP's router number is one byte, not zero.
 pub const INSTANCES_MAX: usize = 255;
@@ -30,10 +29,11 @@ pub fn config(plan: &Plan, node: usize, advert_ms: u32, moved: &[(usize, usize)]
         };
         let interface = vip.subnet.interface();
         let prefix = if vip.address.is_ipv4() { 32 } else { 128 };
-        let mut source = String::new();
-        if let IpAddr::V6(_) = vip.address {
-            let _ = write!(source, "        {}/64 dev {interface}\n", link_local(vip.subnet, k));
-        }
+        let source = if vip.address.is_ipv6() {
+            format!("        {}/64 dev {interface}\n", link_local(vip.subnet, k))
+        } else {
+            String::new()
+        };
         let _ = write!(
             text,
             "vrrp_instance V{k} {{\n    state BACKUP\n    interface {interface}\n    virtual_router_id {}\n    priority {priority}\n    advert_int {}\n    virtual_ipaddress {{\n{source}        {}/{prefix} dev {interface}\n    }}\n}}\n",

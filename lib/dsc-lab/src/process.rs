@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_process_is_known_until_it_ends() {
-        let child = Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
         let pid = Pid::of(child.id()).unwrap();
         assert!(pid.alive());
         let another_life = Pid { started: pid.started + 1, ..pid };
@@ -112,7 +112,7 @@ mod tests {
         assert!(pid.alive(), "a signal for an earlier process of this number must not reach it");
         pid.signal(Signal::SIGKILL);
         crate::wait::until("the process ends", 5_000, || (!pid.alive()).then_some(())).unwrap();
-        pid.reap();
+        child.wait().unwrap();
         assert!(Pid::of(pid.pid as u32).is_err());
     }
 }
