@@ -328,3 +328,19 @@ fn a_machine_that_stalls_as_a_whole_moves_nothing_and_renews_at_once() {
         }
     }
 }
+
+#[test]
+fn the_fast_profile_takes_over_within_its_lease() {
+    for n in [2, 3, 8, 16] {
+        for phase in 0..8 {
+            let mut plan = cluster(n, 2 * n);
+            plan.timing = Timing::FAST;
+            let mut world = World::formed(plan);
+            world.run(100 + phase);
+            assert_eq!(world.view(0).lease_ms, 23, "{n} nodes: the lease held");
+            world.crash(0);
+            let gap = world.until("takeover", 1_000, World::all_answered);
+            assert!(gap <= 30, "{n} nodes, phase {phase}: {gap} ms");
+        }
+    }
+}
