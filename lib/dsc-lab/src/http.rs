@@ -84,7 +84,7 @@ impl Load {
             return Err(Error::new("start web clients", "no address given"));
         }
         let space = lab.space("client")?.clone();
-        let sorts: [(usize, fn(&Worker)); 3] = [
+        let sorts: [(usize, Work); 3] = [
             (clients.kept, Worker::kept),
             (clients.fresh, Worker::fresh),
             (clients.downloads, Worker::downloads),
