@@ -6,7 +6,7 @@ use crate::machine::Machine;
 use crate::plan::{Class, MS, Plan, nanos};
 use crate::world::{Violation, World};
 use dsc_wire::local::{Command, HostState, RingState};
-use dsc_wire::{Key, NodeId, Partition, Time, Timing, VipId};
+use dsc_wire::{Key, NodeId, NodeSet, Partition, Persistence, Time, Timing, VipId};
 use std::collections::HashMap;
 
 /// Most turns of one daemon in [`COUNTED`]: a packet may wake it, so this is far above a busy ring's, and
@@ -52,6 +52,8 @@ pub struct Seen {
 /// The state of all checks.
 pub struct Audit {
     class: Class,
+    /// Two hosts across a cut are forgiven.
+    lenient: bool,
     lease_max: Span,
     double_max: Span,
     overlaps: Vec<Overlap>,
@@ -63,6 +65,8 @@ pub struct Audit {
     pub moved: Vec<VipId>,
     /// From now on nothing may lapse or move by itself.
     pub calm: bool,
+    /// Nodes that were in the greater ring all along: what they host stays with them.
+    pub keepers: NodeSet,
     /// From now on every VIP that was answered must be taken care of at every instant.
     pub covered: Vec<bool>,
     gap_from: Vec<Option<Span>>,
@@ -81,6 +85,8 @@ impl Audit {
         let lossy = plan.weather.loss_permille > 0;
         Audit {
             class: plan.class,
+            lenient: plan.class == Class::Cut
+                || (plan.class == Class::Heal && plan.cluster.partition == Partition::Serve),
             lease_max: nanos(timing.lease_max),
             double_max: if lossy { 2 * beacons } else { beacons },
             overlaps: Vec::new(),
@@ -89,6 +95,7 @@ impl Audit {
             changed: 0,
             moved: Vec::new(),
             calm: false,
+            keepers: NodeSet::EMPTY,
             covered: vec![false; vips],
             gap_from: vec![None; vips],
             keys: vec![Key::ZERO; plan.nodes()],
@@ -196,6 +203,10 @@ pub fn host(
         world.audit.on[vip.index()] -= u16::from(was);
         world.audit.seen.moves += u64::from(is);
     }
+    let stays = world.plan.cluster.vips[vip.index()].persistence != Persistence::Preferred;
+    if was && !is && stays && world.audit.keepers.contains(node) {
+        return Err(format!("vip {} moved off {}, in the greater ring all along", vip.0, node.0));
+    }
     if is && !was && world.machines[node.index()].answers(vip, at) {
         answered(world, node, vip)?;
     }
@@ -227,7 +238,7 @@ fn answered(world: &mut World, node: NodeId, vip: VipId) -> Result<(), Violation
     let others = world.machines.iter().filter(|m| m.id != node && m.answers(vip, at));
     let others: Vec<NodeId> = others.map(|m| m.id).collect();
     for other in others {
-        if world.audit.class != Class::Cut {
+        if !world.audit.lenient {
             return Err(format!("P3: vip {} answered by {} and {}", vip.0, other.0, node.0));
         }
         world.trace.say(at, || format!("vip {} answered by {} and {}", vip.0, other.0, node.0));
@@ -361,9 +372,7 @@ pub fn done(
                 let vip = &view.vips[vip.index()];
                 node.is_none() || vip.preferred == node
             }
-            Command::Unpin { vip } => {
-                view.vips[vip.index()].persistence == dsc_wire::Persistence::Free
-            }
+            Command::Unpin { vip } => view.vips[vip.index()].persistence == Persistence::Free,
             Command::Duty { node, duty } => {
                 use dsc_wire::local::Duty;
                 let shown = view.nodes[node.index()].duty;

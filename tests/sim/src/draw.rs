@@ -16,6 +16,7 @@ pub fn faults(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Ve
         Class::Quiet => Vec::new(),
         Class::Operator => draw.operator(),
         Class::Crash => draw.crashes(),
+        Class::Heal => draw.absences(),
         Class::Whole | Class::Cut | Class::Majority => draw.any(start),
     };
     if !plan.paced {
@@ -113,6 +114,32 @@ impl Draw<'_> {
                 (self.random.below(60 * MS), Fault::Crash { node, lasts })
             })
             .collect()
+    }
+
+    /// Fewer than half of the nodes are away for a while, all in the same way.
+    fn absences(&mut self) -> Vec<(Span, Fault)> {
+        let count = self.random.range(1, 2);
+        (0..count).map(|_| (self.random.below(60 * MS), self.absence())).collect()
+    }
+
+    fn absence(&mut self) -> Fault {
+        let node = self.node();
+        let lasts = self.plan.apart() * self.random.range(200, 3_000) / 1_000;
+        match self.random.below(6) {
+            0 => Fault::Pause { node, lasts },
+            1 => Fault::Kill { node, lasts: self.restart(lasts) },
+            2 => Fault::Crash { node, lasts },
+            _ => {
+                let all: NodeSet = (0..self.plan.nodes() as u8).map(NodeId).collect();
+                let size = self.random.range(1, (self.plan.nodes() as u64 - 1) / 2);
+                let mut from = NodeSet::EMPTY;
+                while (from.len() as u64) < size {
+                    from.insert(self.node());
+                }
+                let to = all.iter().filter(|n| !from.contains(*n)).collect();
+                Fault::Cut { from, to, subnets: SubnetSet(0b11), both: true, lasts }
+            }
+        }
     }
 
     /// May one more node stay off, so that what is left must serve?

@@ -39,6 +39,19 @@ pub enum Fault {
     Command { node: NodeId, command: Command },
 }
 
+impl Fault {
+    /// The nodes that are away while an absence lasts, and how long that is.
+    pub fn absence(&self) -> Option<(NodeSet, Span)> {
+        match *self {
+            Fault::Pause { node, lasts }
+            | Fault::Kill { node, lasts }
+            | Fault::Crash { node, lasts } => Some(([node].into_iter().collect(), lasts)),
+            Fault::Cut { from, lasts, .. } => Some((from, lasts)),
+            _ => None,
+        }
+    }
+}
+
 fn ms(span: Span) -> String {
     if span == u64::MAX { "ever".into() } else { format!("{:.2}ms", span as f64 / 1e6) }
 }

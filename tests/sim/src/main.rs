@@ -23,7 +23,7 @@ struct Arguments {
     /// Only clusters of so many nodes.
     #[arg(long)]
     nodes: Option<usize>,
-    /// Only runs of this class: quiet, operator, crash, whole, cut or majority.
+    /// Only runs of this class: quiet, operator, crash, heal, whole, cut or majority.
     #[arg(long, value_parser = class)]
     class: Option<Class>,
     /// Threads.

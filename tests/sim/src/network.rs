@@ -2,7 +2,7 @@
 //! that a member sends; knows nothing of what it carries but whether it is an acknowledgement.
 
 use crate::fault::Span;
-use crate::plan::Weather;
+use crate::plan::{Plan, Weather, nanos};
 use crate::random::Random;
 use dsc_wire::{NodeId, NodeSet, SubnetId, SubnetSet};
 
@@ -13,6 +13,7 @@ const TWICE_LATE: Span = 60_000_000;
 #[derive(Clone, Debug)]
 pub struct Network {
     nodes: usize,
+    subnets: Vec<SubnetSet>,
     weather: Weather,
     /// Longest time that one exchange takes before it is given up.
     exchange: Span,
@@ -41,12 +42,14 @@ pub enum Fate {
 }
 
 impl Network {
-    /// Wires without a fault. `exchange`: the removal time.
-    pub fn new(nodes: usize, weather: Weather, exchange: Span, random: Random) -> Network {
+    /// Wires without a fault.
+    pub fn new(plan: &Plan, random: Random) -> Network {
+        let nodes = plan.nodes();
         Network {
             nodes,
-            weather,
-            exchange,
+            subnets: plan.cluster.nodes.iter().map(|n| n.subnets).collect(),
+            weather: plan.weather.clone(),
+            exchange: nanos(plan.cluster.timing.removal),
             cuts: vec![[0; 2]; nodes * nodes],
             ports: vec![[0; 2]; nodes],
             acks: vec![0; nodes * nodes],
@@ -126,7 +129,12 @@ impl Network {
         clear(a, b)
             && clear(b, a)
             && self.loss.0 <= at
-            && (0..2).map(SubnetId).any(|s| self.open(at, a, b, s) && self.open(at, b, a, s))
+            && self.shared(a, b).any(|s| self.open(at, a, b, s) && self.open(at, b, a, s))
+    }
+
+    fn shared(&self, a: NodeId, b: NodeId) -> impl Iterator<Item = SubnetId> {
+        let (a, b) = (self.subnets[a.index()], self.subnets[b.index()]);
+        a.iter().filter(move |s| b.contains(*s))
     }
 
     fn lucky(&mut self, at: Span, from: NodeId, to: NodeId) -> bool {

@@ -14,7 +14,7 @@ pub const MS: Span = 1_000_000;
 
 /// A newly founded ring that misses nodes waits so long for them before it assigns VIPs that never had a host
 /// (`founding` on the token).
-pub const FOUNDING: Span = 1_000 * MS;
+pub const FOUNDING: Span = 500 * MS;
 
 /// What a run is about, and so what it must show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub enum Class {
     Operator,
     /// Power crashes far apart: the gap is bounded.
     Crash,
+    /// Some nodes, fewer than half, are cut off, frozen or restarted for a while: no VIP of the others moves.
+    Heal,
     /// `serve`, any fault that leaves each exchange between two running nodes whole: never two hosts.
     Whole,
     /// `serve`, any fault: two hosts only across a cut and shortly after it.
@@ -35,8 +37,20 @@ pub enum Class {
 
 impl Class {
     /// Every class.
-    pub const ALL: [Class; 6] =
-        [Class::Quiet, Class::Operator, Class::Crash, Class::Whole, Class::Cut, Class::Majority];
+    pub const ALL: [Class; 7] = [
+        Class::Quiet,
+        Class::Operator,
+        Class::Crash,
+        Class::Heal,
+        Class::Whole,
+        Class::Cut,
+        Class::Majority,
+    ];
+
+    /// Do its faults come one by one, into a settled cluster under a clear sky?
+    fn calm(self) -> bool {
+        matches!(self, Class::Quiet | Class::Operator | Class::Crash | Class::Heal)
+    }
 
     /// By its name in lower case.
     pub fn named(name: &str) -> Option<Class> {
@@ -122,7 +136,7 @@ impl Plan {
             (0..nodes).map(|_| random.range(0, 2 * drift) as i64 - drift as i64).collect();
         let scale = if fast { 250 } else { 1000 };
         let window = random.range(150, 700) * MS * scale / 1000;
-        let paced = matches!(class, Class::Quiet | Class::Operator | Class::Crash);
+        let paced = class.calm();
         let start = if paced || random.chance(250) { 0 } else { 350 * MS * scale / 1000 };
         let mut plan = Plan {
             seed,
@@ -147,6 +161,15 @@ impl Plan {
     /// How many nodes are configured.
     pub fn nodes(&self) -> usize {
         self.cluster.nodes.len()
+    }
+
+    /// After so long both sides of a cut have come to rest: the last to be missed was removed after all others, or the
+    /// token was made again, and the VIPs of the other side have been taken over. What comes back sooner meets
+    /// nodes that have not yet formed their ring.
+    pub fn apart(&self) -> Span {
+        let t = &self.cluster.timing;
+        let removals = (self.nodes() as u64 + 2) * nanos(t.removal);
+        2 * nanos(t.starve) + removals + 2 * nanos(Timing::fence(t.lease)) + 2 * nanos(t.rotation)
     }
 
     /// Until when a VIP that nobody answers after the faults, or a ring in parts, is forgiven. Each part is the
@@ -177,9 +200,10 @@ fn draw_class(random: &mut Random) -> Class {
     match random.below(100) {
         0..5 => Class::Quiet,
         5..13 => Class::Operator,
-        13..23 => Class::Crash,
-        23..50 => Class::Whole,
-        50..68 => Class::Cut,
+        13..21 => Class::Crash,
+        21..29 => Class::Heal,
+        29..53 => Class::Whole,
+        53..69 => Class::Cut,
         _ => Class::Majority,
     }
 }
@@ -188,7 +212,7 @@ fn draw_nodes(random: &mut Random, class: Class) -> usize {
     match random.below(1000) {
         0 | 1 => 64,
         2..10 => random.range(9, 20) as usize,
-        10..100 if class != Class::Majority => 2,
+        10..100 if !matches!(class, Class::Majority | Class::Heal) => 2,
         10..550 => 3,
         550..700 => 4,
         700..850 => 5,
@@ -256,7 +280,7 @@ fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> 
 
 fn draw_weather(random: &mut Random, class: Class, fast: bool) -> Weather {
     let us = 1_000;
-    let calm = matches!(class, Class::Quiet | Class::Operator | Class::Crash);
+    let calm = class.calm();
     let (delay, jitter, tail) =
         if fast { (20 * us, 60 * us, 300 * us) } else { (50 * us, 250 * us, 2_700 * us) };
     let loss_permille = match class {

@@ -8,6 +8,7 @@ use crate::plan::{Class, MS, Plan, nanos};
 use crate::settle::{away, settled, settled_but};
 use crate::trace::Trace;
 use crate::world::{Violation, World};
+use dsc_wire::NodeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often it is looked whether everything has settled.
@@ -114,7 +115,18 @@ fn paced(world: &mut World) -> Result<(), Violation> {
         }
         world.run_until(world.at + wait)?;
         inject(world, &fault);
+        if let Some((away, lasts)) = fault.absence().filter(|_| world.plan.class == Class::Heal) {
+            let all: NodeSet = world.machines.iter().map(|m| m.id).collect();
+            let apart = world.plan.apart();
+            world.run_until(world.at + lasts.min(apart))?;
+            if lasts > apart {
+                world.audit.keepers = all.iter().filter(|n| !away.contains(*n)).collect();
+                world.run_until(world.at + lasts - apart)?;
+            }
+            heal(world);
+        }
         let spent = settle(world, stable)?;
+        world.audit.keepers = NodeSet::EMPTY;
         world.audit.seen.settled.push(spent);
     }
     if world.plan.faults.is_empty() {

@@ -6,7 +6,7 @@ use crate::clock::Clock;
 use crate::fault::Span;
 use crate::machine::{Item, Machine};
 use crate::network::{Fate, Network};
-use crate::plan::{MS, Plan, nanos};
+use crate::plan::{MS, Plan};
 use crate::random::Random;
 use crate::trace::Trace;
 use dsc_ringd::member::{Effect, Member};
@@ -86,10 +86,8 @@ impl World {
     pub fn new(plan: Plan, trace: Trace) -> World {
         let nodes = plan.nodes();
         let vips = plan.cluster.vips.len();
-        let exchange = nanos(plan.cluster.timing.removal);
-        let weather = plan.weather.clone();
         let mut world = World {
-            network: Network::new(nodes, weather, exchange, Random::new(plan.seed, 3)),
+            network: Network::new(&plan, Random::new(plan.seed, 3)),
             machines: (0..nodes as u8).map(|n| Machine::new(NodeId(n), vips)).collect(),
             audit: Audit::new(&plan),
             random: Random::new(plan.seed, 4),

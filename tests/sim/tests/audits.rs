@@ -5,7 +5,7 @@ use dsc_test_sim::plan::{Class, MS, Plan, Wish};
 use dsc_test_sim::trace::Trace;
 use dsc_test_sim::world::World;
 use dsc_wire::local::HostState;
-use dsc_wire::{NodeId, Time, VipId};
+use dsc_wire::{NodeId, Persistence, Time, VipId};
 use std::time::Duration;
 
 const VIP: VipId = VipId(0);
@@ -94,6 +94,16 @@ fn a_vip_left_alone_in_peace_is_seen_and_one_led_on_is_not() {
     audit::host(&mut world, NodeId(0), VIP, HostState::Steer(NodeId(1)), Vec::new()).unwrap();
     let off = audit::host(&mut world, NodeId(0), VIP, HostState::Off, Vec::new());
     assert!(off.unwrap_err().contains("nobody"));
+}
+
+#[test]
+fn a_vip_that_leaves_the_greater_ring_is_seen() {
+    let mut world = world(Class::Heal);
+    world.plan.cluster.vips[0].persistence = Persistence::Current;
+    takes(&mut world, NodeId(0)).unwrap();
+    world.audit.keepers.insert(NodeId(0));
+    let off = audit::host(&mut world, NodeId(0), VIP, HostState::Off, Vec::new());
+    assert!(off.unwrap_err().contains("greater ring"));
 }
 
 #[test]

@@ -34,6 +34,11 @@ fn after_a_crash_every_vip_answers_again_within_the_fence() {
 }
 
 #[test]
+fn nodes_that_come_back_take_no_vip_from_the_greater_ring() {
+    class(Class::Heal, 3_500..3_540);
+}
+
+#[test]
 fn serve_without_a_cut_never_has_two_hosts() {
     class(Class::Whole, 4_000..4_100);
 }
