@@ -14,6 +14,7 @@ pub mod seal;
 pub mod time;
 pub mod token;
 mod token_codec;
+mod vip_codec;
 
 pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
 pub use delivery::{Receipt, SendId};
