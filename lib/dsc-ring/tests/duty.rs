@@ -18,7 +18,7 @@ fn carry_out(
     id: u64,
     command: Command,
 ) -> (Result<String, String>, u64) {
-    world.command(at, id, command);
+    world.input(at, Input::Command { id, command });
     let mut silent = 0;
     for _ in 0..30_000 {
         if let Some(result) = done(world, at, id) {

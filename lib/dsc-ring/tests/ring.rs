@@ -4,6 +4,7 @@ mod world;
 
 use dsc_ring::Input;
 use dsc_wire::local::EventKind;
+use dsc_wire::token::UnknownSection;
 use dsc_wire::*;
 use world::{World, cluster};
 
@@ -343,4 +344,23 @@ fn the_fast_profile_takes_over_within_its_lease() {
             assert!(gap <= 30, "{n} nodes, phase {phase}: {gap} ms");
         }
     }
+}
+
+#[test]
+fn what_a_newer_build_put_on_the_token_goes_round_untouched() {
+    let mut world = World::formed(cluster(3, 4));
+    world.run(200);
+    world.tamper = Some(|token| {
+        token.unknown.push(UnknownSection { kind: 900, bytes: vec![1, 2, 3] });
+        token.members[0].extra = vec![4];
+        token.vips[2].extra = vec![5, 6];
+    });
+    world.run(500);
+    world.crash(2);
+    world.until("takeover", 500, World::all_answered);
+    world.run(200);
+    let token = world.last_token.as_ref().expect("a token under way");
+    assert_eq!(token.unknown, [UnknownSection { kind: 900, bytes: vec![1, 2, 3] }]);
+    assert_eq!(token.vips[2].extra, [5, 6]);
+    assert_eq!(token.members.len(), 2);
 }

@@ -4,7 +4,8 @@
 #![allow(dead_code)] // Each test file uses its part.
 
 use dsc_ring::{Input, Message, Output, Ring, Verdict};
-use dsc_wire::local::{Command, Duty, Event, EventKind, HostState, View};
+use dsc_wire::local::{Duty, Event, EventKind, HostState, View};
+use dsc_wire::token::Token;
 use dsc_wire::*;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -52,6 +53,9 @@ pub struct World {
     /// cut[from][to]: nothing arrives.
     pub cut: Vec<Vec<bool>>,
     pub two_answers: Vec<String>,
+    /// Changes every token on its way, and what the last one looked like before.
+    pub tamper: Option<fn(&mut Token)>,
+    pub last_token: Option<Token>,
 }
 
 pub fn cluster(nodes: usize, vips: usize) -> Cluster {
@@ -80,6 +84,8 @@ impl World {
             next: 0,
             cut: vec![vec![false; n]; n],
             two_answers: Vec::new(),
+            tamper: None,
+            last_token: None,
             cluster,
         };
         for _ in 0..n {
@@ -154,10 +160,6 @@ impl World {
         }
     }
 
-    pub fn command(&mut self, i: usize, id: u64, command: Command) {
-        self.input(i, Input::Command { id, command });
-    }
-
     fn fly(&mut self, after: Duration, flight: Flight) {
         self.next += 1;
         self.queue.insert((self.now + after, self.next), flight);
@@ -166,7 +168,11 @@ impl World {
     fn carry_out(&mut self, i: usize, output: Output) {
         let life = self.seats[i].life;
         match output {
-            Output::Send { id, to, message } => {
+            Output::Send { id, to, mut message } => {
+                if let Message::Token(token) = &mut message {
+                    self.last_token = Some((**token).clone());
+                    self.tamper.take().into_iter().for_each(|tamper| tamper(token));
+                }
                 let bytes = message.encode();
                 let back = Message::decode(&bytes).expect("what is encoded can be decoded");
                 assert_eq!(back, message, "survives the wire");
