@@ -6,7 +6,9 @@ use std::time::Duration;
 
 /// Nanoseconds of the node's monotonic clock (`CLOCK_BOOTTIME`: it counts suspended time too, or a lease
 /// would outlive a suspension). Comparable on one node only, between its processes and its kernel programs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Time(pub u64);
 
 impl Time {
