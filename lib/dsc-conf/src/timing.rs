@@ -1,5 +1,5 @@
 //! The time-outs: reading them, and the relations between them without which a healthy node loses its VIPs or
-//! a lost one is noticed too late (RING-RULES §3).
+//! a lost one is noticed too late (the lease and its fence: RULES.md of dsc-ring).
 
 use crate::fields::{Fields, Value, mistyped};
 use crate::problem::{Problem, Problems};

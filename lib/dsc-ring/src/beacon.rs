@@ -18,7 +18,7 @@ const LATELY: Duration = Duration::from_secs(10);
 const DIFFERS: Duration = Duration::from_secs(60);
 
 impl Ring {
-    /// Members of this node's ring if it is one that counts in a merge (counterexample C3).
+    /// Members of this node's ring if it is one that counts in a merge.
     fn size(&self, now: Time) -> usize {
         if self.suspicion.active || now >= self.promises.lease_end {
             return 0;

@@ -143,7 +143,8 @@ impl Ring {
         out.push(Output::Answer { receipt, verdict });
     }
 
-    /// Has this node really seen a token lately? Patience is no token (counterexample C2).
+    /// Has this node really seen a token lately? Patience is no token: nodes that are patient with each other would
+    /// deny each other for ever.
     pub(crate) fn fresh(&self, now: Time) -> bool {
         let lately = self.last_real.is_some_and(|t| now.since(t) <= self.starve());
         lately && self.copy.is_some() && !self.gave_up()

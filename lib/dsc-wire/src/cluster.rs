@@ -25,7 +25,7 @@ pub struct Cluster {
 pub struct NodePlan {
     /// Subnets it has an address on.
     pub subnets: SubnetSet,
-    /// Votes in `majority` mode but never hosts a VIP (RING-RULES §4: the third voter of two nodes).
+    /// Votes in `majority` mode but never hosts a VIP: the third voter of two nodes.
     pub witness: bool,
 }
 
@@ -85,7 +85,7 @@ pub enum Partition {
     Majority,
 }
 
-/// All time-outs, checked against each other by `dsc-conf` (RING-RULES §3).
+/// All time-outs, checked against each other by `dsc-conf`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// A full turn of an idle ring, whatever its size.
@@ -127,7 +127,7 @@ impl Timing {
         stall: Duration::from_micros(2_500),
     };
 
-    /// The longest a lease granted now can last by any clock that drifts by at most 1 % (RING-RULES §1, `Lf`).
+    /// The longest a lease granted now can last by any clock that drifts by at most 1 % (F in dsc-ring's RULES.md).
     pub fn fence(lease: Duration) -> Duration {
         lease + lease / 50 + Duration::from_millis(1)
     }

@@ -4,7 +4,7 @@ use crate::ids::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 /// One formation of the ring. The proposer's incarnation is part of it: a restarted node may count to the
-/// same number again, and the two must not be taken for one (RING-RULES, counterexample C9).
+/// same number again, and the two must not be taken for one (rule 1 of the ring).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Epoch {
     /// Grows with each re-formation.

@@ -130,7 +130,7 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// The keys in force: the first seals, both open, so that a key is changed without an outage (§9 of the design).
+/// The keys in force: the first seals, both open, so that a key is changed without an outage.
 pub struct Keyring {
     seals: XChaCha20Poly1305,
     opens: Option<XChaCha20Poly1305>,

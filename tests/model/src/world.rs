@@ -54,7 +54,7 @@ pub struct World {
     commands: u64,
 }
 
-/// Timing in ticks such that one tick is one hop, as in RING-RULES' exhaustive runs.
+/// Timing in ticks such that one tick is one hop.
 fn timing(nodes: usize) -> Timing {
     let ms = |n: usize| Duration::from_millis(n as u64);
     let rotation = 3;
@@ -160,7 +160,7 @@ impl World {
             Fault::Lose => {
                 self.losing = true;
                 self.losses += 1;
-                // As many losses as tries of one exchange are a cut by definition (RING-RULES §3.6).
+                // As many losses as tries of one exchange are a cut by definition.
                 self.cut |= self.losses >= TRIES;
             }
             Fault::Command(n, command) => {

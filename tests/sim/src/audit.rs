@@ -288,7 +288,7 @@ pub fn overlaps(world: &mut World) -> Result<(), Violation> {
 }
 
 /// The longest that the VIPs of a crashed node may be silent: its lease must have ended by every clock, and the
-/// heir needs its turn after that (RING-RULES §3.2); one more turn for the hops.
+/// heir needs its turn after that; one more turn for the hops.
 fn gap_max(world: &World, node: NodeId) -> Span {
     let machine = &world.machines[node.index()];
     let timing = &world.plan.cluster.timing;

@@ -6,7 +6,7 @@ use crate::random::Random;
 use dsc_wire::local::{Command, Duty};
 use dsc_wire::{NodeId, NodeSet, Partition, SubnetId, SubnetSet, Timing, VipId};
 
-/// Most faults of one plan; RING-RULES found its rarest hole with eight.
+/// Most faults of one plan; the rarest hole found in the rules so far needed eight.
 const FAULTS_MAX: u64 = 10;
 
 /// The faults of `plan`, between `start` and `start + window`, in order of time.

@@ -264,7 +264,7 @@ fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> 
         timing.lease_max = timing.lease;
     }
     if nodes > 16 {
-        // The hops of so many nodes are no longer small beside the rotation (RING-RULES §3.1).
+        // The hops of so many nodes are no longer small beside the rotation.
         timing.starve *= 2;
         timing.lease = Duration::from_millis(150);
         timing.lease_max = Duration::from_millis(200);
