@@ -150,7 +150,10 @@ impl Daemon {
                     }
                 }
                 Came::Facts(body) => match serde_json::from_slice(&body) {
-                    Ok(facts) => self.facts.hear(now, facts, &mut self.turn.news),
+                    Ok(facts) => {
+                        tracing::trace!("heard {facts:?}");
+                        self.facts.hear(now, facts, &mut self.turn.news);
+                    }
                     Err(e) => {
                         self.turn.facts_malformed += 1;
                         tracing::debug!("cannot understand facts: {e}");

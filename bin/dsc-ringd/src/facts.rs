@@ -85,7 +85,7 @@ impl NodeFacts {
         self.tell(news);
     }
 
-    /// Judges silence; owed at [`NodeFacts::deadline`].
+    /// Judges silence; owed about every second.
     pub fn turn(&mut self, now: Time, news: &mut Vec<News>) {
         let spoke = self.heard.mon.unwrap_or(self.silence_judged);
         if now < spoke + SILENCE {
@@ -96,12 +96,6 @@ impl NodeFacts {
         self.carrier.get_or_insert(self.mine);
         self.load = Load::default();
         self.tell(news);
-    }
-
-    /// When [`NodeFacts::turn`] has something to judge.
-    pub fn deadline(&self) -> Time {
-        let judged = self.carrier.is_some() && self.load == Load::default();
-        if judged { Time::NEVER } else { self.heard.mon.unwrap_or(self.silence_judged) + SILENCE }
     }
 
     /// For the view.
@@ -182,11 +176,12 @@ mod tests {
         let load = Load { cpu_permille: 250, bytes_per_s: vec![15, 15] };
         assert!(news.contains(&News::Load(load)));
         news.clear();
-        let late = facts.deadline();
-        assert_eq!(late, Time::ZERO + SILENCE);
-        facts.turn(late, &mut news);
+        facts.turn(Time::from_ms(2_999), &mut news);
+        assert_eq!(news, []);
+        facts.turn(Time::ZERO + SILENCE, &mut news);
         assert_eq!(news, [News::Load(Load::default())]);
-        assert_eq!(facts.deadline(), Time::NEVER);
+        facts.turn(Time::ZERO + 2 * SILENCE, &mut news);
+        assert_eq!(news.len(), 1, "told once");
     }
 
     #[test]
@@ -196,7 +191,7 @@ mod tests {
         facts.hear(Time::ZERO, fwd(DIGEST, vec![]), &mut news);
         facts.turn(Time::from_ms(2_999), &mut news);
         assert_eq!(news, []);
-        facts.turn(facts.deadline(), &mut news);
+        facts.turn(Time::ZERO + SILENCE, &mut news);
         assert_eq!(news, [News::Able(both())]);
     }
 

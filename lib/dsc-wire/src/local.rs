@@ -201,13 +201,14 @@ pub enum HostState {
     Steer(NodeId),
 }
 
-/// What a local daemon tells ringd.
+/// What a local daemon tells ringd. The newest that comes is the state: the socket keeps the order, and a daemon that is
+/// started again counts from the start, so nobody compares the numbers. They tell the messages apart in ringd's trace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum Facts {
     /// The health daemon.
     Mon {
-        /// Grows with each message.
+        /// Grows with each message in one life of the daemon.
         number: u64,
         /// One per configured subnet of this node.
         nics: Vec<NicFacts>,
@@ -216,7 +217,7 @@ pub enum Facts {
     },
     /// The data path daemon.
     Fwd {
-        /// Grows with each message.
+        /// Grows with each message in one life of the daemon.
         number: u64,
         /// Programs are attached and maps filled for this configuration.
         config_digest: u64,
