@@ -125,9 +125,8 @@ fn open(
     let lease = LeaseMap::open(&arguments.bpf_dir).map_err(|e| e.to_string())?;
     let alarm = Alarm::new().map_err(|e| format!("cannot make a timer: {e}"))?;
     let stop_asked = stop_flag().map_err(|e| format!("cannot wait for signals: {e}"))?;
-    let no_random = |e| format!("cannot get random numbers: {e}");
-    let incarnation = random::incarnation().map_err(no_random)?;
-    let seed = random::number().map_err(no_random)?;
+    let incarnation =
+        random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
     let doors = Doors::open(&Context::new(), &arguments.run_dir).map_err(|e| e.to_string())?;
     let paths = Paths::open(config, me, keys, nics)?;
     let now = clock::now();
@@ -137,7 +136,7 @@ fn open(
     Ok(Daemon {
         me,
         names: config.names(),
-        member: Member::new(cluster, me, incarnation, seed, now),
+        member: Member::new(cluster, me, incarnation, now),
         paths,
         doors,
         lease,

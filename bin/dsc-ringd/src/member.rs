@@ -68,15 +68,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Starts node `me` of the cluster in a new life. `seed` is random, or the simulator's, and only has to be hard
-    /// to guess for those without the cluster's key.
-    pub fn new(
-        cluster: Cluster,
-        me: NodeId,
-        incarnation: Incarnation,
-        _seed: u64,
-        now: Time,
-    ) -> Member {
+    /// Starts node `me` of the cluster in a new life.
+    pub fn new(cluster: Cluster, me: NodeId, incarnation: Incarnation, now: Time) -> Member {
         let config = dsc_rml::Config::from(&cluster);
         Member {
             rml: Rml::new(config, me, incarnation, now),
@@ -270,7 +263,7 @@ mod tests {
             let now = Time::from_ms(1_000);
             let member = |n: u8| {
                 let incarnation = Incarnation(100 + u64::from(n));
-                Member::new(cluster.clone(), NodeId(n), incarnation, 0, now)
+                Member::new(cluster.clone(), NodeId(n), incarnation, now)
             };
             let mut members = [member(0), member(1)];
             for member in &mut members {

@@ -1,4 +1,4 @@
-//! The kernel's random numbers: incarnations, seeds and keys.
+//! The kernel's random numbers: incarnations and keys.
 
 use dsc_wire::Incarnation;
 use std::io;
@@ -27,10 +27,7 @@ pub fn fill(bytes: &mut [u8]) -> io::Result<()> {
 }
 
 /// Eight random bytes as a number.
-///
-/// # Errors
-/// As [`fill`].
-pub fn number() -> io::Result<u64> {
+fn number() -> io::Result<u64> {
     let mut bytes = [0; 8];
     fill(&mut bytes)?;
     Ok(u64::from_ne_bytes(bytes))

@@ -223,7 +223,8 @@ impl World {
     /// Starts the daemon, unless it runs or there is no power.
     pub fn start(&mut self, node: NodeId) {
         let at = self.at;
-        let seed = self.random.bits();
+        // Drawn and not used: the seeds that once showed a fault go on naming the same runs.
+        let _ = self.random.bits();
         let machine = &self.machines[node.index()];
         if !machine.on || machine.member.is_some() {
             return;
@@ -233,7 +234,7 @@ impl World {
         let incarnation = Incarnation((self.random.bits() << 20 | self.incarnations) | 1 << 63);
         let cluster = self.plan.cluster.clone();
         let now = machine.clock.local(at);
-        let member = Member::new(cluster, node, incarnation, seed, now);
+        let member = Member::new(cluster, node, incarnation, now);
         let machine = self.machine(node);
         machine.life += 1;
         machine.member = Some(member);
