@@ -1,5 +1,5 @@
-//! Answers to the node's people and daemons: views, events, commands. A question may wait for its answer; how many wait is
-//! bounded. The loop hands it every request, and every event and result of the ring. Pure: time is an argument.
+//! Answers to the node's people and daemons: views, events, commands. A question may wait for its answer; how many wait at
+//! one door is bounded, so that those who only look cannot keep out those who change. The loop hands it every request, and every event and result of the ring. Pure: time is an argument.
 
 use dsc_sys::local::Asker;
 use dsc_wire::Time;
@@ -7,7 +7,7 @@ use dsc_wire::local::{Command, Event, Reply, Request, View, WAIT_MAX_MS};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Most questions that wait at once; one more is answered at once with what there is.
+/// Most questions that wait at one door; one more is answered at once with what there is.
 pub const WAITING_MAX: usize = 64;
 /// Most events that are remembered.
 pub const EVENTS_MAX: usize = 1000;
@@ -74,7 +74,7 @@ impl Control {
         request: &[u8],
     ) -> Option<(u64, Command)> {
         let mut command_out = None;
-        let full = self.waiting.len() >= WAITING_MAX;
+        let full = self.waiting.iter().filter(|w| w.door == door).count() >= WAITING_MAX;
         let (question, wait_ms) = match (serde_json::from_slice(request), door) {
             (Err(e), _) => (self.refuse(format!("cannot understand the request: {e}")), 0),
             (Ok(Request::View { after, wait_ms }), _) => (Question::View { after }, wait_ms),
@@ -239,6 +239,15 @@ mod tests {
         control.ask(Time::ZERO, door, Asker::new(vec![1]), &text)
     }
 
+    /// As many questions wait at `door` as may.
+    fn full(door: Door) -> Control {
+        let mut control = Control::new();
+        for _ in 0..WAITING_MAX {
+            ask(&mut control, door, &Request::Events { after: 0, wait_ms: 9_000 });
+        }
+        control
+    }
+
     fn answers(control: &mut Control, now: Time) -> Vec<Reply> {
         let mut out = Vec::new();
         let view = control.wants_view(now).then(|| view(control.view_number()));
@@ -309,14 +318,26 @@ mod tests {
 
     #[test]
     fn one_question_too_many_is_answered_at_once() {
-        let mut control = Control::new();
-        for _ in 0..WAITING_MAX {
-            ask(&mut control, Door::Status, &Request::Events { after: 0, wait_ms: 9_000 });
-        }
+        let mut control = full(Door::Control);
         assert_eq!(ask(&mut control, Door::Control, &MOVE), None);
-        ask(&mut control, Door::Status, &Request::View { after: 1, wait_ms: 9_000 });
+        ask(&mut control, Door::Control, &Request::View { after: 1, wait_ms: 9_000 });
         let replies = answers(&mut control, Time::ZERO);
         assert!(matches!(replies[..], [Reply::Refused { .. }, Reply::View { .. }]), "{replies:?}");
+    }
+
+    #[test]
+    fn who_fills_one_door_does_not_close_the_other() {
+        let mut control = full(Door::Status);
+        ask(&mut control, Door::Status, &Request::View { after: 1, wait_ms: 9_000 });
+        let replies = answers(&mut control, Time::ZERO);
+        assert!(matches!(replies[..], [Reply::View { .. }]), "{replies:?}");
+        let (id, _) = ask(&mut control, Door::Control, &MOVE).expect("the command is carried out");
+        assert_eq!(answers(&mut control, Time::ZERO), [], "it waits for its end");
+        control.done(id, Ok("moved".to_owned()));
+        assert_eq!(answers(&mut control, Time::ZERO), [Reply::Done { text: "moved".to_owned() }]);
+        let mut control = full(Door::Control);
+        ask(&mut control, Door::Status, &Request::View { after: 1, wait_ms: 9_000 });
+        assert_eq!(answers(&mut control, Time::ZERO), [], "it waits for the next view");
     }
 
     #[test]
