@@ -9,16 +9,16 @@ const MERGE_MAX_MS: u64 = 300;
 
 /// The victim loses its addresses; when it is back, nobody notices.
 fn costs_one_gap(plan: Plan, event: Event) {
-    let (_lab, outcome) = run(plan, &event);
+    let (lab, outcome) = run(plan, &event);
     assert_short_gap(&outcome.event);
-    assert_nothing_lost(&outcome.undoing);
+    assert_nothing_lost(&lab, Some(outcome.victim), &outcome.undoing);
 }
 
 /// Clients notice neither the failure nor its end.
 fn costs_nothing(event: Event) {
-    let (_lab, outcome) = run(Plan::default(), &event);
-    assert_nothing_lost(&outcome.event);
-    assert_nothing_lost(&outcome.undoing);
+    let (lab, outcome) = run(Plan::default(), &event);
+    assert_nothing_lost(&lab, None, &outcome.event);
+    assert_nothing_lost(&lab, None, &outcome.undoing);
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn ring_daemons_killed_in_turn() {
     let second = dsc_lab::scenario::run(&mut lab, &Event::Kill("dsc-ringd"), &vips).unwrap();
     for outcome in [outcome, second] {
         assert_short_gap(&outcome.event);
-        assert_nothing_lost(&outcome.undoing);
+        assert_nothing_lost(&lab, Some(outcome.victim), &outcome.undoing);
     }
 }
 

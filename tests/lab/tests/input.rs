@@ -22,7 +22,7 @@ fn beside_a_calm_cluster(leaves: Option<usize>, act: impl FnOnce(&TestLab)) {
     act(&lab);
     scenario::calm(&lab, &prober).unwrap();
     let seen = prober.stop().between(from_ns, u64::MAX);
-    assert_nothing_lost(&figures::judge(&seen, from_ns, &affected));
+    assert_nothing_lost(&lab, leaves, &figures::judge(&seen, from_ns, &affected));
 }
 
 /// Runs a daemon on n1 that must refuse to start, and returns what it said.

@@ -48,9 +48,9 @@ fn costs_nothing(
     let seen = prober.stop();
     let first = figures::judge(&seen.between(at_ns - 10_000_000, undone_ns), at_ns, &affected);
     assert!(first.takeover_ms.is_some(), "nothing moved: {first:?}");
-    assert_nothing_lost(&first);
+    assert_nothing_lost(&lab, None, &first);
     let second = figures::judge(&seen.between(undone_ns, u64::MAX), undone_ns, &new_owners);
-    assert_nothing_lost(&second);
+    assert_nothing_lost(&lab, None, &second);
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn a_node_is_closed_and_opened() {
 
 /// As by an upgrade: the daemon ends when asked and another takes its place.
 fn replaced(daemon: &'static str) {
-    let (_lab, outcome) = run(Plan::default(), &Event::Replace(daemon));
-    assert_nothing_lost(&outcome.event);
-    assert_nothing_lost(&outcome.undoing);
+    let (lab, outcome) = run(Plan::default(), &Event::Replace(daemon));
+    assert_nothing_lost(&lab, None, &outcome.event);
+    assert_nothing_lost(&lab, None, &outcome.undoing);
 }
 
 #[test]
