@@ -231,6 +231,7 @@ mod tests {
             names: Default::default(),
             counters: vec![],
             heard: Default::default(),
+            paths_down: vec![],
         }
     }
 

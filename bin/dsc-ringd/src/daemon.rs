@@ -255,6 +255,7 @@ impl Daemon {
         view.number = self.control.view_number();
         view.names = self.names.clone();
         view.heard = self.facts.heard().clone();
+        view.paths_down = self.member.paths_down(&view.members);
         view.counters.extend(self.member.counters());
         view.counters.extend(self.paths.counters());
         view.counters.extend(self.doors.counters());

@@ -3,7 +3,7 @@
 
 use dsc_ring::Ring;
 use dsc_rml::Rml;
-use dsc_wire::local::{Counter, Event, HostState, View};
+use dsc_wire::local::{Counter, Event, HostState, PathDown, View};
 use dsc_wire::message::{Beacon, Message, Verdict};
 use dsc_wire::packet::Packet;
 use dsc_wire::{Cluster, Incarnation, NodeId, SubnetId, SubnetSet, Time, VipId};
@@ -124,6 +124,18 @@ impl Member {
         self.ring.view(now)
     }
 
+    /// Paths to those of `members` that answer on another path.
+    pub fn paths_down(&self, members: &[NodeId]) -> Vec<PathDown> {
+        let mut found = Vec::new();
+        for peer in self.rml.peers().filter(|p| members.contains(&p.node)) {
+            if peer.paths.iter().any(|p| p.up) {
+                let down = peer.paths.iter().filter(|p| !p.up);
+                found.extend(down.map(|p| PathDown { peer: peer.node, subnet: p.subnet }));
+            }
+        }
+        found
+    }
+
     /// Key of the last token accepted; [`dsc_wire::Key::ZERO`] before the first.
     pub fn accepted(&self) -> dsc_wire::Key {
         self.ring.accepted()
@@ -224,7 +236,7 @@ impl Member {
                 }
             },
             O::Failed { id } => self.to_ring.push_back(I::Failed { id }),
-            O::PathChanged { .. } => {}
+            O::PathChanged { .. } => out.push(Effect::Changed),
         }
         None
     }
@@ -239,11 +251,12 @@ mod tests {
 
     const HOP: Duration = Duration::from_micros(200);
 
-    /// Two members, and a wire that loses nothing.
+    /// Two members, and a wire that loses what goes over the subnet that is cut.
     struct Pair {
         members: [Member; 2],
         wire: VecDeque<(Time, usize, SubnetId, Packet)>,
         now: Time,
+        cut: Option<SubnetId>,
         log: Vec<(Time, usize, Effect)>,
     }
 
@@ -269,7 +282,7 @@ mod tests {
             for member in &mut members {
                 member.input(now, dsc_ring::Input::Able { subnets }, &mut Vec::new());
             }
-            Pair { members, wire: VecDeque::new(), now, log: Vec::new() }
+            Pair { members, wire: VecDeque::new(), now, cut: None, log: Vec::new() }
         }
 
         fn until(&mut self, what: &str, wanted: impl Fn(&Pair) -> bool) {
@@ -299,7 +312,9 @@ mod tests {
 
         fn carry_out(&mut self, n: usize, out: &mut Vec<Effect>) {
             for effect in out.drain(..) {
-                if let Effect::Packet { to, path, packet } = &effect {
+                if let Effect::Packet { to, path, packet } = &effect
+                    && self.cut != Some(*path)
+                {
                     self.wire.push_back((self.now + HOP, to.index(), *path, packet.clone()));
                 }
                 self.log.push((self.now, n, effect));
@@ -323,6 +338,34 @@ mod tests {
         for node in [NodeId(0), NodeId(1)] {
             assert_eq!(hosts.iter().filter(|h| **h == Some(node)).count(), 2, "{hosts:?}");
         }
+    }
+
+    #[test]
+    fn a_dead_path_to_a_member_is_told_until_it_works_again() {
+        let mut pair = Pair::new();
+        let down = |pair: &Pair, n: usize| {
+            let member = &pair.members[n];
+            member.paths_down(&member.view(pair.now).members)
+        };
+        pair.until("one ring", Pair::formed);
+        pair.until("every path works", |p| down(p, 0).is_empty() && down(p, 1).is_empty());
+        pair.cut = Some(SubnetId(1));
+        let dead = |peer| vec![PathDown { peer: NodeId(peer), subnet: SubnetId(1) }];
+        pair.until("both tell", |p| down(p, 0) == dead(1) && down(p, 1) == dead(0));
+        assert_eq!(pair.members[0].paths_down(&[NodeId(0)]), [], "the peer is no member");
+        pair.cut = None;
+        pair.until("healed", |p| down(p, 0).is_empty() && down(p, 1).is_empty());
+    }
+
+    #[test]
+    fn a_path_that_changes_makes_a_new_view() {
+        let mut member = Pair::new().members[0].clone();
+        let mut out = Vec::new();
+        for up in [false, true] {
+            let change = dsc_rml::Output::PathChanged { peer: NodeId(1), path: SubnetId(0), up };
+            assert_eq!(member.hand_up(change, &mut out), None);
+        }
+        assert_eq!(out, [Effect::Changed, Effect::Changed]);
     }
 
     #[test]

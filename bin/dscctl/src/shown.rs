@@ -116,7 +116,7 @@ pub struct VipRow {
 pub struct Warning {
     /// A stable word per cause.
     pub warning: &'static str,
-    /// The VIP, node or daemon.
+    /// The VIP, node, subnet or daemon.
     pub about: String,
     /// A sentence for people.
     pub text: String,

@@ -16,6 +16,7 @@ pub const WORDS: &[&str] = &[
     VIP_FENCED,
     NODE_MISSING,
     NODE_NOT_ABLE,
+    PATH_DOWN,
     CONFLICT,
     CONFIG_DIFFERS,
     LEASE_OVER,
@@ -31,6 +32,7 @@ const VIP_UNSERVED: &str = "vip-unserved";
 const VIP_FENCED: &str = "vip-fenced";
 const NODE_MISSING: &str = "node-missing";
 const NODE_NOT_ABLE: &str = "node-not-able";
+const PATH_DOWN: &str = "path-down";
 const CONFLICT: &str = "conflict";
 const CONFIG_DIFFERS: &str = "config-differs";
 const LEASE_OVER: &str = "lease-over";
@@ -56,6 +58,7 @@ pub fn of_cluster(
     of_ring(view, &mut found);
     vips.iter().for_each(|vip| of_vip(view, vip, &mut found));
     view.nodes.iter().for_each(|node| of_node(view, node, &mut found));
+    of_paths(view, &mut found);
     of_events(view, events, wall_ms, &mut found);
     of_daemons(view, now, &mut found);
     found
@@ -72,6 +75,7 @@ pub fn of_local(
     let mut found = Vec::new();
     of_ring(view, &mut found);
     view.nodes.iter().filter(|n| n.id == view.me).for_each(|n| of_node(view, n, &mut found));
+    of_paths(view, &mut found);
     let hosts = view.vips.iter().filter(|v| v.host == Some(view.me)).count();
     if hosts > 0 && !lease_valid(view, now) {
         found.push(warning(
@@ -167,6 +171,23 @@ fn of_node(view: &View, node: &NodeView, found: &mut Vec<Warning>) {
     if node.able.is_empty() && node.macs.iter().all(Option::is_none) {
         let text = format!("{name} cannot host on any subnet: is its dsc-fwd running?");
         found.push(warning(NODE_NOT_ABLE, name, text));
+    }
+}
+
+/// One line per subnet: a switch that fails takes many paths with it.
+fn of_paths(view: &View, found: &mut Vec<Warning>) {
+    let me = node_name(&view.names, view.me);
+    for subnet in dsc_wire::SubnetId::all() {
+        let down = view.paths_down.iter().filter(|p| p.subnet == subnet);
+        let peers: Vec<_> = down.map(|p| node_name(&view.names, p.peer)).collect();
+        if !peers.is_empty() {
+            let name = subnet_name(&view.names, subnet);
+            let text = format!(
+                "{me} has lost {} on {name} and reaches them on another subnet only: check NICs, cables and switch",
+                peers.join(", ")
+            );
+            found.push(warning(PATH_DOWN, name, text));
+        }
     }
 }
 

@@ -59,6 +59,7 @@ impl Ring {
             names: Default::default(),
             counters: self.counters(),
             heard: Default::default(),
+            paths_down: Vec::new(),
         }
     }
 

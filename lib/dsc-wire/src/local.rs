@@ -98,6 +98,19 @@ pub struct View {
     /// The other daemons of this node; filled in by the daemon, empty in the pure ring.
     #[serde(default)]
     pub heard: Heard,
+    /// Paths from this node to other members that do not work both ways; filled in by the daemon, empty in the pure ring.
+    #[serde(default)]
+    pub paths_down: Vec<PathDown>,
+}
+
+/// A path from the node that speaks to another member that does not work both ways, while another path between the two
+/// does. If none does, nothing is known of any single path, and none is listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathDown {
+    /// The member at its other end.
+    pub peer: NodeId,
+    /// The subnet it is on.
+    pub subnet: SubnetId,
 }
 
 /// What the ring daemon last heard from the other daemons of its node.
