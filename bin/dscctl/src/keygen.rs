@@ -1,18 +1,16 @@
 //! `keygen`: makes the cluster key and rotates it. The file has one or two lines of 64 hexadecimal digits: the first
-//! key seals, both open. It is replaced whole, by a rename, so that a daemon never reads half of it. Asks no daemon.
+//! key seals, both open. It is read as the ring daemon reads it, and replaced whole, by a rename, so that a daemon never
+//! reads half of it. Asks no daemon.
 
 use crate::arguments::KeygenArguments;
 use crate::failure::{Failure, reason};
 use crate::shown::KeyWritten;
+use dsc_sys::{keyfile, random};
+use dsc_wire::seal::Key;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
-
-const KEY_BYTES: usize = 32;
-const KEY_DIGITS: usize = 2 * KEY_BYTES;
-/// More than two keys, their line ends and some blanks; a longer file is no key file.
-const FILE_MAX: u64 = 1024;
 
 /// Does what the arguments say; says what to do next.
 pub fn run(arguments: &KeygenArguments) -> Result<KeyWritten, Failure> {
@@ -21,7 +19,7 @@ pub fn run(arguments: &KeygenArguments) -> Result<KeyWritten, Failure> {
         if arguments.force || arguments.add || arguments.switch || arguments.retire {
             return Err(Failure::Usage("- prints a new key: it takes no other option".into()));
         }
-        let key = new_key()?;
+        let key = new_key()?.to_hex().to_string();
         return Ok(KeyWritten { file: None, text: key.clone(), key: Some(key), keys: 1 });
     }
     let (keys, text) = if arguments.add {
@@ -51,40 +49,26 @@ pub fn run(arguments: &KeygenArguments) -> Result<KeyWritten, Failure> {
     })
 }
 
-fn new_key() -> Result<String, Failure> {
-    let mut bytes = [0; KEY_BYTES];
-    dsc_sys::random::fill(&mut bytes)
-        .map_err(|error| Failure::Refused(format!("cannot make a key: {}", reason(&error))))?;
-    Ok(bytes.map(|byte| format!("{byte:02x}")).concat())
+fn new_key() -> Result<Key, Failure> {
+    random::key()
+        .map_err(|error| Failure::Refused(format!("cannot make a key: {}", reason(&error))))
 }
 
-fn one(file: &Path, action: &str, advice: &str) -> Result<String, Failure> {
-    match <[String; 1]>::try_from(read(file, action)?) {
+fn one(file: &Path, action: &str, advice: &str) -> Result<Key, Failure> {
+    match <[Key; 1]>::try_from(read(file, action)?) {
         Ok([key]) => Ok(key),
         Err(_) => Err(cannot(action, file, &format!("it has two already: {advice}"))),
     }
 }
 
-fn two(file: &Path, action: &str, advice: &str) -> Result<[String; 2], Failure> {
-    <[String; 2]>::try_from(read(file, action)?)
+fn two(file: &Path, action: &str, advice: &str) -> Result<[Key; 2], Failure> {
+    <[Key; 2]>::try_from(read(file, action)?)
         .map_err(|_| cannot(action, file, &format!("it has one key only: {advice}")))
 }
 
 /// The one or two keys of a file. No line of it is ever printed.
-fn read(file: &Path, action: &str) -> Result<Vec<String>, Failure> {
-    let failed = |error: &io::Error| cannot(action, file, &reason(error));
-    let size = fs::metadata(file).map_err(|error| failed(&error))?.size();
-    if size > FILE_MAX {
-        return Err(cannot(action, file, "it is too long for a key file"));
-    }
-    let text = fs::read_to_string(file).map_err(|error| failed(&error))?;
-    let keys: Vec<String> = text.lines().map(|line| line.trim().to_string()).collect();
-    let right =
-        |key: &String| key.len() == KEY_DIGITS && key.bytes().all(|b| b.is_ascii_hexdigit());
-    match keys.len() {
-        1 | 2 if keys.iter().all(right) => Ok(keys),
-        _ => Err(cannot(action, file, "expected one or two lines of 64 hexadecimal digits")),
-    }
+fn read(file: &Path, action: &str) -> Result<Vec<Key>, Failure> {
+    keyfile::keys(file).map_err(|error| cannot(action, file, &error.to_string()))
 }
 
 fn cannot(action: &str, file: &Path, why: &str) -> Failure {
@@ -93,7 +77,7 @@ fn cannot(action: &str, file: &Path, why: &str) -> Failure {
 
 /// Writes the file under another name, mode 0600, and gives it its own once it is on the disk. Without `replace` the
 /// name must be free, which a link decides and no look beforehand could.
-fn write(file: &Path, keys: &[String], replace: bool) -> Result<(), Failure> {
+fn write(file: &Path, keys: &[Key], replace: bool) -> Result<(), Failure> {
     let fresh = beside(file);
     let owner = fs::metadata(file).ok().map(|old| (old.uid(), old.gid()));
     let written = write_new(&fresh, keys, owner).and_then(|()| {
@@ -123,14 +107,14 @@ fn beside(file: &Path) -> PathBuf {
     file.with_file_name(name)
 }
 
-fn write_new(path: &Path, keys: &[String], owner: Option<(u32, u32)>) -> io::Result<()> {
+fn write_new(path: &Path, keys: &[Key], owner: Option<(u32, u32)>) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     // A daemon that could read the old file must be able to read the new one.
     if let Some((user, group)) = owner {
         fchown(&file, Some(user), Some(group))?;
     }
     for key in keys {
-        writeln!(file, "{key}")?;
+        writeln!(file, "{}", *key.to_hex())?;
     }
     file.sync_all()
 }
@@ -138,6 +122,7 @@ fn write_new(path: &Path, keys: &[String], owner: Option<(u32, u32)>) -> io::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     struct Dir(PathBuf);
 
@@ -148,7 +133,7 @@ mod tests {
             Dir(dir)
         }
 
-        fn keygen(&self, way: &str) -> Result<Vec<String>, Failure> {
+        fn keygen(&self, way: &str) -> Result<Vec<Key>, Failure> {
             let file = self.0.join("key");
             run(&KeygenArguments {
                 file: file.clone(),
@@ -198,8 +183,18 @@ mod tests {
     fn what_is_no_key_file_is_not_touched() {
         let dir = Dir::new("wrong");
         let file = dir.0.join("key");
-        for text in ["", "secret\n", &"0".repeat(63), &("0".repeat(64) + "\n\n")] {
+        let key = "5e".repeat(32) + "\n";
+        let wrong = [
+            ("", 0o600),
+            ("secret\n", 0o600),
+            (&key[..63], 0o600),
+            (&key.repeat(3), 0o600),
+            // The ring daemon would not take it either.
+            (&key, 0o644),
+        ];
+        for (text, mode) in wrong {
             fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, PermissionsExt::from_mode(mode)).unwrap();
             let refused = run(&KeygenArguments {
                 file: file.clone(),
                 force: false,
@@ -208,6 +203,8 @@ mod tests {
                 retire: false,
             })
             .unwrap_err();
+            assert!(refused.to_string().starts_with("cannot add a key to "), "{refused}");
+            assert!(!refused.to_string().contains("5e5e"), "{refused}");
             assert!(!refused.to_string().contains("secret"), "{refused}");
             assert_eq!(fs::read_to_string(&file).unwrap(), text);
         }

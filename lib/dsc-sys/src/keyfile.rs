@@ -1,6 +1,7 @@
-//! The cluster key's file: readable for its owner alone, or not used at all. Read by the ring daemon at its start.
+//! The cluster key's file: readable for its owner alone, or not used at all. Read by the ring daemon at its start, and by
+//! dscctl when it rotates the key.
 
-use dsc_wire::seal::{KeyFileError as Text, Keyring};
+use dsc_wire::seal::{Key, KeyFileError as Text, Keyring};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
-/// Most bytes of a key file: two keys with comments.
+/// Most bytes of a key file: two keys of 65 bytes each, and lines that are skipped. A longer one is refused, not cut.
 const TEXT_MAX: u64 = 4096;
 
 /// Why the key could not be had.
@@ -31,6 +32,8 @@ pub enum Cause {
     Mode(u32),
     /// It belongs to neither root nor this process's user.
     Owner(u32),
+    /// It is longer than any key file.
+    Length,
     /// It holds something else.
     Text(Text),
 }
@@ -51,6 +54,9 @@ impl fmt::Display for KeyFileError {
             Cause::Owner(uid) => {
                 write!(f, "key file {path} belongs to user {uid}: expected root, chown root {path}")
             }
+            Cause::Length => {
+                write!(f, "key file {path} is too long: expected at most {TEXT_MAX} bytes")
+            }
             Cause::Text(e) => write!(f, "key file {path}: {e}"),
         }
     }
@@ -58,15 +64,29 @@ impl fmt::Display for KeyFileError {
 
 impl std::error::Error for KeyFileError {}
 
-/// Reads the keys. The file's mode is checked on what was opened, so that it cannot be exchanged in between.
+/// Reads the keys to seal and open with, see [`keys`].
+///
+/// # Errors
+/// As [`keys`].
+pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
+    take(path, Keyring::parse)
+}
+
+/// Reads the one or two keys themselves, that which seals first. The file's mode is checked on what was opened, so that it
+/// cannot be exchanged in between.
 ///
 /// # Errors
 /// [`KeyFileError`]; no message shows a part of a key.
-pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
-    keys(path).map_err(|cause| KeyFileError { path: path.to_owned(), cause })
+pub fn keys(path: &Path) -> Result<Vec<Key>, KeyFileError> {
+    take(path, Key::parse_file)
 }
 
-fn keys(path: &Path) -> Result<Keyring, Cause> {
+fn take<T>(path: &Path, parse: fn(&str) -> Result<T, Text>) -> Result<T, KeyFileError> {
+    let taken = text(path).and_then(|text| parse(&text).map_err(Cause::Text));
+    taken.map_err(|cause| KeyFileError { path: path.to_owned(), cause })
+}
+
+fn text(path: &Path) -> Result<Zeroizing<String>, Cause> {
     // A FIFO in its place must not keep the daemon waiting.
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = file.map_err(Cause::System)?;
@@ -82,9 +102,12 @@ fn keys(path: &Path) -> Result<Keyring, Cause> {
     if meta.uid() != 0 && meta.uid() != me {
         return Err(Cause::Owner(meta.uid()));
     }
-    let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize));
-    file.take(TEXT_MAX).read_to_string(&mut text).map_err(Cause::System)?;
-    Keyring::parse(&text).map_err(Cause::Text)
+    let mut text = Zeroizing::new(String::with_capacity(TEXT_MAX as usize + 1));
+    file.take(TEXT_MAX + 1).read_to_string(&mut text).map_err(Cause::System)?;
+    if text.len() as u64 > TEXT_MAX {
+        return Err(Cause::Length);
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -125,6 +148,8 @@ mod tests {
         }
         let short = KeyFile::new("short", "abcd\n", 0o600);
         assert!(short.error().contains("line 1") && !short.error().contains("abcd"));
+        let long = KeyFile::new("long", &(line.clone() + &"#\n".repeat(2048)), 0o600);
+        assert!(long.error().contains("too long"), "{}", long.error());
         let absent = read(Path::new("/nonexistent/key")).unwrap_err().to_string();
         assert!(absent.contains("dscctl keygen"), "{absent}");
         let directory = read(Path::new("/")).unwrap_err();

@@ -1,7 +1,9 @@
 //! The kernel's random numbers: incarnations and keys.
 
 use dsc_wire::Incarnation;
+use dsc_wire::seal::{KEY_LEN, Key};
 use std::io;
+use zeroize::Zeroizing;
 
 /// Fills `bytes` from the kernel's generator, waiting at early boot until it is seeded.
 ///
@@ -47,12 +49,23 @@ pub fn incarnation() -> io::Result<Incarnation> {
     }
 }
 
+/// A new cluster key.
+///
+/// # Errors
+/// As [`fill`].
+pub fn key() -> io::Result<Key> {
+    let mut bytes = Zeroizing::new([0; KEY_LEN]);
+    fill(&mut *bytes)?;
+    Ok(Key::new(*bytes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn two_lives_differ() {
+    fn two_lives_and_two_keys_differ() {
         assert_ne!(incarnation().unwrap(), incarnation().unwrap());
+        assert_ne!(key().unwrap(), key().unwrap());
     }
 }

@@ -8,7 +8,7 @@ use chacha20poly1305::aead::inout::InOutBuf;
 use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use std::fmt;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes that a seal adds.
 pub const SEAL_LEN: usize = 16;
@@ -31,14 +31,35 @@ impl Key {
     }
 
     /// 64 lower-case hex digits: a line of a key file.
-    pub fn to_hex(&self) -> String {
-        let mut text = String::with_capacity(2 * KEY_LEN);
+    pub fn to_hex(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LEN));
         for byte in self.0 {
             for digit in [byte >> 4, byte & 15] {
                 text.push(char::from(b"0123456789abcdef"[usize::from(digit)]));
             }
         }
         text
+    }
+
+    /// Reads the text of a key file: one or two lines of 64 hex digits, the key that seals first. Blank lines and lines
+    /// that start with `#` are skipped.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], naming the line.
+    pub fn parse_file(text: &str) -> Result<Vec<Key>, KeyFileError> {
+        // Room for both at once: a vector that grows leaves a copy behind.
+        let mut keys = Vec::with_capacity(2);
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if keys.len() == 2 {
+                return Err(KeyFileError::TooMany);
+            }
+            keys.push(Key::from_hex(line).ok_or(KeyFileError::Line { line: number + 1 })?);
+        }
+        if keys.is_empty() { Err(KeyFileError::Empty) } else { Ok(keys) }
     }
 
     fn from_hex(text: &str) -> Option<Key> {
@@ -148,23 +169,12 @@ impl Keyring {
         Keyring { seals: seals.cipher(), opens: opens.map(Key::cipher) }
     }
 
-    /// Reads the text of a key file: one or two lines of 64 hex digits. Blank lines and lines that start with
-    /// `#` are skipped.
+    /// Of the text of a key file, see [`Key::parse_file`].
     ///
     /// # Errors
     /// [`KeyFileError`], naming the line.
     pub fn parse(text: &str) -> Result<Keyring, KeyFileError> {
-        let mut keys = Vec::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if keys.len() == 2 {
-                return Err(KeyFileError::TooMany);
-            }
-            keys.push(Key::from_hex(line).ok_or(KeyFileError::Line { line: number + 1 })?);
-        }
+        let keys = Key::parse_file(text)?;
         let seals = keys.first().ok_or(KeyFileError::Empty)?;
         Ok(Keyring::new(seals, keys.get(1)))
     }
@@ -314,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_key_file_is_one_or_two_lines() {
-        let (one, two) = (key(0xab).to_hex(), key(0x10).to_hex());
+        let (one, two) = (key(0xab).to_hex().to_string(), key(0x10).to_hex().to_string());
         assert_eq!(one, "ab".repeat(32));
         assert!(Keyring::parse(&one).unwrap().opens.is_none());
         let ring =
