@@ -158,19 +158,28 @@ fn open(context: &Context, path: &Path, access: Access) -> io::Result<Watched> {
 
 /// Lets the group in, if this machine has it.
 fn admit(path: &Path, access: Access) -> io::Result<()> {
+    admit_of(&std::fs::read_to_string("/etc/group")?, path, access)
+}
+
+fn admit_of(groups: &str, path: &Path, access: Access) -> io::Result<()> {
     let name = match access {
         Access::Read => GROUP_READ,
         Access::Change => GROUP_CHANGE,
         Access::Root => return Ok(()),
     };
-    let groups = std::fs::read_to_string("/etc/group")?;
-    let Some(group) = group_number(&groups, name) else { return Ok(()) };
+    let Some(group) = group_number(groups, name) else {
+        let socket = path.display();
+        tracing::warn!(
+            "no group {name} in /etc/group: only root may use {socket}: groupadd --system {name}, then restart"
+        );
+        return Ok(());
+    };
     std::os::unix::fs::chown(path, None, Some(group))?;
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))
 }
 
 /// `name:password:number:members`. The file itself, not the name service: its plug-ins have no place in a privileged daemon
-/// with locked memory, and the package makes these groups local ones.
+/// with locked memory. The operator makes these groups on each node, as local ones.
 fn group_number(groups: &str, name: &str) -> Option<u32> {
     groups.lines().find_map(|line| {
         let mut fields = line.split(':');
@@ -180,7 +189,54 @@ fn group_number(groups: &str, name: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use super::group_number;
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
+    /// Counts what is warned of.
+    struct Warnings(Arc<AtomicUsize>);
+
+    impl Subscriber for Warnings {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            *metadata.level() == tracing::Level::WARN
+        }
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_group_that_is_missing_is_warned_of_and_the_file_stays_closed() {
+        let path = std::env::temp_dir().join(format!("dsc-admit-{}", std::process::id()));
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        let warned = Arc::new(AtomicUsize::new(0));
+        let own = nix::unistd::getegid().as_raw();
+        tracing::subscriber::with_default(Warnings(warned.clone()), || {
+            admit_of("root:x:0:\n", &path, Access::Root).unwrap();
+            assert_eq!(warned.load(Ordering::Relaxed), 0, "root needs no group");
+            admit_of("root:x:0:\n", &path, Access::Read).unwrap();
+            assert_eq!(warned.load(Ordering::Relaxed), 1);
+            assert_eq!(mode(&path), 0o600);
+            admit_of(&format!("dsc-admin:x:{own}:\n"), &path, Access::Change).unwrap();
+            assert_eq!(warned.load(Ordering::Relaxed), 1);
+            assert_eq!(mode(&path), 0o660);
+        });
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path).unwrap().permissions())
+            & 0o7777
+    }
 
     #[test]
     fn a_group_is_found_by_its_whole_name() {
