@@ -61,7 +61,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Some(host) => {
             let watching = matches!(&command, Command::Status(status) if status.watch);
             let terminal = watching && io::stdout().is_terminal();
-            remote::run(host, words.get(1..).unwrap_or_default(), terminal)
+            let patience = arguments.options.timeout;
+            remote::run(host, words.get(1..).unwrap_or_default(), terminal, patience)
         }
         None => here(&command, &arguments.options),
     };

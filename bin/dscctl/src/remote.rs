@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process::Command;
+use std::time::Duration;
 
 /// What ssh itself exits with when it could not reach the node.
 const SSH_FAILED: i32 = 255;
@@ -12,9 +13,15 @@ const SSH_FAILED: i32 = 255;
 const SHELL_FAILED: [i32; 2] = [126, 127];
 
 /// Runs `dscctl` with `arguments` (those of this program, without its name) on `host`; returns its exit code.
-/// `terminal` asks ssh for a terminal there, so that an interrupt reaches the command.
-pub fn run(host: &str, arguments: &[OsString], terminal: bool) -> Result<u8, Failure> {
-    let words = words(host, arguments, terminal)?;
+/// `terminal` asks ssh for a terminal there, so that an interrupt reaches the command; `patience` is how long ssh may
+/// take to connect.
+pub fn run(
+    host: &str,
+    arguments: &[OsString],
+    terminal: bool,
+    patience: Duration,
+) -> Result<u8, Failure> {
+    let words = words(host, arguments, terminal, patience)?;
     let status = Command::new("ssh").args(&words).status().map_err(|error| {
         Failure::Unreachable(format!(
             "cannot run ssh to reach {host}: {error}: install openssh-client"
@@ -32,7 +39,12 @@ pub fn run(host: &str, arguments: &[OsString], terminal: bool) -> Result<u8, Fai
 }
 
 /// The words given to ssh.
-fn words(host: &str, arguments: &[OsString], terminal: bool) -> Result<Vec<OsString>, Failure> {
+fn words(
+    host: &str,
+    arguments: &[OsString],
+    terminal: bool,
+    patience: Duration,
+) -> Result<Vec<OsString>, Failure> {
     let place = host.strip_prefix("ssh://").unwrap_or(host);
     let bare = place.rsplit_once('@').map_or(place, |(_, node)| node);
     let odd = |c: char| c.is_whitespace() || c.is_control();
@@ -43,6 +55,9 @@ fn words(host: &str, arguments: &[OsString], terminal: bool) -> Result<Vec<OsStr
     if terminal {
         words.push("-t".into());
     }
+    // ssh counts whole seconds.
+    let seconds = patience.as_secs() + u64::from(patience.subsec_nanos() > 0);
+    words.extend(["-o".into(), format!("ConnectTimeout={seconds}").into()]);
     words.extend(["--".into(), host.into(), "dscctl".into()]);
     words.extend(without_host(arguments).iter().map(|word| quoted(word)));
     Ok(words)
@@ -91,24 +106,25 @@ mod tests {
 
     fn given(host: &str, arguments: &[&str]) -> Result<Vec<String>, Failure> {
         let arguments: Vec<OsString> = arguments.iter().map(OsString::from).collect();
-        let words = words(host, &arguments, false)?;
+        let words = words(host, &arguments, false, Duration::from_millis(9_100))?;
         Ok(words.into_iter().map(|w| w.into_string().unwrap()).collect())
     }
 
     #[test]
     fn every_form_of_the_option_is_taken_out_and_nothing_else() {
-        let plain = ["--", "n2", "dscctl", "--json", "vip", "10.1.0.100"];
+        let plain =
+            ["-o", "ConnectTimeout=10", "--", "n2", "dscctl", "--json", "vip", "10.1.0.100"];
         for host in [&["-H", "n2"][..], &["-Hn2"], &["--host", "n2"], &["--host=n2"]] {
             let words: Vec<&str> = [&["--json"], host, &["vip", "10.1.0.100"]].concat();
             assert_eq!(given("n2", &words).unwrap(), plain, "{host:?}");
         }
-        assert_eq!(given("n2", &["--", "-H"]).unwrap(), ["--", "n2", "dscctl", "--", "-H"]);
+        assert_eq!(given("n2", &["--", "-H"]).unwrap()[2..], ["--", "n2", "dscctl", "--", "-H"]);
     }
 
     #[test]
     fn the_remote_shell_sees_words_not_commands() {
         let words = given("ops@n2", &["node", "a b;$(reboot)'`x`", "", "*"]).unwrap();
-        assert_eq!(words[4..], ["'a b;$(reboot)'\\''`x`'", "''", "'*'"]);
+        assert_eq!(words[6..], ["'a b;$(reboot)'\\''`x`'", "''", "'*'"]);
     }
 
     #[test]
@@ -116,6 +132,6 @@ mod tests {
         for host in ["", "-oProxyCommand=x", "ssh://", "ssh://-x", "a@", "a@-b", "a b", "a\nb"] {
             assert_eq!(given(host, &[]).unwrap_err().code(), 2, "{host:?}");
         }
-        assert_eq!(given("ssh://ops@n2:22", &[]).unwrap()[1], "ssh://ops@n2:22");
+        assert_eq!(given("ssh://ops@n2:22", &[]).unwrap()[3], "ssh://ops@n2:22");
     }
 }

@@ -316,7 +316,7 @@ fn another_node_runs_the_same_words() {
     let bin = Dir::new();
     let _daemons = Daemons::start(&dir.0, lasting("crash"), refuse);
     // Like sshd: the words after the destination, joined by blanks, go to a login shell.
-    let ssh = "#!/bin/sh\n[ \"$1\" = -- ] || exit 9\necho \"to $2\" >&2\nshift 2\n\
+    let ssh = "#!/bin/sh\n[ \"$1$3\" = -o-- ] || exit 9\necho \"to $4, $2\" >&2\nshift 4\n\
                [ -n \"$DOWN\" ] && exit 255\nexec sh -c \"$*\"\n";
     std::fs::write(bin.0.join("ssh"), ssh).unwrap();
     std::fs::set_permissions(bin.0.join("ssh"), PermissionsExt::from_mode(0o755)).unwrap();
@@ -328,13 +328,18 @@ fn another_node_runs_the_same_words() {
         fake::told(command.env("PATH", &path).env("DOWN", down).output().unwrap())
     };
     let (code, out, err) = far(&["-H", "ssh://ops@n2", "vip", "10.2.0.100", "--json"], "");
-    assert_eq!((code, err.as_str()), (1, "to ssh://ops@n2\n"), "the answer there is no");
+    assert_eq!(
+        (code, err.as_str()),
+        (1, "to ssh://ops@n2, ConnectTimeout=10\n"),
+        "the answer there is no"
+    );
     assert_eq!(object(&out)["state"], "unserved");
     let (code, _, err) = far(&["-Hn2", "node", "a; touch /dev/null/x '\"$(id)"], "");
     assert_eq!(code, 2);
     assert!(err.contains("no node \"a; touch /dev/null/x '\\\"$(id)\""), "{err}");
-    let (code, _, err) = far(&["--host=n2"], "1");
+    let (code, _, err) = far(&["--host=n2", "--timeout", "2.5"], "1");
     assert_eq!(code, 3);
+    assert!(err.starts_with("to n2, ConnectTimeout=3\n"), "{err}");
     assert!(err.contains("dscctl: cannot reach n2: ssh failed"), "{err}");
     std::fs::remove_file(&remote).unwrap();
     let (code, _, err) = far(&["-H", "n2"], "");
