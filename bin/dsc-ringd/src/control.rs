@@ -1,5 +1,6 @@
-//! Answers to the node's people and daemons: views, events, commands. A question may wait for its answer; how many wait at
-//! one door is bounded, so that those who only look cannot keep out those who change. The loop hands it every request, and every event and result of the ring. Pure: time is an argument.
+//! Answers to the node's people and daemons: views, events, commands. A question may wait for its answer; how many wait
+//! at one door is bounded, so that those who only look cannot keep out those who change. The loop hands it every
+//! request, and every event and result of the ring. Pure: time is an argument.
 
 use dsc_sys::local::Asker;
 use dsc_wire::Time;

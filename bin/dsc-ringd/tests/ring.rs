@@ -4,7 +4,7 @@ mod cluster;
 
 use cluster::{Cluster, PATIENCE, all_hosted, counter, failed, hosts_none};
 use dsc_sys::local::{AskError, ask_blocking};
-use dsc_wire::local::{Command, EventKind, Reply, Request, RingState, socket};
+use dsc_wire::local::{Command, EventKind, PathDown, Reply, Request, RingState, View, socket};
 use dsc_wire::{NodeId, SubnetId, VipId};
 use std::os::unix::process::CommandExt;
 
@@ -77,6 +77,24 @@ fn a_lost_carrier_gives_up_the_vips_of_that_subnet_only() {
     };
     let view = cluster.until(2, "no VIP of ext on node 1", |v| on(v, SubnetId(0)) == 0);
     assert!(on(&view, SubnetId(1)) > 0, "those of int stay: {:#?}", view.vips);
+}
+
+#[test]
+fn a_dead_path_is_in_the_view_until_it_works_again() {
+    let mut cluster = Cluster::new(2);
+    cluster.form();
+    let all_work = |v: &View| v.members.len() == 2 && v.paths_down.is_empty();
+    cluster.until(1, "every path works", all_work);
+    // One way only, in silence, and the carrier stays.
+    let drop =
+        "table ip cut { chain in { type filter hook input priority 0; iifname eth1 drop; }; }";
+    cluster.shell(2, &format!("nft '{drop}'"));
+    let dead = |peer| [PathDown { peer: NodeId(peer), subnet: SubnetId(1) }];
+    cluster.until(1, "node 1 tells", |v| v.paths_down == dead(1));
+    cluster.until(2, "node 2 tells", |v| v.paths_down == dead(0));
+    cluster.shell(2, "nft delete table ip cut");
+    cluster.until(1, "healed", all_work);
+    cluster.until(2, "healed", all_work);
 }
 
 #[test]

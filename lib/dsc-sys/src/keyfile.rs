@@ -72,8 +72,8 @@ pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
     take(path, Keyring::parse)
 }
 
-/// Reads the one or two keys themselves, that which seals first. The file's mode is checked on what was opened, so that it
-/// cannot be exchanged in between.
+/// Reads the one or two keys themselves, that which seals first. The file's mode is checked on what was opened, so that
+/// it cannot be exchanged in between.
 ///
 /// # Errors
 /// [`KeyFileError`]; no message shows a part of a key.
