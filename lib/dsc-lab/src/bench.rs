@@ -160,7 +160,7 @@ impl Bench {
         let from_ns = clock::now_ns();
         wait::observe(self.quiet_s * 1000);
         drop(load);
-        let seen: Observed = prober.stop();
+        let seen: Observed = prober.stop()?;
         let figures = judge(&seen.between(from_ns, u64::MAX), from_ns, &[]);
         let event = if burners == 0 { "quiet" } else { "quiet-load" };
         self.print(Row::of(lab.plan.system.name(), profile, event, &[figures]))

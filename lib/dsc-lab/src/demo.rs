@@ -206,7 +206,7 @@ impl Demo {
         }
         let end_ns = clock::now_ns();
         let totals = self.load.stop();
-        let seen = self.prober.stop();
+        let seen = self.prober.stop()?;
         let mut steps = Vec::new();
         for (k, draft) in self.steps.iter().enumerate() {
             let until = self.steps.get(k + 1).map_or(end_ns, |next| next.at_ns);

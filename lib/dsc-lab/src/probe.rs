@@ -139,9 +139,16 @@ impl Prober {
     }
 
     /// Ends the observation once late answers have had their time.
-    pub fn stop(mut self) -> Observed {
+    ///
+    /// # Errors
+    /// There were more answers than can be noted: what is missing would be judged as lost.
+    pub fn stop(mut self) -> Result<Observed> {
         self.end();
-        std::mem::take(&mut lock(&self.seen))
+        let seen = std::mem::take(&mut *lock(&self.seen));
+        match seen.unnoted {
+            0 => Ok(seen),
+            n => Err(Error::new("judge an observation", format!("{n} answers were not noted"))),
+        }
     }
 
     fn end(&mut self) {

@@ -99,7 +99,7 @@ const BEFORE_NS: u64 = 20_000_000;
 /// Runs one event on the lab and returns it as it found it.
 ///
 /// # Errors
-/// The lab was not calm before, or a step of the fault itself could not be done.
+/// The lab was not calm before, a step of the fault itself could not be done, or not every answer was noted.
 pub fn run(lab: &mut Lab, event: &Event, vips: &[usize]) -> Result<Outcome> {
     let prober = Prober::start(lab, vips)?;
     calm(lab, &prober)?;
@@ -120,7 +120,7 @@ pub fn run(lab: &mut Lab, event: &Event, vips: &[usize]) -> Result<Outcome> {
     let undone_ns = undo(lab, event, victim, first, &prober)?;
     watch(lab, &prober, &back);
     calm(lab, &prober)?;
-    let seen = prober.stop();
+    let seen = prober.stop()?;
     let begin = at_ns - BEFORE_NS;
     Ok(Outcome {
         event: judge(&seen.between(begin, middle_ns), at_ns, &affected),

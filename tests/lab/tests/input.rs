@@ -21,7 +21,7 @@ fn beside_a_calm_cluster(leaves: Option<usize>, act: impl FnOnce(&TestLab)) {
     let from_ns = clock::now_ns();
     act(&lab);
     scenario::calm(&lab, &prober).unwrap();
-    let seen = prober.stop().between(from_ns, u64::MAX);
+    let seen = prober.stop().unwrap().between(from_ns, u64::MAX);
     assert_nothing_lost(&lab, leaves, &figures::judge(&seen, from_ns, &affected));
 }
 

@@ -59,7 +59,7 @@ fn costs_nothing(
     assert_undisturbed(&load.stop());
     let new_owners: Vec<(usize, usize)> =
         affected.iter().map(|(v, _)| (*v, prober.owner(*v).unwrap())).collect();
-    let seen = prober.stop();
+    let seen = prober.stop().unwrap();
     let first = figures::judge(&seen.between(at_ns - 10_000_000, undone_ns), at_ns, &affected);
     assert!(affected.is_empty() || first.takeover_ms.is_some(), "nothing moved: {first:?}");
     assert_nothing_lost(&lab, None, &first);
