@@ -41,21 +41,23 @@ const PROBED_MAX: usize = 4;
 const BURNERS: usize = 3;
 
 impl Bench {
-    /// Measures everything and prints rows as they come.
+    /// Measures everything and prints rows as they come. Returns how many runs of DSC failed.
     ///
     /// # Errors
     /// A lab cannot be brought up. An event that cannot be run is said on stderr and left out.
-    pub fn run(&self, lab_name: &str) -> Result<()> {
+    pub fn run(&self, lab_name: &str) -> Result<usize> {
+        let mut failed = 0;
         if !self.json {
             println!("times are min/median/max over the runs, ms\n{HEADING}");
         }
         for (system, profile) in &self.systems {
-            self.measure(lab_name, system, profile, "serve")?;
+            let mut of_system = self.measure(lab_name, system, profile, "serve")?;
             if self.wants("cut-all") {
-                self.measure(lab_name, system, profile, "majority")?;
+                of_system += self.measure(lab_name, system, profile, "majority")?;
             }
+            failed += if *system == System::Dsc { of_system } else { 0 };
         }
-        Ok(())
+        Ok(failed)
     }
 
     fn wants(&self, event: &str) -> bool {
@@ -63,7 +65,13 @@ impl Bench {
     }
 
     /// One lab; in `majority` mode only the event that needs it.
-    fn measure(&self, name: &str, system: &System, profile: &str, partition: &str) -> Result<()> {
+    fn measure(
+        &self,
+        name: &str,
+        system: &System,
+        profile: &str,
+        partition: &str,
+    ) -> Result<usize> {
         let majority = partition == "majority";
         let events: Vec<Event> = all_events(system)
             .into_iter()
@@ -72,7 +80,7 @@ impl Bench {
             .collect();
         let quiet = |event: &str| !majority && self.wants(event);
         if events.is_empty() && !["quiet", "quiet-load", "idle"].into_iter().any(quiet) {
-            return Ok(());
+            return Ok(0);
         }
         let plan = Plan {
             nodes: self.nodes,
@@ -89,7 +97,7 @@ impl Bench {
         eprintln!("# {} {profile}, {} nodes, {} VIPs", system.name(), self.nodes, self.vips);
         let probed: Vec<usize> = (0..self.vips.min(PROBED_MAX)).collect();
         let mut lab = Lab::up(name, plan)?;
-        let result = self.events_on(&mut lab, &events, profile, &probed).and_then(|()| {
+        let result = self.events_on(&mut lab, &events, profile, &probed).and_then(|failed| {
             if quiet("idle") {
                 self.idle(&lab, profile, &probed)?;
             }
@@ -100,7 +108,7 @@ impl Bench {
                 let processors = std::thread::available_parallelism().map_or(1, |n| n.get());
                 self.quiet(&lab, profile, &probed, BURNERS * processors)?;
             }
-            Ok(())
+            Ok(failed)
         });
         lab.down().and(result)
     }
@@ -111,7 +119,8 @@ impl Bench {
         events: &[Event],
         profile: &str,
         vips: &[usize],
-    ) -> Result<()> {
+    ) -> Result<usize> {
+        let mut failed = 0;
         let mut undoings: BTreeMap<&str, Vec<Figures>> = BTreeMap::new();
         for event in events {
             let mut runs = Vec::new();
@@ -133,12 +142,19 @@ impl Bench {
                     }
                 }
             }
-            self.print(Row::of(lab.plan.system.name(), profile, &event.name(), &runs))?;
+            let missing = self.runs - runs.len();
+            failed += missing;
+            let mut row = Row::of(lab.plan.system.name(), profile, &event.name(), &runs);
+            match &mut row {
+                Some(row) => row.failed = missing,
+                None => eprintln!("dsc-lab: {}: all {missing} runs failed, no row", event.name()),
+            }
+            self.print(row)?;
         }
         for (event, runs) in undoings {
             self.print(Row::of(lab.plan.system.name(), profile, event, &runs))?;
         }
-        Ok(())
+        Ok(failed)
     }
 
     fn print(&self, row: Option<Row>) -> Result<()> {

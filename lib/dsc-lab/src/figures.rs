@@ -77,6 +77,9 @@ pub struct Row {
     pub event: String,
     /// How often.
     pub runs: usize,
+    /// Runs that could not be measured, because a step failed or the cluster did not become calm.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub failed: usize,
     /// Longest gap.
     pub lost_ms: Spread,
     /// Time until a new owner answered; null where no address moved.
@@ -87,6 +90,10 @@ pub struct Row {
     pub unwanted_moves: usize,
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Row {
     /// Sums runs up; none of no runs.
     pub fn of(system: &str, profile: &str, event: &str, runs: &[Figures]) -> Option<Row> {
@@ -95,6 +102,7 @@ impl Row {
             profile: profile.into(),
             event: event.into(),
             runs: runs.len(),
+            failed: 0,
             lost_ms: Spread::of(runs.iter().map(|r| r.lost_ms))?,
             takeover_ms: Spread::of(runs.iter().filter_map(|r| r.takeover_ms)),
             duplicate_ms: Spread::of(runs.iter().map(|r| r.duplicate_ms as f64))?,
@@ -105,9 +113,13 @@ impl Row {
     /// As a line of a table; [`HEADING`] is its first.
     pub fn text(&self) -> String {
         let spread = |s: &Spread| format!("{:.0}/{:.0}/{:.0}", s.min, s.median, s.max);
+        let failed = match self.failed {
+            0 => String::new(),
+            n => format!("  ({n} runs failed)"),
+        };
         let takeover = self.takeover_ms.as_ref().map_or("-".into(), spread);
         format!(
-            "{:<11}{:<9}{:<17}{:>4} {:>16} {:>16} {:>16} {:>8}",
+            "{:<11}{:<9}{:<17}{:>4} {:>16} {:>16} {:>16} {:>8}{failed}",
             self.system,
             self.profile,
             self.event,

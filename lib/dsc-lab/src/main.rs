@@ -220,7 +220,13 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                     bench.events = ["crash", "freeze", "move", "quiet"].map(String::from).into();
                 }
             }
-            bench.run(&format!("{name}-bench"))?;
+            let failed = bench.run(&format!("{name}-bench"))?;
+            if failed > 0 {
+                return Err(Error::new(
+                    "measure every run",
+                    format!("{failed} runs of dsc failed"),
+                ));
+            }
         }
         Verb::Demo { json } => {
             let held = demo::run(&format!("{name}-demo"), json)?;
