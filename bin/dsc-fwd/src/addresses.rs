@@ -34,7 +34,10 @@ impl Keeper {
     /// From now on `vips` belong on this machine, which has `nics`.
     pub fn want(&mut self, vips: &[(VipId, IpAddr, SubnetId)], nics: &[Nic]) {
         let groups = vips.iter().flat_map(|(_, address, subnet)| {
-            let group = group(*address);
+            let group = match address {
+                IpAddr::V4(_) => None,
+                IpAddr::V6(address) => Some(group(*address).into()),
+            };
             let nics = nics.iter().filter(move |nic| nic.subnet == *subnet);
             nics.filter_map(move |nic| Some((nic.index, group?)))
         });
@@ -93,11 +96,10 @@ pub fn remove_ours() -> Result<(), String> {
 }
 
 /// The group that neighbours ask (RFC 4291 2.7.1); interfaces and switches let only joined groups through.
-fn group(address: IpAddr) -> Option<IpAddr> {
-    let IpAddr::V6(address) = address else { return None };
+pub fn group(address: Ipv6Addr) -> Ipv6Addr {
     let [.., a, b, c] = address.octets();
     let low = u16::from_be_bytes([b, c]);
-    Some(Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 1, 0xFF00 | u16::from(a), low).into())
+    Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 1, 0xFF00 | u16::from(a), low)
 }
 
 fn keep_arp_from_os() -> Result<(), String> {
@@ -113,8 +115,7 @@ mod tests {
     #[test]
     fn the_group_holds_the_last_three_bytes() {
         let group = |text: &str| super::group(text.parse().unwrap());
-        assert_eq!(group("fd00:1::100"), "ff02::1:ff00:100".parse().ok());
-        assert_eq!(group("fe80::2aa:ff:fe28:9c5a"), "ff02::1:ff28:9c5a".parse().ok());
-        assert_eq!(group("10.1.0.100"), None);
+        assert_eq!(group("fd00:1::100").to_string(), "ff02::1:ff00:100");
+        assert_eq!(group("fe80::2aa:ff:fe28:9c5a").to_string(), "ff02::1:ff28:9c5a");
     }
 }

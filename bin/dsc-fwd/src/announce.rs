@@ -9,8 +9,16 @@ use std::time::Duration;
 /// The burst, in milliseconds after its start: at once, for the quickest failover; later, because frames get lost and
 /// switches that were just connected hold them back.
 const BURST_MS: [u64; 5] = [0, 20, 100, 300, 1000];
+/// The first announcement of a burst that comes with a question who else has the VIP: the questions must not keep back the
+/// announcements of a takeover, and three of them, as RFC 5227 asks for, are left.
+const ASK_FROM: usize = 2;
 /// After the burst.
 const REFRESH: Duration = Duration::from_secs(60);
+
+/// Does a question who else has the VIP go with this announcement of its burst? With each refresh one does.
+pub fn asks(step: usize) -> bool {
+    step >= ASK_FROM
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Plan {
@@ -132,6 +140,18 @@ mod tests {
         assert_eq!(run(&mut announcer, 7_000), [0; 0]);
         announcer.epoch(Time::from_ms(7_000), epoch(5));
         assert_eq!(run(&mut announcer, 9_000), [7_000, 7_020, 7_100, 7_300, 8_000]);
+    }
+
+    #[test]
+    fn a_burst_asks_three_times_and_each_refresh_once() {
+        let mut announcer = Announcer::default();
+        announcer.hosts(Time::from_ms(0), &[VIP]);
+        let mut asked = Vec::new();
+        while announcer.deadline() <= Time::from_ms(121_000) {
+            let now = announcer.deadline();
+            asked.extend(announcer.due(now).iter().filter(|(_, step)| asks(*step)).map(|_| now));
+        }
+        assert_eq!(asked, [100, 300, 1000, 61_000, 121_000].map(Time::from_ms));
     }
 
     #[test]

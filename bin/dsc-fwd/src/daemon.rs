@@ -2,7 +2,7 @@
 //! with what is known now; nothing is undone at the end, because the kernel goes on without the daemon.
 
 use crate::addresses::Keeper;
-use crate::announce::Announcer;
+use crate::announce::{self, Announcer};
 use crate::conflicts::Conflicts;
 use crate::gratuitous::Voice;
 use crate::views::Views;
@@ -255,6 +255,9 @@ impl Daemon {
             };
             for voice in self.voices.iter_mut().filter(|v| v.nic().subnet == *subnet) {
                 voice.announce(*address, step);
+                if announce::asks(step) {
+                    voice.ask(*address);
+                }
             }
         }
         self.unsent += self.voices.iter_mut().map(|v| std::mem::take(&mut v.unsent)).sum::<u64>();

@@ -1,6 +1,7 @@
-//! The frames that announce a VIP, built and sent. Whether this node may announce it is the kernel's decision once more: at
-//! egress a claim without a lease is dropped.
+//! The frames that announce a VIP and those that ask who else has it, built and sent. Whether this node may announce it is
+//! the kernel's decision once more: at egress a claim without a lease is dropped. A question claims nothing.
 
+use crate::addresses::group;
 use dsc_bpf::Nic;
 use dsc_sys::frames::FrameSender;
 use dsc_wire::local::Mac;
@@ -10,6 +11,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const BROADCAST: Mac = [0xFF; 6];
 const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
+const SOLICITATION: u8 = 135;
+const ADVERTISEMENT: u8 = 136;
 
 /// Announces on one interface.
 pub struct Voice {
@@ -37,18 +40,36 @@ impl Voice {
     pub fn announce(&mut self, address: IpAddr, step: usize) {
         let frame = match address {
             // RFC 5227 wants requests; some machines learn from replies alone, so they take turns.
-            IpAddr::V4(a) if step.is_multiple_of(2) => arp(self.nic.mac, a, REQUEST),
-            IpAddr::V4(a) => arp(self.nic.mac, a, REPLY),
+            IpAddr::V4(a) if step.is_multiple_of(2) => arp(self.nic.mac, a, a, REQUEST),
+            IpAddr::V4(a) => arp(self.nic.mac, a, a, REPLY),
             IpAddr::V6(a) => advertisement(self.nic.mac, a, self.nic.router),
         };
-        if self.sender.send(&frame).is_err() {
+        self.send(&frame);
+    }
+
+    /// Asks who has `address`: members are silent, and whoever answers is a conflict. Only this node learns from it, so that
+    /// nobody's traffic goes astray: the IPv4 question has no sender (RFC 5227 2.1.1), and its answer goes to our MAC address.
+    /// The IPv6 one has the interface's own sender, because one without, as in duplicate address detection, is answered to
+    /// all nodes and overrides what they believe (RFC 4861 7.2.4). An interface without an IPv6 address cannot ask.
+    pub fn ask(&mut self, address: IpAddr) {
+        let question = match address {
+            IpAddr::V4(a) => Some(arp(self.nic.mac, Ipv4Addr::UNSPECIFIED, a, REQUEST)),
+            IpAddr::V6(a) => self.nic.address6.map(|own| solicitation(self.nic.mac, own, a)),
+        };
+        if let Some(frame) = question {
+            self.send(&frame);
+        }
+    }
+
+    fn send(&mut self, frame: &[u8]) {
+        if self.sender.send(frame).is_err() {
             self.unsent += 1;
         }
     }
 }
 
-/// A gratuitous ARP frame.
-fn arp(mac: Mac, address: Ipv4Addr, operation: u16) -> Vec<u8> {
+/// An ARP frame to everybody; gratuitous if both addresses are the same.
+fn arp(mac: Mac, sender: Ipv4Addr, address: Ipv4Addr, operation: u16) -> Vec<u8> {
     let target = if operation == REPLY { BROADCAST } else { [0; 6] };
     [
         &BROADCAST[..],
@@ -56,7 +77,7 @@ fn arp(mac: Mac, address: Ipv4Addr, operation: u16) -> Vec<u8> {
         &[0x08, 0x06, 0, 1, 0x08, 0x00, 6, 4],
         &operation.to_be_bytes(),
         &mac,
-        &address.octets(),
+        &sender.octets(),
         &target,
         &address.octets(),
     ]
@@ -67,20 +88,33 @@ fn arp(mac: Mac, address: Ipv4Addr, operation: u16) -> Vec<u8> {
 fn advertisement(mac: Mac, address: Ipv6Addr, router: bool) -> Vec<u8> {
     let all = Ipv6Addr::new(0xFF02, 0, 0, 0, 0, 0, 0, 1);
     let flags = if router { 0xA0 } else { 0x20 };
-    let mut message =
-        [&[136, 0, 0, 0, flags, 0, 0, 0][..], &address.octets(), &[2, 1], &mac].concat();
+    let message =
+        [&[ADVERTISEMENT, 0, 0, 0, flags, 0, 0, 0][..], &address.octets(), &[2, 1], &mac].concat();
+    discovery(mac, address, all, message)
+}
+
+/// A neighbour solicitation for `address` to those who listen for it (RFC 4861 4.3).
+fn solicitation(mac: Mac, own: Ipv6Addr, address: Ipv6Addr) -> Vec<u8> {
+    let message =
+        [&[SOLICITATION, 0, 0, 0, 0, 0, 0, 0][..], &address.octets(), &[1, 1], &mac].concat();
+    discovery(mac, own, group(address), message)
+}
+
+/// A frame with a message of neighbour discovery, whose checksum is still zero, to a group.
+fn discovery(mac: Mac, source: Ipv6Addr, group: Ipv6Addr, mut message: Vec<u8>) -> Vec<u8> {
     let length = message.len() as u16;
     let pseudo = [&[0, 0][..], &length.to_be_bytes(), &[0, 0, 0, 58]].concat();
-    let sum = checksum([&address.octets()[..], &all.octets(), &pseudo, &message]);
+    let sum = checksum([&source.octets()[..], &group.octets(), &pseudo, &message]);
     message[2..4].copy_from_slice(&sum.to_be_bytes());
     [
-        &[0x33, 0x33, 0, 0, 0, 1][..],
+        &[0x33, 0x33][..],
+        &group.octets()[12..],
         &mac,
         &[0x86, 0xDD, 0x60, 0, 0, 0],
         &length.to_be_bytes(),
         &[58, 255],
-        &address.octets(),
-        &all.octets(),
+        &source.octets(),
+        &group.octets(),
         &message,
     ]
     .concat()
@@ -99,10 +133,11 @@ mod tests {
     use super::*;
 
     const MAC: Mac = [2, 0, 0, 0, 0, 1];
+    const VIP4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
 
     #[test]
     fn arp_claims_the_address_for_the_interface() {
-        let request = arp(MAC, Ipv4Addr::new(10, 1, 0, 100), REQUEST);
+        let request = arp(MAC, VIP4, VIP4, REQUEST);
         assert_eq!(
             request,
             [
@@ -110,8 +145,32 @@ mod tests {
                 2, 0, 0, 0, 0, 1, 10, 1, 0, 100, 0, 0, 0, 0, 0, 0, 10, 1, 0, 100
             ]
         );
-        let reply = arp(MAC, Ipv4Addr::new(10, 1, 0, 100), REPLY);
+        let reply = arp(MAC, VIP4, VIP4, REPLY);
         assert_eq!((reply[21], &reply[32..38]), (2, &[0xFF; 6][..]));
+    }
+
+    #[test]
+    fn an_arp_question_has_no_sender_that_anybody_could_learn() {
+        let question = arp(MAC, Ipv4Addr::UNSPECIFIED, VIP4, REQUEST);
+        assert_eq!(
+            question[20..],
+            [0, 1, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 10, 1, 0, 100]
+        );
+    }
+
+    #[test]
+    fn the_solicitation_goes_to_the_group_and_has_a_right_checksum() {
+        let own: Ipv6Addr = "fe80::1".parse().unwrap();
+        let vip: Ipv6Addr = "fd00:1::100".parse().unwrap();
+        let frame = solicitation(MAC, own, vip);
+        assert_eq!(frame[..12], [0x33, 0x33, 0xFF, 0, 1, 0, 2, 0, 0, 0, 0, 1]);
+        assert_eq!((&frame[22..38], frame[54]), (&own.octets()[..], 135));
+        assert_eq!(
+            (&frame[62..78], &frame[78..]),
+            (&vip.octets()[..], &[1, 1, 2, 0, 0, 0, 0, 1][..])
+        );
+        let pseudo = [0, 0, 0, 32, 0, 0, 0, 58];
+        assert_eq!(checksum([&frame[22..54], &pseudo, &frame[54..]]), 0);
     }
 
     #[test]

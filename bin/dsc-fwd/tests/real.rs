@@ -74,6 +74,12 @@ fn round_trip(stream: &mut TcpStream) {
 #[test]
 fn a_planned_move_resets_no_connection_and_loses_no_probe() {
     let world = world();
+    // Linux solicits for nobody from an interface whose only own address is still tentative, and tries again a second later.
+    for node in &world.nodes {
+        until("the link-local address is in force", || {
+            node.machine.space.ip("-6 addr show dev eth0 tentative").is_empty()
+        });
+    }
     for (vip, address) in [(VIP4, vip4()), (VIP6, vip6())] {
         world.nodes[0].host(vip, HostState::On, &[]);
         for node in &world.nodes {
@@ -118,6 +124,18 @@ fn a_planned_move_resets_no_connection_and_loses_no_probe() {
         // Both ways were taken: by the old connections at the new host, and by their socket at the old one.
         assert!(of(1, "steered_past") > 0 && of(0, "delivered_steered") > 0);
     }
+}
+
+fn conflicts(node: &net::Node) -> Vec<Conflict> {
+    match node.ringd.facts() {
+        Some(Facts::Fwd { conflicts, .. }) => conflicts,
+        other => panic!("no facts of dsc-fwd: {other:?}"),
+    }
+}
+
+fn counted(node: &net::Node, verdict: &str) -> u64 {
+    let counted = counters(node);
+    counted.verdicts.iter().find(|c| c.name == verdict).unwrap().count
 }
 
 fn counters(node: &net::Node) -> FwdCounters {
@@ -200,16 +218,44 @@ fn a_machine_that_takes_a_vip_is_reported_and_finds_it_taken() {
     client.send(&claim).unwrap();
     let conflict = Conflict { vip: VIP4, mac };
     for node in &world.nodes {
-        until(
-            "the conflict is told",
-            || matches!(node.ringd.facts(), Some(Facts::Fwd { conflicts, .. }) if conflicts.contains(&conflict)),
-        );
+        until("the conflict is told", || conflicts(node).contains(&conflict));
     }
     // What members announce is none.
     for node in &world.nodes {
-        let Some(Facts::Fwd { conflicts, .. }) = node.ringd.facts() else { panic!("no facts") };
-        assert!(conflicts.iter().all(|c| c.mac == mac), "{conflicts:?}");
+        let told = conflicts(node);
+        assert!(told.iter().all(|c| c.mac == mac), "{told:?}");
     }
+}
+
+/// It has the addresses and says so to nobody who does not ask.
+#[test]
+fn a_silent_machine_that_has_a_vip_is_found_by_asking_and_nobody_else_hears_it() {
+    let world = world();
+    world.client.space.ip("addr add 10.1.0.100/24 dev eth0");
+    world.client.space.ip("addr add fd00:1::100/64 dev eth0 nodad");
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    world.nodes[0].host(VIP6, HostState::On, &[]);
+    for vip in [VIP4, VIP6] {
+        let conflict = Conflict { vip, mac: world.client.mac };
+        until("the conflict is told", || conflicts(&world.nodes[0]).contains(&conflict));
+    }
+    until("all six questions were answered", || counted(&world.nodes[0], "claim_conflict") == 6);
+    assert_eq!(counted(&world.nodes[1], "claim_conflict"), 0, "the machine spoke to others too");
+}
+
+/// A member that answers, rightly or not, is no stranger.
+#[test]
+fn the_answer_of_a_member_is_no_conflict() {
+    let mut world = world();
+    // Without its daemon it announces nothing; its kernel answers.
+    world.nodes[1].kill();
+    for node in &world.nodes {
+        node.host(VIP4, HostState::On, &[]);
+        node.host(VIP6, HostState::On, &[]);
+    }
+    until("all six questions were answered", || counted(&world.nodes[0], "claim_member") == 6);
+    assert_eq!(counted(&world.nodes[0], "claim_conflict"), 0);
+    assert_eq!(conflicts(&world.nodes[0]), []);
 }
 
 /// After a merge the winner's state did not change, but the neighbours may believe the loser.
@@ -234,10 +280,7 @@ fn nobody_announces_without_a_lease() {
     let ear = Asker::new(&world.client);
     world.nodes[1].lease.set_lease(Time::ZERO);
     world.nodes[1].host(VIP4, HostState::On, &[]);
-    let held = || {
-        let counted = counters(&world.nodes[1]);
-        counted.verdicts.iter().find(|c| c.name == "egress_claim").unwrap().count
-    };
+    let held = || counted(&world.nodes[1], "egress_claim");
     until("the burst was dropped on its way out", || held() == 5);
     assert_eq!(ear.announced(), 0);
 }

@@ -73,6 +73,22 @@ pub fn rows() -> Vec<Row> {
             .host(OFF)
             .drop("claim_conflict"),
         Row::new(
+            "arp: stranger answers our question without a sender",
+            arp(ME, REPLY, (STRANGER, VIP4), (ME, "0.0.0.0")),
+        )
+        .drop("claim_conflict"),
+        Row::new(
+            "arp: member answers our question without a sender",
+            arp(ME, REPLY, (NODE2, VIP4), (ME, "0.0.0.0")),
+        )
+        .drop("claim_member"),
+        Row::new(
+            "arp: member asks who else has it",
+            arp(BROADCAST, REQUEST, (NODE2, "0.0.0.0"), (NOBODY, VIP4)),
+        )
+        .host(OFF)
+        .drop("silent_off"),
+        Row::new(
             "arp: stranger asks as the vip",
             arp(BROADCAST, REQUEST, (STRANGER, VIP4), (NOBODY, "10.1.0.2")),
         )

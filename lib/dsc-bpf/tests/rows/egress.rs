@@ -23,6 +23,20 @@ fn solicits(source: &str) -> Vec<u8> {
     .frame()
 }
 
+fn asks_who_has_the_vip(source: &str) -> Vec<u8> {
+    Nd {
+        to: [0x33, 0x33, 0xFF, 0, 1, 0],
+        from: ME,
+        source,
+        dest: "ff02::1:ff00:100",
+        kind: 135,
+        flags: 0,
+        target: VIP6,
+        options: &nd_mac(1, ME),
+    }
+    .frame()
+}
+
 fn advertises() -> Vec<u8> {
     Nd {
         to: CLIENT,
@@ -49,6 +63,12 @@ pub fn rows() -> Vec<Row> {
         free("egress: request as a vip without a lease", asks(VIP4, "10.1.0.250"))
             .no_lease()
             .changed("egress_request_mended", asks("10.1.0.2", "10.1.0.250")),
+        free("egress: question who else has a vip", asks("0.0.0.0", VIP4)),
+        free("egress: question who else has a vip, off", asks("0.0.0.0", VIP4)).host(OFF),
+        free("egress: solicitation who else has a vip", asks_who_has_the_vip("fe80::2")),
+        free("egress: solicitation who else has a vip, off", asks_who_has_the_vip("fe80::2"))
+            .host(OFF),
+        free("egress: detection of a duplicate vip", asks_who_has_the_vip("::")),
         free("egress: announcement by the host", asks(VIP4, VIP4)),
         free("egress: announcement too late", asks(VIP4, VIP4)).host(OFF).drop("egress_claim"),
         free("egress: answer by the host", reply.clone()),

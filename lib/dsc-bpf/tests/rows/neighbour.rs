@@ -66,6 +66,22 @@ fn announce(from: Mac) -> Vec<u8> {
     nd.frame()
 }
 
+/// To this node, which asked from its own address: solicited, override.
+fn reply(from: Mac) -> Vec<u8> {
+    let options = nd_mac(2, from);
+    let nd = Nd {
+        to: ME,
+        from,
+        source: VIP6,
+        dest: "fe80::2",
+        kind: NA,
+        flags: 0x60,
+        target: VIP6,
+        options: &options,
+    };
+    nd.frame()
+}
+
 pub fn rows() -> Vec<Row> {
     let source = nd_mac(1, CLIENT);
     let nonce = [14, 1, 1, 2, 3, 4, 5, 6];
@@ -121,6 +137,14 @@ pub fn rows() -> Vec<Row> {
         )
         .host(OFF)
         .drop("claim_conflict"),
+        Row::new("nd: stranger answers our question", reply(STRANGER)).drop("claim_conflict"),
+        Row::new("nd: member answers our question", reply(NODE2)).drop("claim_member"),
+        Row::new(
+            "nd: member asks who else has it",
+            Nd { from: NODE2, source: "fe80::3", ..ask(&nd_mac(1, NODE2)) }.frame(),
+        )
+        .host(OFF)
+        .drop("silent_off"),
         Row::new(
             "nd: stranger asks as the vip",
             Nd { from: STRANGER, source: VIP6, target: "fd00:1::2", ..ask(&nd_mac(1, STRANGER)) }
