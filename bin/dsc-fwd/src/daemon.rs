@@ -312,7 +312,7 @@ impl Daemon {
         let facts = Facts::Fwd {
             number: self.number,
             config_digest: if ready { self.config.digest() } else { 0 },
-            conflicts: self.conflicts.list(),
+            conflicts: self.conflicts.list(clock::now()),
         };
         if let Err(e) = self.teller.tell(&facts) {
             tracing::warn!("{e}");

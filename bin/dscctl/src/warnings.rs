@@ -231,7 +231,7 @@ fn of_events(view: &View, events: &[Event], wall_ms: u64, found: &mut Vec<Warnin
         let same = |w: &Warning| w.warning == CONFLICT && w.about == address;
         if !found.iter().any(same) {
             let text = format!(
-                "{address}: another machine ({}) has answered for it since dsc-fwd started",
+                "{address}: another machine ({}) has answered for it in the last 10 minutes",
                 mac_text(&conflict.mac)
             );
             found.push(warning(CONFLICT, address, text));
