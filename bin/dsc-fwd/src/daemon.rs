@@ -15,7 +15,7 @@ use dsc_sys::local::{Access, Context, Server, Teller};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::readiness::Edge;
 use dsc_wire::local::{Counter, Facts, HostState, Mac, View, socket};
-use dsc_wire::{NodeId, SubnetId, Time, VipId};
+use dsc_wire::{NodeId, SubnetId, SubnetSet, Time, VipId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -131,8 +131,12 @@ impl Daemon {
                 }
                 changed = links.changed() => {
                     changed.map_err(|e| format!("cannot watch interfaces: {e}"))?;
+                    let before = self.ready();
                     let settled = self.settle();
                     self.troubled(settled);
+                    if self.ready() != before {
+                        self.tell();
+                    }
                 }
                 result = claims.next(), if claims_due.is_none() => {
                     result.map_err(|e| format!("cannot watch claims: {e}"))?;
@@ -305,13 +309,18 @@ impl Daemon {
         answered.map_err(|e| format!("cannot answer questions: {e}"))
     }
 
+    /// The subnets whose interface has programs: one that is missing takes nothing from the others.
+    fn ready(&self) -> SubnetSet {
+        self.datapath.nics().iter().map(|nic| nic.subnet).collect()
+    }
+
     /// All that ringd needs to know; the digest says that the kernel is ready for this configuration.
     fn tell(&mut self) {
         self.number += 1;
-        let ready = self.trouble.is_none() && self.missing.is_empty();
         let facts = Facts::Fwd {
             number: self.number,
-            config_digest: if ready { self.config.digest() } else { 0 },
+            config_digest: if self.trouble.is_none() { self.config.digest() } else { 0 },
+            ready: self.ready(),
             conflicts: self.conflicts.list(clock::now()),
         };
         if let Err(e) = self.teller.tell(&facts) {

@@ -5,7 +5,7 @@ mod net;
 use dsc_sys::clock;
 use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{Conflict, Facts, FwdCounters, FwdRequest, HostState, socket};
-use dsc_wire::{Time, VipId};
+use dsc_wire::{SubnetId, Time, VipId};
 use net::probe::{Asker, Probes, echo};
 use net::{VIP4, VIP6, until, vip4, vip6, world};
 use std::io::{Read, Write};
@@ -298,6 +298,35 @@ fn an_interface_that_was_replaced_gets_its_programs() {
     let question = asker.ask(V4, false);
     until("the new interface answers", || asker.answers().contains_key(&question));
     assert_eq!(asker.answers()[&question], [node.machine.mac]);
+}
+
+/// The node goes on being a host where it can.
+#[test]
+fn a_missing_interface_takes_nothing_from_the_other_subnets() {
+    let mut world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    world.nodes[0].kill();
+    world.nodes[0].machine.space.ip("link add eth1 type veth peer name far1");
+    world.nodes[0].machine.space.ip("addr add 10.2.0.1/24 dev eth1");
+    world.nodes[0].machine.space.ip("link set eth1 up");
+    let [one, two] = ["10.1.0.1", "10.1.0.2"].map(|a| format!("ext = \"{a}\""));
+    let config = net::CONFIG
+        .replace(&one, &format!("{one}, int = \"10.2.0.1\""))
+        .replace(&two, &format!("{two}, int = \"10.2.0.2\""));
+    let int = "[[subnet]]\nname = \"int\"\nnetworks = [\"10.2.0.0/24\"]\npool = [\"10.2.0.100\"]\n";
+    std::fs::write("/mnt/dsc.toml", config + int).unwrap();
+    // Ready on both, that is.
+    world.nodes[0].start();
+    let node = &world.nodes[0];
+    node.machine.space.ip("link del eth1");
+    let first = [SubnetId(0)].into_iter().collect();
+    until("dsc-fwd is ready on the first only", || node.ringd.ready_on() == first);
+    let mut asker = Asker::new(&world.client);
+    let question = asker.ask(V4, false);
+    until("the first subnet's interface answers", || asker.answers().contains_key(&question));
+    node.machine.space.ip("link add eth1 type veth peer name far1");
+    node.machine.space.ip("addr add 10.2.0.1/24 dev eth1");
+    until("dsc-fwd is ready on both again", || node.ringd.ready());
 }
 
 #[test]

@@ -17,6 +17,8 @@ pub struct NodeFacts {
     silence_judged: Time,
     /// None until the health daemon has spoken, or is taken to be absent.
     carrier: Option<SubnetSet>,
+    /// Where the data path daemon has an interface with programs, as it said last.
+    ready: SubnetSet,
     load: Load,
     heard: Heard,
     told: Told,
@@ -48,6 +50,7 @@ impl NodeFacts {
             config_digest,
             silence_judged: now,
             carrier: None,
+            ready: SubnetSet::EMPTY,
             load: Load::default(),
             heard: Heard::default(),
             told: Told::default(),
@@ -70,7 +73,8 @@ impl NodeFacts {
                 }
                 self.load = Load { cpu_permille: cpu_permille.min(1000), bytes_per_s };
             }
-            Facts::Fwd { config_digest, mut conflicts, .. } => {
+            Facts::Fwd { config_digest, ready, mut conflicts, .. } => {
+                self.ready = ready;
                 self.heard.fwd = Some(now);
                 self.heard.fwd_config_digest = Some(config_digest);
                 conflicts.truncate(CONFLICTS_MAX);
@@ -105,9 +109,9 @@ impl NodeFacts {
 
     fn tell(&mut self, news: &mut Vec<News>) {
         // A data path that was made ready goes on without its daemon, so its silence takes nothing away.
-        let ready = self.heard.fwd_config_digest == Some(self.config_digest);
+        let filled = self.heard.fwd_config_digest == Some(self.config_digest);
         let able = match self.carrier {
-            Some(carrier) if ready => carrier,
+            Some(carrier) if filled => carrier.iter().filter(|s| self.ready.contains(*s)).collect(),
             _ => SubnetSet::EMPTY,
         };
         if able != self.told.able {
@@ -145,7 +149,11 @@ mod tests {
     }
 
     fn fwd(config_digest: u64, conflicts: Vec<Conflict>) -> Facts {
-        Facts::Fwd { number: 1, config_digest, conflicts }
+        Facts::Fwd { number: 1, config_digest, ready: both(), conflicts }
+    }
+
+    fn ready(ready: SubnetSet) -> Facts {
+        Facts::Fwd { number: 1, config_digest: DIGEST, ready, conflicts: vec![] }
     }
 
     fn able(news: &[News]) -> Vec<SubnetSet> {
@@ -165,6 +173,32 @@ mod tests {
         assert_eq!(able(&news), [both(), second]);
         facts.hear(Time::ZERO, fwd(DIGEST + 1, vec![]), &mut news);
         assert_eq!(able(&news)[2..], [SubnetSet::EMPTY]);
+    }
+
+    #[test]
+    fn an_interface_without_programs_takes_nothing_from_the_other_subnets() {
+        let (first, second) = (SubnetId(0), SubnetId(1));
+        let only = |subnet| [subnet].into_iter().collect::<SubnetSet>();
+        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
+        let mut news = Vec::new();
+        facts.hear(Time::ZERO, mon([true, true]), &mut news);
+        facts.hear(Time::ZERO, ready(only(first)), &mut news);
+        facts.hear(Time::ZERO, ready(both()), &mut news);
+        facts.hear(Time::ZERO, ready(only(second)), &mut news);
+        // Carrier and programs, each on another subnet, make none.
+        facts.hear(Time::ZERO, mon([true, false]), &mut news);
+        assert_eq!(able(&news), [only(first), both(), only(second), SubnetSet::EMPTY]);
+    }
+
+    /// The message of a build that did not tell subnets apart.
+    #[test]
+    fn a_data_path_daemon_that_names_no_subnets_is_ready_on_all() {
+        let text = r#"{"from": "fwd", "number": 1, "config_digest": 7, "conflicts": []}"#;
+        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
+        let mut news = Vec::new();
+        facts.hear(Time::ZERO, mon([true, true]), &mut news);
+        facts.hear(Time::ZERO, serde_json::from_str(text).unwrap(), &mut news);
+        assert_eq!(able(&news), [both()]);
     }
 
     #[test]

@@ -232,11 +232,19 @@ pub enum Facts {
     Fwd {
         /// Grows with each message in one life of the daemon.
         number: u64,
-        /// Programs are attached and maps filled for this configuration.
+        /// Maps are filled for this configuration; zero if something there is out of order.
         config_digest: u64,
-        /// Other machines that answered for a VIP of ours since the daemon started.
+        /// The subnets of this node whose interface is there and has programs. A daemon of an older build does not say; its
+        /// digest was for all of them.
+        #[serde(default = "every_subnet")]
+        ready: SubnetSet,
+        /// Other machines that answered for a VIP of ours in the last ten minutes.
         conflicts: Vec<Conflict>,
     },
+}
+
+fn every_subnet() -> SubnetSet {
+    SubnetSet(u8::MAX)
 }
 
 /// A network interface of this node.

@@ -2,8 +2,8 @@
 
 use dsc_conf::Config;
 use dsc_sys::local::{Access, Asker, Context, Server};
-use dsc_wire::NodeId;
 use dsc_wire::local::{Facts, Reply, Request, View, socket};
+use dsc_wire::{NodeId, SubnetId, SubnetSet};
 use serde_json::json;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,19 +16,22 @@ struct State {
     stop: bool,
 }
 
+fn config() -> Config {
+    Config::read(Path::new("/mnt/dsc.toml")).unwrap()
+}
+
 pub struct Ringd {
     state: Arc<Mutex<State>>,
-    digest: u64,
 }
 
 impl Ringd {
     pub fn start(run_dir: &Path, me: NodeId, macs: &[[u8; 6]]) -> Ringd {
-        let config = Config::read(Path::new("/mnt/dsc.toml")).unwrap();
+        let config = config();
         let state = State { view: view(&config, me, macs), facts: None, stop: false };
         let state = Arc::new(Mutex::new(state));
         let (shared, run_dir) = (state.clone(), run_dir.to_owned());
         thread::spawn(move || serve(&run_dir, &shared));
-        Ringd { state, digest: config.digest() }
+        Ringd { state }
     }
 
     /// A new view, as after a token that changed something.
@@ -50,9 +53,20 @@ impl Ringd {
         self.state.lock().unwrap().facts.clone()
     }
 
-    /// Has dsc-fwd said that the kernel is ready for this configuration?
+    /// Where dsc-fwd has said that the kernel is ready for the configuration as it is now.
+    pub fn ready_on(&self) -> SubnetSet {
+        match self.facts() {
+            Some(Facts::Fwd { config_digest, ready, .. }) if config_digest == config().digest() => {
+                ready
+            }
+            _ => SubnetSet::EMPTY,
+        }
+    }
+
+    /// Is it on all subnets?
     pub fn ready(&self) -> bool {
-        matches!(self.facts(), Some(Facts::Fwd { config_digest, .. }) if config_digest == self.digest)
+        let subnets = (0u8..).map(SubnetId).take(config().subnets.len());
+        self.ready_on() == subnets.collect()
     }
 }
 

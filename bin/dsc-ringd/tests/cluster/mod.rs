@@ -201,7 +201,9 @@ impl Cluster {
         let since = view.heard.mon;
         self.until(n, "mon heard", |v| heard(v, |v| v.heard.mon.is_some()) && v.heard.mon != since);
         let teller = self.nodes[n - 1].teller.as_mut().unwrap();
-        let fwd = Facts::Fwd { number: 1, config_digest: view.config_digest, conflicts: vec![] };
+        let ready = [SubnetId(0), SubnetId(1)].into_iter().collect();
+        let config_digest = view.config_digest;
+        let fwd = Facts::Fwd { number: 1, config_digest, ready, conflicts: vec![] };
         teller.tell(&fwd).unwrap();
         self.until(n, "fwd heard", |v| v.heard.fwd_config_digest == Some(v.config_digest));
     }
