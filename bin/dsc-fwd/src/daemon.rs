@@ -180,7 +180,8 @@ impl Daemon {
             self.missing = missing;
         }
         // Addresses of an interface that is new here were not taken away.
-        let watched = nics == self.datapath.nics();
+        // A voice that could not be opened is tried again, or its subnet would stay without announcements.
+        let watched = nics == self.datapath.nics() && self.voices.len() == nics.len();
         if !watched {
             self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
             self.voices.clear();
