@@ -174,10 +174,20 @@ impl Member {
                 let message = message.encode();
                 self.feed_rml(now, dsc_rml::Input::Send { id, to, message }, out);
             }
+            O::SendTacit { id, to, message } => {
+                let message = message.encode();
+                self.feed_rml(now, dsc_rml::Input::SendTacit { id, to, message }, out);
+            }
+            O::Arrived { id } => self.feed_rml(now, dsc_rml::Input::Arrived { id }, out),
+            O::Insist { id } => self.feed_rml(now, dsc_rml::Input::Insist { id }, out),
             O::Cancel { id } => self.feed_rml(now, dsc_rml::Input::Cancel { id }, out),
             O::Answer { receipt, verdict } => {
                 let verdict = verdict.encode();
                 self.feed_rml(now, dsc_rml::Input::Answer { receipt, verdict }, out);
+            }
+            O::Keep { receipt, verdict } => {
+                let verdict = verdict.encode();
+                self.feed_rml(now, dsc_rml::Input::Keep { receipt, verdict }, out);
             }
             O::Beacon { to, beacon } => {
                 let body = beacon.encode();
@@ -224,6 +234,7 @@ impl Member {
                 };
                 self.to_ring.push_back(I::Received { from, incarnation, receipt, message });
             }
+            O::Repeated { from } => self.to_ring.push_back(I::Repeated { from }),
             O::Datagram { from, incarnation, body } => match Beacon::decode(&body) {
                 Ok(beacon) => self.to_ring.push_back(I::Beacon { from, incarnation, beacon }),
                 Err(_) => self.undecodable += 1,

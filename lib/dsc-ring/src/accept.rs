@@ -28,7 +28,10 @@ impl Ring {
         let member = outcome == Outcome::Accepted || self.is_member(from);
         let counter = self.seen.epoch.counter.max(self.heard);
         let verdict = Verdict::Token(TokenVerdict { outcome, counter, member });
-        out.push(Output::Answer { receipt, verdict });
+        out.push(match outcome {
+            Outcome::Accepted => Output::Keep { receipt, verdict },
+            Outcome::Stale | Outcome::Stranger => Output::Answer { receipt, verdict },
+        });
         if outcome == Outcome::Accepted && token.key != self.accepted {
             self.accept(now, token, out);
         }
@@ -71,6 +74,7 @@ impl Ring {
             out.push(Output::Cancel { id });
         }
         let same = self.same_lineage(&token);
+        self.end_tacit(&token, out);
         self.measure(now, same);
         self.seen = self.seen.max(token.key);
         self.acc = token.key;

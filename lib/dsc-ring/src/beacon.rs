@@ -144,6 +144,7 @@ impl Ring {
         if let State::Pass { id, .. } = std::mem::replace(&mut self.state, State::Wait) {
             out.push(Output::Cancel { id });
         }
+        self.drop_tacit(out);
         self.drop_round(out);
         self.suspicion.sweep = None;
         self.renewed = false;

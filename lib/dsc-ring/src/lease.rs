@@ -206,8 +206,7 @@ impl Ring {
                 now
             }
         };
-        let first = token.members.first().is_some_and(|m| m.node == self.me);
-        if first && token.lease_us > us(timing.lease) && now.since(since) >= CALM {
+        if self.is_first(token) && token.lease_us > us(timing.lease) && now.since(since) >= CALM {
             let lower = span(token.lease_us).mul_f64(0.9).max(timing.lease);
             token.lease_us = us(lower);
         }

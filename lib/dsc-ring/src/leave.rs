@@ -89,6 +89,7 @@ impl Ring {
         if let State::Pass { id, .. } = std::mem::replace(&mut self.state, State::Gone) {
             out.push(Output::Cancel { id });
         }
+        self.drop_tacit(out);
         self.drop_round(out);
         self.kernel.forget_own();
         self.promises.lease_end = self.promises.lease_end.min(now);

@@ -25,6 +25,7 @@ mod ring;
 mod step;
 mod suspect;
 mod switch;
+mod tacit;
 mod timer;
 mod turn;
 mod view;

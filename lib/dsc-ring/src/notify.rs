@@ -230,6 +230,7 @@ impl Ring {
         if self.tests.answered(id) {
             return;
         }
+        self.insist_on(now, id, out);
         let State::Pass { id: passing, via, .. } = &self.state else { return };
         if *passing != id {
             return;
@@ -255,6 +256,7 @@ impl Ring {
         if self.tests.failed(id) {
             return;
         }
+        self.insist_on(now, id, out);
         if matches!(&self.state, State::Pass { id: passing, .. } if *passing == id) {
             self.unreachable(now, out);
         }

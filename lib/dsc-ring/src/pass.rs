@@ -28,7 +28,8 @@ impl Ring {
                 })
             });
         self.hurried = fresh || heirs || token.hurry > 0;
-        if self.hurried { Duration::ZERO } else { self.hold.min(rotation / n) }
+        // One member holds for all, so that the others wake up once for accepting and passing.
+        if self.hurried || !self.is_first(token) { Duration::ZERO } else { self.hold }
     }
 
     /// Keeps the budget of hurried passes: refilled while an heir's time comes near, else counted down.
@@ -52,11 +53,9 @@ impl Ring {
             return;
         }
         self.rotation = (self.rotation * 7 + took) / 8;
-        let members = self.copy.as_deref().map_or(1, |c| c.members.len()).max(1) as u32;
-        let step = rotation.abs_diff(took) / (4 * members);
-        let most = rotation / members;
+        let step = rotation.abs_diff(took) / 4;
         self.hold = match took < rotation {
-            true => (self.hold + step).min(most),
+            true => (self.hold + step).min(rotation),
             false => self.hold.saturating_sub(step),
         };
     }
@@ -76,6 +75,9 @@ impl Ring {
         }
         self.flush(out);
         let via = self.relay_for(&sent, to);
+        if via.is_none() && !self.hurried {
+            return self.pass_tacitly(now, token, sent, to, out);
+        }
         let id = match via {
             Some(via) => self.send(via, Message::Relay { to, token: sent.clone() }, out),
             None => self.send(to, Message::Token(sent.clone()), out),

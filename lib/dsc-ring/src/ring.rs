@@ -8,6 +8,7 @@ use crate::lease::Promises;
 use crate::links::Tests;
 use crate::notify::Round;
 use crate::suspect::Suspicion;
+use crate::tacit::Tacit;
 use crate::timer::{Timer, Timers};
 use crate::view::{Counts, Shown};
 use crate::{Input, Output};
@@ -60,6 +61,8 @@ pub struct Ring {
     pub(crate) incarnation: Incarnation,
     pub(crate) born: Time,
     pub(crate) state: State,
+    /// The token passed last, while nobody has to acknowledge it.
+    pub(crate) tacit: Option<Tacit>,
     pub(crate) timers: Timers,
     /// Greatest key accepted or made.
     pub(crate) seen: Key,
@@ -124,6 +127,7 @@ impl Ring {
         let mut ring = Ring {
             born: now,
             state: State::Quiet { until: now + quiet },
+            tacit: None,
             timers: Timers::new(),
             seen: Key::ZERO,
             acc: Key::ZERO,
@@ -161,7 +165,7 @@ impl Ring {
             counts: Counts::default(),
             shown: Shown::default(),
             rotation: cluster.timing.rotation,
-            hold: cluster.timing.rotation / nodes as u32,
+            hold: cluster.timing.rotation / 2,
             hurried: false,
             lease_since: None,
             raise: None,
@@ -184,6 +188,7 @@ impl Ring {
             Input::Beacon { from, incarnation: _, beacon } => {
                 self.on_beacon(now, from, beacon, out);
             }
+            Input::Repeated { from } => self.on_repeated(now, from, out),
             Input::Delivered { id, verdict } => self.on_delivered(now, id, verdict, out),
             Input::Failed { id } => self.on_failed(now, id, out),
             Input::Linked { subnets } => self.linked = subnets,
@@ -263,6 +268,7 @@ impl Ring {
             }
             other => self.state = other,
         }
+        self.tick_tacit(now, out);
         self.tick_round(now, out);
         self.tick_sweep(now, out);
         self.tick_beacon(now, out);
@@ -293,12 +299,13 @@ impl Ring {
         timers.put(Timer::Quiet, quiet);
         timers.put(Timer::Hold, hold);
         timers.put(Timer::Relay, relayed);
+        timers.put(Timer::Tacit, self.tacit.as_ref().map(|t| t.until));
         timers.put(Timer::Starve, starve);
         timers.put(Timer::Round, self.round.as_ref().map(|r| r.start + timing.removal * 4));
         timers.put(Timer::Sweep, self.suspicion.sweep.map(|s| s.next).filter(|_| awake));
         timers.put(Timer::Leave, self.leaving);
         timers.put(Timer::Command, self.pending.first().map(|p| p.until));
-        timers.put(Timer::Watch, awake.then_some(now + timing.removal / 2));
+        timers.put(Timer::Watch, awake.then_some(now + timing.rotation * 5 / 4));
         let beacon = (awake && self.speaks()).then_some(self.next_beacon);
         self.timers.put(Timer::Beacon, beacon);
     }
@@ -317,6 +324,11 @@ impl Ring {
             State::Hold { token, .. } | State::Pass { token, .. } => Some(token),
             State::Quiet { .. } | State::Wait | State::Gone => self.copy.as_deref(),
         }
+    }
+
+    /// The member that does for the ring what one has to do.
+    pub(crate) fn is_first(&self, token: &Token) -> bool {
+        token.members.first().is_some_and(|m| m.node == self.me)
     }
 
     pub(crate) fn holding(&self) -> bool {

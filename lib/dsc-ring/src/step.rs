@@ -27,6 +27,11 @@ pub enum Input {
         /// What.
         beacon: Beacon,
     },
+    /// A message that was answered before came again: `from` has not heard of it.
+    Repeated {
+        /// Who sent it.
+        from: NodeId,
+    },
     /// A message of ours was answered.
     Delivered {
         /// Which.
@@ -89,6 +94,25 @@ pub enum Output {
         /// What.
         message: Message,
     },
+    /// Send once, without a time-out.
+    SendTacit {
+        /// Names it in what follows.
+        id: SendId,
+        /// To whom.
+        to: NodeId,
+        /// What.
+        message: Message,
+    },
+    /// What was sent tacitly arrived.
+    Arrived {
+        /// Which.
+        id: SendId,
+    },
+    /// Deliver reliably what was sent tacitly.
+    Insist {
+        /// Which.
+        id: SendId,
+    },
     /// Stop trying to send.
     Cancel {
         /// Which.
@@ -96,6 +120,13 @@ pub enum Output {
     },
     /// The answer owed to a message.
     Answer {
+        /// To which.
+        receipt: Receipt,
+        /// What.
+        verdict: Verdict,
+    },
+    /// The answer owed to a message, which its sender need not hear if it sent it tacitly and does not ask again.
+    Keep {
         /// To which.
         receipt: Receipt,
         /// What.

@@ -11,6 +11,8 @@ pub enum Timer {
     Hold,
     /// When to give up waiting for the outcome of a relay.
     Relay,
+    /// When a tacit pass must have come round (rule 17).
+    Tacit,
     /// When to ask the others about the token (rule 14).
     Starve,
     /// When to judge a 911 round whose answers did not all come.
@@ -29,10 +31,11 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer; the table has one place for each.
-    pub const ALL: [Timer; 10] = [
+    pub const ALL: [Timer; 11] = [
         Timer::Quiet,
         Timer::Hold,
         Timer::Relay,
+        Timer::Tacit,
         Timer::Starve,
         Timer::Round,
         Timer::Sweep,

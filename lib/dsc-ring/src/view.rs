@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Counts {
     pub removals: u64,
+    pub insisted: u64,
     pub regenerations: u64,
     pub notices: u64,
     pub takes: u64,
@@ -116,6 +117,7 @@ impl Ring {
         let c = &self.counts;
         let counters = [
             ("removals", c.removals),
+            ("passes_insisted", c.insisted),
             ("regenerations", c.regenerations),
             ("notices", c.notices),
             ("takes", c.takes),

@@ -42,6 +42,26 @@ pub enum Input {
         /// At most [`dsc_wire::delivery::MESSAGE_MAX`] bytes.
         message: Vec<u8>,
     },
+    /// Bring `message` to its receiver once, without a time-out: its layer above learns by itself that it arrived
+    /// ([`Input::Arrived`]), or wants it delivered after all ([`Input::Insist`]).
+    SendTacit {
+        /// Comes back in the output.
+        id: SendId,
+        /// Receiver.
+        to: NodeId,
+        /// At most [`dsc_wire::delivery::MESSAGE_MAX`] bytes.
+        message: Vec<u8>,
+    },
+    /// What was sent tacitly arrived, which proves its path in that direction; it is forgotten.
+    Arrived {
+        /// As sent.
+        id: SendId,
+    },
+    /// What was sent tacitly should have shown an effect by now: a time-out, after which it is delivered like any other.
+    Insist {
+        /// As sent.
+        id: SendId,
+    },
     /// Forget a message; neither [`Output::Delivered`] nor [`Output::Failed`] follows.
     Cancel {
         /// As sent.
@@ -56,6 +76,13 @@ pub enum Input {
     },
     /// The verdict on a message received. Until it is given the sender gets no acknowledgement of the whole.
     Answer {
+        /// From [`Output::Received`].
+        receipt: Receipt,
+        /// At most [`dsc_wire::delivery::VERDICT_MAX`] bytes.
+        verdict: Vec<u8>,
+    },
+    /// As [`Input::Answer`]; to a message that was sent tacitly it is told only if the sender asks again.
+    Keep {
         /// From [`Output::Received`].
         receipt: Receipt,
         /// At most [`dsc_wire::delivery::VERDICT_MAX`] bytes.
@@ -87,6 +114,11 @@ pub enum Output {
         receipt: Receipt,
         /// The message.
         message: Vec<u8>,
+    },
+    /// A message that has its verdict came again: its sender has not heard of it.
+    Repeated {
+        /// Sender.
+        from: NodeId,
     },
     /// A datagram arrived; further copies are swallowed.
     Datagram {

@@ -39,6 +39,8 @@ counts! {
     MessageSent = "messages_sent",
     /// Judged by their receivers.
     MessageDelivered = "messages_delivered",
+    /// Known by the layer above to have arrived, without an acknowledgement.
+    MessageArrived = "messages_arrived",
     /// Not acknowledged in time.
     MessageFailed = "messages_failed",
     /// Too long, to a node that shares no path, or above the bound of messages in flight.

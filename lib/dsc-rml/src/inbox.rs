@@ -14,6 +14,8 @@ pub(crate) const IN_FLIGHT_MAX: usize = 16;
 pub(crate) struct Cause {
     pub path: SubnetId,
     pub stamp: u32,
+    /// The sender does not wait for the verdict.
+    pub tacit: bool,
 }
 
 /// One piece of a message, as it came.
@@ -235,7 +237,7 @@ impl Inbox {
 mod tests {
     use super::*;
 
-    const CAUSE: Cause = Cause { path: SubnetId(0), stamp: 0 };
+    const CAUSE: Cause = Cause { path: SubnetId(0), stamp: 0, tacit: false };
 
     fn piece(message: u64, index: u16, count: u16, len: usize) -> Piece {
         Piece { message, index, count, fragment: vec![index as u8; len] }

@@ -15,6 +15,7 @@ use crate::pace::Pace;
 use crate::peer::Peer;
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::{SubnetId, SubnetSet, Time};
+use std::time::Duration;
 
 /// Others asked at once about a subnet in doubt. As many, with the first, that find it dead while they answer
 /// elsewhere are believed without asking the rest, so that the verdict takes no longer in a large cluster.
@@ -27,6 +28,10 @@ pub(crate) struct Links {
     linked: SubnetSet,
     /// Newest sent time of the answered tries on each subnet, to any peer.
     good: [Time; SUBNETS_MAX],
+    /// Newest sent time of the tries on each subnet that arrived without being answered, and when a packet last came by
+    /// it: together they show as much as an answer.
+    carried: [Time; SUBNETS_MAX],
+    heard: [Time; SUBNETS_MAX],
     /// When somebody was last asked because a subnet was quiet.
     watched: [Time; SUBNETS_MAX],
     /// Subnets with a try that failed in this turn.
@@ -42,6 +47,8 @@ impl Links {
             mine,
             linked: SubnetSet::EMPTY,
             good: [Time::ZERO; SUBNETS_MAX],
+            carried: [Time::ZERO; SUBNETS_MAX],
+            heard: [Time::ZERO; SUBNETS_MAX],
             watched: [Time::ZERO; SUBNETS_MAX],
             doubted: SubnetSet::EMPTY,
             lively: now,
@@ -60,6 +67,23 @@ impl Links {
         *good = sent.max(*good);
         self.lively = self.lively.max(sent);
         self.linked.insert(subnet);
+    }
+
+    /// A try on `subnet` arrived without an answer.
+    pub fn carry(&mut self, subnet: SubnetId, sent: Time) {
+        let carried = &mut self.carried[subnet.index()];
+        *carried = sent.max(*carried);
+        self.lively = self.lively.max(sent);
+    }
+
+    /// A packet came by `subnet`.
+    pub fn hear(&mut self, subnet: SubnetId, now: Time) {
+        self.heard[subnet.index()] = now;
+    }
+
+    fn proven(&self, subnet: SubnetId, delay: Duration) -> Time {
+        let at = subnet.index();
+        self.good[at].max((self.carried[at] + delay).min(self.heard[at]))
     }
 
     /// A try on `subnet` failed.
@@ -87,7 +111,9 @@ impl Links {
     }
 
     fn watch(&self, subnet: SubnetId, pace: &Pace) -> Time {
-        self.good[subnet.index()].max(self.watched[subnet.index()]) + pace.watch
+        // What is sent tacitly is known to have arrived a rotation later.
+        let proven = self.proven(subnet, pace.period);
+        proven.max(self.watched[subnet.index()]) + pace.watch
     }
 
     /// Judges the subnets in doubt and has quiet ones looked at. `peers` want their probes sent afterwards.
@@ -106,8 +132,8 @@ impl Links {
             let paths = peers.iter_mut().flat_map(|p| &mut p.paths.list);
             let stalest = paths
                 .filter(|p| p.healthy() && !p.asked())
-                .min_by_key(|p| p.confirmed.max(p.probed))
-                .filter(|p| now >= p.confirmed.max(p.probed) + pace.watch);
+                .min_by_key(|p| p.measured.max(p.probed))
+                .filter(|p| now >= p.measured.max(p.probed) + pace.watch);
             if let Some(path) = stalest {
                 path.probe_due = now;
             }
@@ -115,7 +141,7 @@ impl Links {
     }
 
     fn judge(&mut self, subnet: SubnetId, pace: &Pace, peers: &mut [Peer], now: Time) {
-        let good = self.good[subnet.index()];
+        let good = self.proven(subnet, Duration::ZERO);
         let (mut suspect, mut down, mut hopeful) = (false, 0, false);
         for peer in peers.iter() {
             let Some(path) = peer.paths.list.iter().find(|p| p.subnet == subnet) else { continue };

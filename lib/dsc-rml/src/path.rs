@@ -14,8 +14,10 @@ pub(crate) struct Path {
     pub subnet: SubnetId,
     /// Did it work both ways when last tried?
     pub up: bool,
-    /// Newest sent time of all answered tries.
+    /// Newest sent time of all tries that were answered, or are known to have arrived.
     pub confirmed: Time,
+    /// Newest sent time of the answered ones, which measure the round trip.
+    pub measured: Time,
     pub srtt_us: u32,
     rttvar_us: u32,
     /// Unanswered tries since the last answer.
@@ -38,6 +40,7 @@ impl Path {
             subnet,
             up: false,
             confirmed: Time::ZERO,
+            measured: Time::ZERO,
             srtt_us: 0,
             rttvar_us: 0,
             misses: MISSES_DOWN,
@@ -83,12 +86,18 @@ impl Path {
     pub fn confirm(&mut self, sent: Time, now: Time) -> bool {
         self.measure(u32::try_from(now.since(sent).as_micros()).unwrap_or(u32::MAX));
         self.confirmed = self.confirmed.max(sent);
+        self.measured = self.measured.max(sent);
         self.misses = 0;
         self.probe_due = Time::NEVER;
         if sent >= self.probed {
             self.probing = false;
         }
         !std::mem::replace(&mut self.up, true)
+    }
+
+    /// A try is known to have arrived, though it was not answered. That it would be on this path is for others to show.
+    pub fn carried(&mut self, sent: Time) {
+        self.confirmed = self.confirmed.max(sent);
     }
 
     /// A try timed out. Returns whether the path went down by it. Tries sent at about the same time are one: a moment's

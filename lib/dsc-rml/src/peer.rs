@@ -77,7 +77,7 @@ impl Peer {
     // What the layer above asks for.
 
     /// Takes a message for the peer.
-    pub fn send(&mut self, id: SendId, message: Vec<u8>, post: &mut Post<'_>) {
+    pub fn send(&mut self, id: SendId, message: Vec<u8>, tacit: bool, post: &mut Post<'_>) {
         let oldest = self.sendings.first().map_or(self.message + 1, |s| s.number);
         if self.message + 1 >= oldest + IN_FLIGHT_MAX as u64 {
             post.count(Count::MessageRefused);
@@ -86,7 +86,7 @@ impl Peer {
         }
         self.message += 1;
         post.count(Count::MessageSent);
-        self.sendings.push(Sending::new(id, self.message, message, post));
+        self.sendings.push(Sending::new(id, self.message, message, tacit, post));
         match self.life.proven {
             Some(life) => {
                 let Some(sending) = self.sendings.last_mut() else { return };
@@ -99,6 +99,25 @@ impl Peer {
     /// Forgets a message.
     pub fn cancel(&mut self, id: SendId) {
         self.sendings.retain(|s| s.id != id);
+    }
+
+    /// What was sent tacitly is known to have arrived.
+    pub fn arrived(&mut self, id: SendId, post: &mut Post<'_>) {
+        let Some(at) = self.sendings.iter().position(|s| s.id == id) else { return };
+        let sending = self.sendings.remove(at);
+        post.count(Count::MessageArrived);
+        let Some((path, sent)) = sending.carrier() else { return };
+        if let Some(path) = self.paths.get(path) {
+            path.carried(sent);
+        }
+        post.desk.links.carry(path, sent);
+    }
+
+    /// What was sent tacitly has not shown its effect: as if it had timed out now.
+    pub fn insist(&mut self, id: SendId, post: &mut Post<'_>) {
+        if let Some(sending) = self.sendings.iter_mut().find(|s| s.id == id) {
+            sending.insist(post);
+        }
     }
 
     /// Sends a datagram on every path; holds back the newest while the peer's life is unknown.
@@ -119,9 +138,19 @@ impl Peer {
 
     /// Sends the verdict on a received message.
     pub fn answer(&mut self, receipt: Receipt, verdict: Vec<u8>, post: &mut Post<'_>) {
+        self.judge(receipt, verdict, true, post);
+    }
+
+    /// Sends the verdict on a received message, unless its sender does not wait for it.
+    pub fn keep(&mut self, receipt: Receipt, verdict: Vec<u8>, post: &mut Post<'_>) {
+        self.judge(receipt, verdict, false, post);
+    }
+
+    fn judge(&mut self, receipt: Receipt, verdict: Vec<u8>, always: bool, post: &mut Post<'_>) {
         let judged =
             if verdict.len() > VERDICT_MAX { None } else { self.inbox.judge(receipt, &verdict) };
         match (judged, self.life.proven) {
+            (Some(Judged { cause, .. }), Some(_)) if cause.tacit && !always => {}
             (Some(judged), Some(life)) => {
                 let Judged { number: message, count, cause } = judged;
                 let body = whole(message, cause, count, verdict);

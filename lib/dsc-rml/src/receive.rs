@@ -44,8 +44,9 @@ impl Peer {
     }
 
     /// A packet on a path in doubt: it works again, in this direction at least.
-    fn hear(&mut self, path: SubnetId, post: &Post<'_>) {
+    fn hear(&mut self, path: SubnetId, post: &mut Post<'_>) {
         self.heard = post.now;
+        post.desk.links.hear(path, post.now);
         let period = post.pace().period;
         if let Some(path) = self.paths.get(path)
             && !path.healthy()
@@ -128,9 +129,9 @@ impl Peer {
     fn receive_proven(&mut self, header: &Header, body: Body, post: &mut Post<'_>) {
         let (path, life) = (header.path, header.incarnation);
         match body {
-            Body::Data { message, stamp, index, count, fragment } => {
+            Body::Data { message, stamp, index, count, tacit, fragment } => {
                 let piece = Piece { message, index, count, fragment };
-                self.receive_piece(piece, Cause { path, stamp }, life, post);
+                self.receive_piece(piece, Cause { path, stamp, tacit }, life, post);
             }
             Body::Ack { message, stamp, via, base, beyond, verdict } => {
                 if via == path {
@@ -192,6 +193,7 @@ impl Peer {
                     let body = whole(number, cause, count, verdict.clone());
                     post.send(self.node, path, life, body);
                 }
+                post.out.push(Output::Repeated { from: self.node });
             }
             Taken::Stale => post.count(Count::MessageStale),
         }

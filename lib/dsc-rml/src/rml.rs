@@ -10,7 +10,7 @@ use crate::post::{Desk, Post};
 use dsc_wire::delivery::MESSAGE_MAX;
 use dsc_wire::local::Counter;
 use dsc_wire::packet::{Body, FRAGMENT_MAX, FRAGMENTS_MAX, Packet};
-use dsc_wire::{Incarnation, NodeId, SubnetId, SubnetSet, Time};
+use dsc_wire::{Incarnation, NodeId, SendId, SubnetId, SubnetSet, Time};
 
 /// Most bytes of messages that are not whole yet, from all peers: eight of the longest.
 const REASSEMBLY_MAX: usize = 8 * MESSAGE_MAX;
@@ -59,13 +59,10 @@ impl Rml {
         let post = &mut Post { now, desk, out };
         match input {
             Input::Packet { from, path, packet } => receive(peers, from, path, packet, post),
-            Input::Send { id, to, message } => match reachable(peers, to) {
-                Some(peer) if message.len() <= MESSAGE_MAX => peer.send(id, message, post),
-                Some(_) | None => {
-                    post.count(Count::MessageRefused);
-                    post.out.push(Output::Failed { id });
-                }
-            },
+            Input::Send { id, to, message } => send(peers, id, to, message, false, post),
+            Input::SendTacit { id, to, message } => send(peers, id, to, message, true, post),
+            Input::Arrived { id } => peers.iter_mut().for_each(|p| p.arrived(id, post)),
+            Input::Insist { id } => peers.iter_mut().for_each(|p| p.insist(id, post)),
             Input::Cancel { id } => peers.iter_mut().for_each(|p| p.cancel(id)),
             Input::Datagram { to, body } => match reachable(peers, to) {
                 Some(peer) if body.len() <= FRAGMENT_MAX => peer.send_datagram(body, post),
@@ -73,6 +70,10 @@ impl Rml {
             },
             Input::Answer { receipt, verdict } => match reachable(peers, NodeId(receipt.0 as u8)) {
                 Some(peer) => peer.answer(receipt, verdict, post),
+                None => post.count(Count::VerdictRefused),
+            },
+            Input::Keep { receipt, verdict } => match reachable(peers, NodeId(receipt.0 as u8)) {
+                Some(peer) => peer.keep(receipt, verdict, post),
                 None => post.count(Count::VerdictRefused),
             },
             Input::Tick => tick(peers, std::mem::take(stalled), post),
@@ -110,6 +111,23 @@ impl Rml {
 /// The peer, if it is configured and shares a subnet.
 fn reachable(peers: &mut [Peer], node: NodeId) -> Option<&mut Peer> {
     peers.get_mut(node.index()).filter(|p| !p.paths.list.is_empty())
+}
+
+fn send(
+    peers: &mut [Peer],
+    id: SendId,
+    to: NodeId,
+    message: Vec<u8>,
+    tacit: bool,
+    post: &mut Post<'_>,
+) {
+    match reachable(peers, to) {
+        Some(peer) if message.len() <= MESSAGE_MAX => peer.send(id, message, tacit, post),
+        Some(_) | None => {
+            post.count(Count::MessageRefused);
+            post.out.push(Output::Failed { id });
+        }
+    }
 }
 
 fn receive(peers: &mut [Peer], from: NodeId, path: SubnetId, packet: Packet, post: &mut Post<'_>) {

@@ -34,6 +34,8 @@ pub(crate) struct Sending {
     /// Tries so far; none while the peer's life is not proven.
     pub tries: u32,
     tried: SubnetSet,
+    /// Nobody waits for its acknowledgement yet.
+    tacit: bool,
     /// Paths of the latest try, and when it was.
     on: SubnetSet,
     sent: Time,
@@ -42,7 +44,7 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    pub fn new(id: SendId, number: u64, message: Vec<u8>, post: &Post<'_>) -> Sending {
+    pub fn new(id: SendId, number: u64, message: Vec<u8>, tacit: bool, post: &Post<'_>) -> Sending {
         Sending {
             id,
             number,
@@ -54,6 +56,7 @@ impl Sending {
             start: post.now,
             tries: 0,
             tried: SubnetSet::EMPTY,
+            tacit,
             on: SubnetSet::EMPTY,
             sent: Time::ZERO,
             due: post.now + post.pace().removal,
@@ -70,6 +73,23 @@ impl Sending {
         self.tried = SubnetSet::EMPTY;
         self.on = SubnetSet::EMPTY;
         self.due = post.now + post.pace().removal;
+    }
+
+    /// Its acknowledgement is wanted from now on: this is the time-out of the only try so far, and its time starts.
+    pub fn insist(&mut self, post: &Post<'_>) {
+        if std::mem::take(&mut self.tacit) && self.tries > 0 {
+            self.start = post.now;
+            self.due = post.now;
+        }
+    }
+
+    /// The path that the message must have arrived by, if only one was tried, and when.
+    pub fn carrier(&self) -> Option<(SubnetId, Time)> {
+        let mut on = self.on.iter();
+        match (on.next(), on.next(), self.tries) {
+            (Some(path), None, 1) => Some((path, self.sent)),
+            _ => None,
+        }
     }
 
     /// Is there no time left for a further try?
@@ -100,6 +120,9 @@ impl Sending {
         }
         if blind {
             self.on = all;
+        }
+        if self.tacit {
+            self.due = Time::NEVER;
         }
         if self.tries > 0 {
             post.count(Count::MessageRetried);
@@ -139,6 +162,7 @@ impl Sending {
                 stamp: stamp(post.now),
                 index,
                 count: self.count,
+                tacit: self.tacit,
                 fragment: self.message[start..end].to_vec(),
             };
             post.send(to, path, receiver, body);

@@ -129,7 +129,7 @@ fn audit(net: &Net, sent: &BTreeMap<SendId, Sent>, paused: &HashMap<NodeId, Time
                     let new = received.insert((life.incarnation, message.clone()));
                     assert!(new, "received twice in one life");
                 }
-                Output::Datagram { .. } | Output::PathChanged { .. } => {}
+                Output::Repeated { .. } | Output::Datagram { .. } | Output::PathChanged { .. } => {}
                 Output::Packet { .. } => unreachable!("not logged"),
             }
         }

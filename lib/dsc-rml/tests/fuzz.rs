@@ -148,7 +148,11 @@ impl Target {
         let index = index % count;
         let len = if index + 1 == count { 1 } else { FRAGMENT_MAX };
         let fragment = vec![index as u8; len];
-        self.packet(MINE, ITS, Body::Data { message, stamp: 0, index, count, fragment });
+        self.packet(
+            MINE,
+            ITS,
+            Body::Data { message, stamp: 0, index, count, tacit: false, fragment },
+        );
     }
 }
 

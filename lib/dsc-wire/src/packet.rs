@@ -15,7 +15,7 @@ pub const FRAGMENT_MAX: usize = 1_150;
 /// Most fragments of a message.
 pub const FRAGMENTS_MAX: usize = MESSAGE_MAX.div_ceil(FRAGMENT_MAX);
 /// Most bytes of an encoded packet before it is sealed.
-pub const PACKET_MAX: usize = HEADER_LEN + 16 + FRAGMENT_MAX;
+pub const PACKET_MAX: usize = HEADER_LEN + 17 + FRAGMENT_MAX;
 
 /// One packet.
 ///
@@ -26,7 +26,7 @@ pub const PACKET_MAX: usize = HEADER_LEN + 16 + FRAGMENT_MAX;
 ///  +------+------+------+------+------+-------------+-------------+-------------+--------
 ///   u8     u8     u8     u8     u8     u64           u64           u64            big-endian
 ///
-///  1 Data        message u64 · stamp u32 · index u16 · count u16 · fragment ..
+///  1 Data        message u64 · stamp u32 · index u16 · count u16 · tacit u8 · fragment ..
 ///  2 Ack         message u64 · stamp u32 · via u8 · base u16 · beyond u32 · whole u8 · verdict .. (if whole)
 ///  3 Probe       stamp u32
 ///  4 ProbeReply  stamp u32
@@ -73,6 +73,8 @@ pub enum Body {
         index: u16,
         /// Pieces of the message, 1 to [`FRAGMENTS_MAX`].
         count: u16,
+        /// The sender does not wait for an acknowledgement; a repeated piece is never tacit.
+        tacit: bool,
         /// The piece.
         fragment: Vec<u8>,
     },
@@ -142,11 +144,12 @@ impl Body {
 
     fn encode(&self, w: &mut Writer) {
         match self {
-            Body::Data { message, stamp, index, count, fragment } => {
+            Body::Data { message, stamp, index, count, tacit, fragment } => {
                 w.u64(*message);
                 w.u32(*stamp);
                 w.u16(*index);
                 w.u16(*count);
+                w.bool(*tacit);
                 w.bytes(fragment);
             }
             Body::Ack { message, stamp, via, base, beyond, verdict } => {
@@ -230,6 +233,7 @@ impl Body {
         if index >= count {
             return Err(Malformed::Value);
         }
+        let tacit = r.bool()?;
         let fragment = piece(r)?;
         let last = index + 1 == count;
         // Only a message without a byte has an empty piece, and only the last piece may be short.
@@ -239,7 +243,7 @@ impl Body {
         if usize::from(index) * FRAGMENT_MAX + fragment.len() > MESSAGE_MAX {
             return Err(Malformed::TooLong);
         }
-        Ok(Body::Data { message, stamp, index, count, fragment })
+        Ok(Body::Data { message, stamp, index, count, tacit, fragment })
     }
 }
 

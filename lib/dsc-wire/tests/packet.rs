@@ -18,9 +18,23 @@ fn header() -> Header {
 
 fn bodies() -> Vec<Body> {
     vec![
-        Body::Data { message: 7, stamp: 8, index: 0, count: 1, fragment: vec![] },
-        Body::Data { message: 7, stamp: 8, index: 0, count: 2, fragment: vec![5; FRAGMENT_MAX] },
-        Body::Data { message: u64::MAX, stamp: 8, index: 1, count: 2, fragment: vec![5] },
+        Body::Data { message: 7, stamp: 8, index: 0, count: 1, tacit: true, fragment: vec![] },
+        Body::Data {
+            message: 7,
+            stamp: 8,
+            index: 0,
+            count: 2,
+            tacit: false,
+            fragment: vec![5; FRAGMENT_MAX],
+        },
+        Body::Data {
+            message: u64::MAX,
+            stamp: 8,
+            index: 1,
+            count: 2,
+            tacit: false,
+            fragment: vec![5],
+        },
         Body::Ack { message: 7, stamp: 8, base: 1, beyond: 5, via: SubnetId(7), verdict: None },
         Body::Ack {
             message: 7,
@@ -92,7 +106,7 @@ fn nonsense_is_refused() {
     assert_eq!(Packet::decode(&trailing), Err(Malformed::Trailing));
     assert_eq!(Packet::decode(&vec![1; PACKET_MAX + 1]), Err(Malformed::TooLong));
     let data = |index, count, fragment| {
-        encoded(Body::Data { message: 1, stamp: 0, index, count, fragment })
+        encoded(Body::Data { message: 1, stamp: 0, index, count, tacit: false, fragment })
     };
     assert_eq!(Packet::decode(&data(1, 1, vec![1])), Err(Malformed::Value));
     assert_eq!(Packet::decode(&data(0, 2, vec![1])), Err(Malformed::Value));

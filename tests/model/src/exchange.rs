@@ -17,8 +17,8 @@ const ANSWERED_MAX: usize = 8;
 /// What travels.
 #[derive(Clone, Debug)]
 pub enum Body {
-    /// A message.
-    Message(SendId, Arc<Message>),
+    /// A message, and whether its sender does not wait for the verdict.
+    Message(SendId, Arc<Message>, bool),
     /// Its verdict.
     Ack(SendId, Verdict),
     /// An unreliable beacon.
@@ -51,6 +51,7 @@ struct Sending {
     message: Arc<Message>,
     tries: u8,
     next: Tick,
+    tacit: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub struct Exchange {
     life: Incarnation,
     lives: Vec<Incarnation>,
     sending: Vec<Sending>,
-    owed: Vec<(Receipt, NodeId, SendId)>,
+    owed: Vec<(Receipt, NodeId, SendId, bool)>,
     answered: Vec<Answered>,
     receipts: u64,
     /// Packets to be sent, taken by the world.
@@ -95,11 +96,18 @@ impl Exchange {
     }
 
     /// A message of the ring.
-    pub fn send(&mut self, now: Tick, id: SendId, to: NodeId, message: Message) {
+    pub fn send(&mut self, now: Tick, id: SendId, to: NodeId, message: Message, tacit: bool) {
         assert_ne!(to, self.me, "a message to itself");
         let message = Arc::new(message);
-        self.sending.push(Sending { id, to, message, tries: 0, next: now });
+        self.sending.push(Sending { id, to, message, tries: 0, next: now, tacit });
         self.due(now);
+    }
+
+    /// The ring wants what it sent tacitly delivered after all.
+    pub fn insist(&mut self, now: Tick, id: SendId) {
+        for sending in self.sending.iter_mut().filter(|s| s.id == id) {
+            (sending.tries, sending.next, sending.tacit) = (0, now, false);
+        }
     }
 
     /// The ring no longer wants it.
@@ -107,19 +115,21 @@ impl Exchange {
         self.sending.retain(|s| s.id != id);
     }
 
-    /// The ring's verdict on a message.
+    /// The ring's verdict on a message; one that was sent tacitly hears it only `always`, or if it comes again.
     ///
     /// # Panics
     /// If none is owed under this receipt.
-    pub fn answer(&mut self, receipt: Receipt, verdict: Verdict) {
+    pub fn answer(&mut self, receipt: Receipt, verdict: Verdict, always: bool) {
         let place = self.owed.iter().position(|(r, ..)| *r == receipt).expect("an answer is owed");
-        let (_, from, id) = self.owed.remove(place);
+        let (_, from, id, tacit) = self.owed.remove(place);
         let life = self.lives[from.index()];
         self.answered.push(Answered { from, life, id, verdict });
         if self.answered.len() > ANSWERED_MAX * self.lives.len() {
             self.answered.remove(0);
         }
-        self.push(from, Body::Ack(id, verdict));
+        if always || !tacit {
+            self.push(from, Body::Ack(id, verdict));
+        }
     }
 
     /// A beacon of the ring.
@@ -147,12 +157,12 @@ impl Exchange {
                 return false;
             }
             s.tries += 1;
-            s.next = now + RETRY;
+            s.next = if s.tacit { Tick::MAX } else { now + RETRY };
             let known = self.lives[s.to.index()];
             let body = if known.0 == 0 {
                 Body::Hello(true)
             } else {
-                Body::Message(s.id, s.message.clone())
+                Body::Message(s.id, s.message.clone(), s.tacit)
             };
             self.out.push((s.to, known, body));
             true
@@ -205,7 +215,9 @@ impl Exchange {
                 self.sending.retain(|s| s.id != id || s.to != from);
                 waits.then_some(dsc_ring::Input::Delivered { id, verdict })
             }
-            Body::Message(id, message) => self.message(from, incarnation, id, &message),
+            Body::Message(id, message, tacit) => {
+                self.message(from, incarnation, id, &message, tacit)
+            }
         };
         (failed, input)
     }
@@ -216,6 +228,7 @@ impl Exchange {
         incarnation: Incarnation,
         id: SendId,
         message: &Message,
+        tacit: bool,
     ) -> Option<dsc_ring::Input> {
         let before = self
             .answered
@@ -224,11 +237,11 @@ impl Exchange {
             .map(|a| a.verdict);
         if let Some(verdict) = before {
             self.push(from, Body::Ack(id, verdict));
-            return None;
+            return Some(dsc_ring::Input::Repeated { from });
         }
         self.receipts += 1;
         let receipt = Receipt(self.receipts);
-        self.owed.push((receipt, from, id));
+        self.owed.push((receipt, from, id, tacit));
         let message = message.clone();
         Some(dsc_ring::Input::Received { from, incarnation, receipt, message })
     }

@@ -351,9 +351,16 @@ impl Node {
         self.ring.step(time(tick), input, &mut out);
         for output in out {
             match output {
-                Output::Send { id, to, message } => self.exchange.send(tick, id, to, message),
-                Output::Cancel { id } => self.exchange.cancel(id),
-                Output::Answer { receipt, verdict } => self.exchange.answer(receipt, verdict),
+                Output::Send { id, to, message } => {
+                    self.exchange.send(tick, id, to, message, false);
+                }
+                Output::SendTacit { id, to, message } => {
+                    self.exchange.send(tick, id, to, message, true);
+                }
+                Output::Insist { id } => self.exchange.insist(tick, id),
+                Output::Cancel { id } | Output::Arrived { id } => self.exchange.cancel(id),
+                Output::Answer { receipt, verdict } => self.exchange.answer(receipt, verdict, true),
+                Output::Keep { receipt, verdict } => self.exchange.answer(receipt, verdict, false),
                 Output::Beacon { to, beacon } => self.exchange.beacon(to, beacon),
                 Output::Lease { end } => self.lease = end,
                 Output::Host { vip, state, .. } => {

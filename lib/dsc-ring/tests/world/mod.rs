@@ -3,37 +3,27 @@
 
 #![allow(dead_code)] // Each test file uses its part.
 
+mod post;
+
 use dsc_ring::{Input, Message, Output, Ring, Verdict};
 use dsc_wire::local::{Duty, Event, EventKind, HostState, View};
 use dsc_wire::token::Token;
 use dsc_wire::*;
+use post::{Flight, What};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub const HOP: Duration = Duration::from_micros(100);
-
-#[derive(Clone, Debug)]
-enum What {
-    Message { id: SendId, message: Box<Message> },
-    Verdict { id: SendId, verdict: Verdict },
-    Failed { id: SendId },
-    Beacon(dsc_ring::Beacon),
-}
-
-#[derive(Clone, Debug)]
-struct Flight {
-    from: usize,
-    to: usize,
-    life: u64,
-    what: What,
-}
 
 pub struct Seat {
     pub ring: Option<Ring>,
     pub life: u64,
     pub paused: bool,
     inbox: Vec<Flight>,
-    owed: BTreeMap<u64, (usize, SendId)>,
+    owed: BTreeMap<u64, (usize, SendId, bool)>,
+    /// Verdicts for the senders who ask again, and what was sent without one being waited for.
+    kept: BTreeMap<(usize, u64, u64), Verdict>,
+    tacit: BTreeMap<u64, (usize, Box<Message>)>,
     answered: BTreeMap<u64, bool>,
     pub lease: Time,
     pub hosts: Vec<(HostState, Vec<NodeId>)>,
@@ -53,6 +43,10 @@ pub struct World {
     /// cut[from][to]: nothing arrives.
     pub cut: Vec<Vec<bool>>,
     pub two_answers: Vec<String>,
+    /// The next message between these two is lost.
+    pub lose: Option<(usize, usize)>,
+    /// Acknowledgements sent so far.
+    pub verdicts: usize,
     /// Changes every token on its way, and what the last one looked like before.
     pub tamper: Option<fn(&mut Token)>,
     pub last_token: Option<Token>,
@@ -84,6 +78,8 @@ impl World {
             next: 0,
             cut: vec![vec![false; n]; n],
             two_answers: Vec::new(),
+            lose: None,
+            verdicts: 0,
             tamper: None,
             last_token: None,
             cluster,
@@ -95,6 +91,8 @@ impl World {
                 paused: false,
                 inbox: Vec::new(),
                 owed: BTreeMap::new(),
+                kept: BTreeMap::new(),
+                tacit: BTreeMap::new(),
                 answered: BTreeMap::new(),
                 lease: Time::ZERO,
                 hosts: vec![(HostState::Off, Vec::new()); world.cluster.vips.len()],
@@ -127,6 +125,8 @@ impl World {
         let seat = &mut self.seats[i];
         seat.life += 1;
         seat.left = false;
+        seat.kept.clear();
+        seat.tacit.clear();
         let life = Incarnation(100 * (i as u64 + 1) + seat.life);
         seat.ring = Some(Ring::new(cluster, NodeId(i as u8), life, self.now));
         self.input(i, Input::Able { subnets: SubnetSet(0b11) });
@@ -160,40 +160,27 @@ impl World {
         }
     }
 
-    fn fly(&mut self, after: Duration, flight: Flight) {
-        self.next += 1;
-        self.queue.insert((self.now + after, self.next), flight);
-    }
-
     fn carry_out(&mut self, i: usize, output: Output) {
-        let life = self.seats[i].life;
         match output {
-            Output::Send { id, to, mut message } => {
-                if let Message::Token(token) = &mut message {
-                    self.last_token = Some((**token).clone());
-                    self.tamper.take().into_iter().for_each(|tamper| tamper(token));
+            Output::Send { id, to, message } => self.send(i, id, to, message, false),
+            Output::SendTacit { id, to, message } => self.send(i, id, to, message, true),
+            Output::Arrived { id } => {
+                self.seats[i].tacit.remove(&id.0);
+            }
+            Output::Insist { id } => {
+                if let Some((to, message)) = self.seats[i].tacit.remove(&id.0) {
+                    self.fail_later(i, to, id);
+                    let life = self.seats[to].life;
+                    let what = What::Message { id, message, tacit: false };
+                    self.fly(HOP, Flight { from: i, to, life, what });
                 }
-                let bytes = message.encode();
-                let back = Message::decode(&bytes).expect("what is encoded can be decoded");
-                assert_eq!(back, message, "survives the wire");
-                self.seats[i].sent += 1;
-                let to = to.index();
-                let failed = Flight { from: to, to: i, life, what: What::Failed { id } };
-                self.fly(self.cluster.timing.removal, failed);
-                let life = self.seats[to].life;
-                let what = What::Message { id, message: Box::new(message) };
-                self.fly(HOP, Flight { from: i, to, life, what });
             }
             Output::Cancel { id } => {
                 self.seats[i].answered.insert(id.0, true);
+                self.seats[i].tacit.remove(&id.0);
             }
-            Output::Answer { receipt, verdict } => {
-                assert_eq!(Verdict::decode(&verdict.encode()), Ok(verdict));
-                let (to, id) = self.seats[i].owed.remove(&receipt.0).expect("an answer is owed");
-                let life = self.seats[to].life;
-                let what = What::Verdict { id, verdict };
-                self.fly(HOP, Flight { from: i, to, life, what });
-            }
+            Output::Answer { receipt, verdict } => self.answer(i, receipt, verdict, true),
+            Output::Keep { receipt, verdict } => self.answer(i, receipt, verdict, false),
             Output::Beacon { to, beacon } => {
                 let to = to.index();
                 let life = self.seats[to].life;
@@ -207,44 +194,6 @@ impl World {
             Output::Left => self.seats[i].left = true,
         }
         self.audit();
-    }
-
-    fn arrive(&mut self, flight: Flight) {
-        let Flight { from, to, life, what } = flight;
-        if self.seats[to].ring.is_none() || self.seats[to].life != life {
-            return;
-        }
-        if self.cut[from][to] && !matches!(what, What::Failed { .. }) {
-            return;
-        }
-        let seat = &mut self.seats[to];
-        let node = NodeId(from as u8);
-        let input = match what {
-            What::Message { id, message } => {
-                self.next += 1;
-                let receipt = Receipt(self.next);
-                seat.owed.insert(receipt.0, (from, id));
-                let incarnation = Incarnation(100 * (from as u64 + 1) + self.seats[from].life);
-                Input::Received { from: node, incarnation, receipt, message: *message }
-            }
-            What::Verdict { id, verdict } => {
-                if seat.answered.insert(id.0, true).is_some() {
-                    return;
-                }
-                Input::Delivered { id, verdict }
-            }
-            What::Failed { id } => {
-                if seat.answered.insert(id.0, true).is_some() {
-                    return;
-                }
-                Input::Failed { id }
-            }
-            What::Beacon(beacon) => {
-                let incarnation = Incarnation(100 * (from as u64 + 1) + self.seats[from].life);
-                Input::Beacon { from: node, incarnation, beacon }
-            }
-        };
-        self.input(to, input);
     }
 
     /// One event; false when nothing happens before `end`.

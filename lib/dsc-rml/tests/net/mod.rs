@@ -53,6 +53,8 @@ pub struct Node {
     paused_until: Time,
     /// Gives no verdicts.
     pub silent: bool,
+    /// Keeps its verdicts for those who ask again, where the sender does not wait.
+    pub keeps: bool,
 }
 
 struct Flight {
@@ -118,6 +120,7 @@ impl Net {
             queue: Vec::new(),
             paused_until: Time::ZERO,
             silent: false,
+            keeps: false,
         }
     }
 
@@ -159,6 +162,13 @@ impl Net {
         id
     }
 
+    pub fn send_tacit(&mut self, from: NodeId, to: NodeId, message: Vec<u8>) -> SendId {
+        self.sends += 1;
+        let id = SendId(self.sends);
+        self.feed(from, Input::SendTacit { id, to, message });
+        id
+    }
+
     pub fn feed(&mut self, node: NodeId, input: Input) {
         let mut out = Vec::new();
         let at = node.index();
@@ -170,7 +180,9 @@ impl Net {
                     let verdict = verdict(&message);
                     let log = Output::Received { from, incarnation, receipt, message };
                     self.nodes[at].log.push((self.now, log));
-                    if !self.nodes[at].silent {
+                    if self.nodes[at].keeps {
+                        self.feed(node, Input::Keep { receipt, verdict });
+                    } else if !self.nodes[at].silent {
                         self.feed(node, Input::Answer { receipt, verdict });
                     }
                 }

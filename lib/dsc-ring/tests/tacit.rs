@@ -1,0 +1,57 @@
+//! The tacit pass (rule 17) as small stories.
+
+mod world;
+
+use dsc_wire::local::EventKind;
+use world::{World, cluster};
+
+#[test]
+fn nobody_acknowledges_the_token_of_a_ring_at_rest() {
+    for n in [2, 3, 8] {
+        let mut world = World::formed(cluster(n, 2 * n));
+        world.run(1_000);
+        world.verdicts = 0;
+        world.seats.iter_mut().for_each(|s| s.sent = 0);
+        world.run(1_000);
+        assert_eq!(world.verdicts, 0, "{n} nodes");
+        let sent: Vec<u64> = world.seats.iter().map(|s| s.sent).collect();
+        assert!(sent.iter().all(|s| (49..=51).contains(s)), "{n} nodes: {sent:?}");
+    }
+}
+
+#[test]
+fn a_lost_token_goes_on_before_any_lease_ends() {
+    for n in [2, 3, 5] {
+        for phase in 0..n {
+            let mut world = World::formed(cluster(n, 2 * n));
+            world.run(500);
+            let order: Vec<usize> = world.view(0).members.iter().map(|m| m.index()).collect();
+            let (from, to) = (order[phase], order[(phase + 1) % n]);
+            let seq = world.view(to).key.seq;
+            world.lose = Some((from, to));
+            let after = world.until("the next token", 100, |w| {
+                assert!(w.all_answered(), "{}", w.describe());
+                w.lose.is_none() && w.view(to).key.seq > seq + 1
+            });
+            assert!(after <= 60, "{n} nodes, {from} to {to}: {after} ms");
+            world.run(100);
+            assert!(world.all_answered());
+            assert_eq!(world.count(|k| matches!(k, EventKind::Removed { .. })), 0);
+        }
+    }
+}
+
+#[test]
+fn whoever_dies_in_a_ring_at_rest_is_removed_before_its_lease_has_ended() {
+    for n in [2, 3, 5] {
+        for phase in 0..24 {
+            let mut world = World::formed(cluster(n, 2 * n));
+            world.run(500 + phase);
+            world.crash(phase as usize % n);
+            let after = world
+                .until("removal", 95, |w| w.count(|k| matches!(k, EventKind::Removed { .. })) == 1);
+            assert!(after <= 80, "{n} nodes, phase {phase}: {after} ms");
+            world.until("takeover", 100, World::all_answered);
+        }
+    }
+}
