@@ -50,7 +50,7 @@ fn input(draw: &mut Draw<'_>, seen: &[Vec<u8>], beacons: &[Vec<u8>], last: u64) 
     let incarnation = Incarnation(u64::from(draw.byte() % 3));
     let receipt = Receipt(draw.number() as u64);
     let id = SendId(last.saturating_sub(u64::from(draw.byte() % 4)));
-    match draw.byte() % 12 {
+    match draw.byte() % 13 {
         0..=4 => {
             let mut bytes = match seen.len() {
                 0 => Message::Reach.encode(),
@@ -94,6 +94,7 @@ fn input(draw: &mut Draw<'_>, seen: &[Vec<u8>], beacons: &[Vec<u8>], last: u64) 
         8 => Input::Able { subnets: SubnetSet(draw.byte() & 3) },
         9 => Input::Linked { subnets: SubnetSet(draw.byte() & 3) },
         10 => Input::Command { id: 1, command: command(draw) },
+        11 => Input::Repeated { from },
         _ if draw.byte() == 1 => Input::Leave,
         _ => Input::Tick,
     }
@@ -127,7 +128,8 @@ fn no_sequence_of_inputs_breaks_the_ring() {
                 assert!(out.len() < 1_000, "{} outputs of one step", out.len());
                 for output in out {
                     match output {
-                        Output::Send { id, message, .. } => {
+                        Output::Send { id, message, .. }
+                        | Output::SendTacit { id, message, .. } => {
                             last = id.0;
                             let bytes = message.encode();
                             assert!(!bytes.is_empty());

@@ -92,15 +92,27 @@ impl Target {
                 self.sends += 1;
                 let message = vec![7; usize::from(r.u16().ok()?) * 4];
                 let to = NodeId(r.u8().ok()? % 4);
-                self.step(Input::Send { id: SendId(self.sends), to, message });
+                let id = SendId(self.sends);
+                self.step(match r.u8().ok()? % 2 {
+                    0 => Input::Send { id, to, message },
+                    _ => Input::SendTacit { id, to, message },
+                });
             }
             3 => {
                 let id = SendId(u64::from(r.u8().ok()?));
-                self.step(Input::Cancel { id });
+                self.step(match r.u8().ok()? % 3 {
+                    0 => Input::Cancel { id },
+                    1 => Input::Arrived { id },
+                    _ => Input::Insist { id },
+                });
             }
             4 => {
                 let receipt = self.receipts.pop().unwrap_or(Receipt(u64::from(r.u16().ok()?)));
-                self.step(Input::Answer { receipt, verdict: vec![1] });
+                let verdict = vec![1];
+                self.step(match r.u8().ok()? % 2 {
+                    0 => Input::Answer { receipt, verdict },
+                    _ => Input::Keep { receipt, verdict },
+                });
             }
             5 => {
                 let raw = r.count(PACKET_MAX).ok()?.min(r.left());
@@ -144,15 +156,12 @@ impl Target {
     }
 
     fn data(&mut self, message: u64, index: u16, count: u16) {
+        let tacit = message % 2 == 1;
         let count = count % 228 + 1;
         let index = index % count;
         let len = if index + 1 == count { 1 } else { FRAGMENT_MAX };
         let fragment = vec![index as u8; len];
-        self.packet(
-            MINE,
-            ITS,
-            Body::Data { message, stamp: 0, index, count, tacit: false, fragment },
-        );
+        self.packet(MINE, ITS, Body::Data { message, stamp: 0, index, count, tacit, fragment });
     }
 }
 
@@ -175,7 +184,8 @@ fn a_mad_peer_does_no_harm() {
         }
         let sent = target.rml.counters();
         let count = |name: &str| sent.iter().find(|c| c.name == name).map_or(0, |c| c.count);
-        let ended = count("messages_delivered") + count("messages_failed");
+        let arrived = count("messages_arrived");
+        let ended = count("messages_delivered") + count("messages_failed") + arrived;
         assert!(ended <= count("messages_sent"));
     });
 }
