@@ -267,10 +267,7 @@ pub fn overlaps(world: &mut World) -> Result<(), Violation> {
             let machine = &world.machines[n.index()];
             machine.runs(at)
                 && machine.places >= crate::machine::QUEUE_MAX
-                && machine
-                    .member
-                    .as_ref()
-                    .is_some_and(|m| m.view(machine.clock.local(at)).state != RingState::Quiet)
+                && machine.view(at).is_some_and(|view| view.state != RingState::Quiet)
         };
         if !world.network.connected(at, a, b) || !awake(a) || !awake(b) {
             overlap.since = at;
@@ -292,8 +289,7 @@ pub fn overlaps(world: &mut World) -> Result<(), Violation> {
 fn gap_max(world: &World, node: NodeId) -> Span {
     let machine = &world.machines[node.index()];
     let timing = &world.plan.cluster.timing;
-    let lease_ms =
-        machine.member.as_ref().map_or(0, |m| m.view(machine.clock.local(world.at)).lease_ms);
+    let lease_ms = machine.view(world.at).map_or(0, |view| view.lease_ms);
     let lease = timing.lease.max(std::time::Duration::from_millis(lease_ms + 1));
     let hops = 2 * world.plan.nodes() as u64 * world.plan.weather.hop();
     nanos(Timing::fence(lease)) + 2 * nanos(timing.rotation) + hops
@@ -360,8 +356,7 @@ pub fn done(
         return Ok(());
     }
     for machine in &world.machines {
-        let Some(member) = machine.member.as_ref() else { continue };
-        let view = member.view(machine.clock.local(at));
+        let Some(view) = machine.view(at) else { continue };
         // A node that is not in the ring has no view to show it in.
         if !view.members.contains(&machine.id) || machine.leaving.is_some() {
             continue;

@@ -39,9 +39,9 @@ impl Kernel {
         self.past[vip.index()] = past;
     }
 
-    /// Does it answer for `vip` at local time `now`?
-    pub fn answers(&self, vip: VipId, now: Time) -> bool {
-        self.hosts[vip.index()] == HostState::On && now < self.lease
+    /// Does it answer for `vip` at local time `now`? Seldom does the time matter.
+    pub fn answers(&self, vip: VipId, now: impl FnOnce() -> Time) -> bool {
+        self.hosts[vip.index()] == HostState::On && now() < self.lease
     }
 
     /// VIPs it answers for while the lease lasts.

@@ -5,8 +5,10 @@ use crate::clock::Clock;
 use crate::fault::Span;
 use crate::kernel::Kernel;
 use dsc_ringd::member::{Effect, Member};
+use dsc_wire::local::View;
 use dsc_wire::packet::Packet;
 use dsc_wire::{NodeId, SubnetId, VipId};
+use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 /// Packets that a socket queue holds; the newest is dropped when it is full.
@@ -33,6 +35,8 @@ pub struct Machine {
     pub id: NodeId,
     /// The ring daemon, while it runs.
     pub member: Option<Member>,
+    /// What the daemon shows, if somebody has asked since its last turn.
+    pub shown: OnceCell<View>,
     /// What outlives it.
     pub kernel: Kernel,
     /// Its clock.
@@ -73,6 +77,7 @@ impl Machine {
         Machine {
             id,
             member: None,
+            shown: OnceCell::new(),
             kernel: Kernel::new(vips),
             clock: Clock::new(0, 0, 0),
             on: false,
@@ -94,7 +99,14 @@ impl Machine {
 
     /// Does it answer for `vip` at world time `at`?
     pub fn answers(&self, vip: VipId, at: Span) -> bool {
-        self.on && self.kernel.answers(vip, self.clock.local(at))
+        self.on && self.kernel.answers(vip, || self.clock.local(at))
+    }
+
+    /// What its ring daemon shows. Only a turn changes that, but for the time that a fence still lasts, so it is asked
+    /// once after each: most looks fall between turns, and a whole view is much to make.
+    pub fn view(&self, at: Span) -> Option<&View> {
+        let member = self.member.as_ref()?;
+        Some(self.shown.get_or_init(|| member.view(self.clock.local(at))))
     }
 
     /// Does its ring daemon run?
@@ -120,6 +132,7 @@ impl Machine {
     /// Ends the daemon at once: nothing it had in hand is done.
     pub fn stop(&mut self) {
         self.member = None;
+        self.shown.take();
         self.inbox.clear();
         self.rest.clear();
         self.stall = None;

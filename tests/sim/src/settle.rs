@@ -2,8 +2,9 @@
 //! by exactly one node that can. Called by `run`, now and then.
 
 use crate::world::World;
+use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Duty, RingState, View, VipView};
-use dsc_wire::{NodeId, Partition, Persistence, VipId};
+use dsc_wire::{NodeId, NodeSet, Partition, Persistence, SubnetId, VipId};
 
 /// Is everything as it shall be? If not, what is missing.
 pub fn settled(world: &World) -> Result<(), String> {
@@ -13,7 +14,7 @@ pub fn settled(world: &World) -> Result<(), String> {
 /// The same, but for who answers for some VIPs.
 pub fn settled_but(world: &World, but: &[VipId]) -> Result<(), String> {
     let at = world.at;
-    let mut views: Vec<View> = Vec::new();
+    let mut views: Vec<&View> = Vec::with_capacity(world.machines.len());
     for machine in &world.machines {
         let node = machine.id.0;
         if !machine.on {
@@ -22,30 +23,32 @@ pub fn settled_but(world: &World, but: &[VipId]) -> Result<(), String> {
             }
             continue;
         }
-        let Some(member) = &machine.member else {
+        let Some(view) = machine.view(at) else {
             return Err(format!("the ring daemon of node {node} does not run"));
         };
         if machine.leaving.is_some() {
             return Err(format!("node {node} is still leaving"));
         }
-        views.push(member.view(machine.clock.local(at)));
+        views.push(view);
     }
-    let Some(first) = views.first() else { return Ok(()) };
-    one_ring(&views, first)?;
+    let Some(first) = views.first().copied() else { return Ok(()) };
+    one_ring(&views)?;
     commands(world)?;
     let votes = views.len();
     let majority = world.plan.cluster.partition == Partition::Majority;
     let serves = !majority || 2 * votes > world.plan.nodes();
+    let able: [usize; SUBNETS_MAX] =
+        std::array::from_fn(|s| able_on(world, first, SubnetId(s as u8)));
     let vips = (0..world.plan.cluster.vips.len() as u16).map(VipId);
     for vip in vips.filter(|v| !but.contains(v)) {
-        one_host(world, &views, vip, serves)?;
+        one_host(world, &views, vip, serves.then_some(&able))?;
     }
     Ok(())
 }
 
-fn one_ring(views: &[View], first: &View) -> Result<(), String> {
-    let mut running: Vec<NodeId> = views.iter().map(|v| v.me).collect();
-    running.sort();
+fn one_ring(views: &[&View]) -> Result<(), String> {
+    let running: NodeSet = views.iter().map(|v| v.me).collect();
+    let first = views[0];
     for view in views {
         let me = view.me.0;
         let right = match view.state {
@@ -56,9 +59,10 @@ fn one_ring(views: &[View], first: &View) -> Result<(), String> {
         if !right {
             return Err(format!("node {me} is {:?}", view.state));
         }
-        let mut members = view.members.clone();
-        members.sort();
-        if members != running {
+        let members: NodeSet = view.members.iter().copied().collect();
+        if members != running || view.members.len() != views.len() {
+            let members = &view.members;
+            let running: Vec<NodeId> = running.iter().collect();
             return Err(format!("node {me} sees members {members:?}, running are {running:?}"));
         }
         if view.key.epoch != first.key.epoch {
@@ -81,39 +85,53 @@ fn commands(world: &World) -> Result<(), String> {
     Ok(())
 }
 
-fn one_host(world: &World, views: &[View], vip: VipId, serves: bool) -> Result<(), String> {
-    let at = world.at;
+/// May the node host on the subnet, as `view` shows it?
+fn may(view: &View, node: NodeId, subnet: SubnetId) -> bool {
+    let node = &view.nodes[node.index()];
+    node.member && node.duty == Duty::Open && node.able.contains(subnet)
+}
+
+/// How many nodes could host on the subnet.
+fn able_on(world: &World, view: &View, subnet: SubnetId) -> usize {
     let plan = &world.plan.cluster;
-    let subnet = plan.vips[vip.index()].subnet;
-    let answering: Vec<NodeId> =
+    let nodes = (0..plan.nodes.len() as u8).map(NodeId);
+    let able = |n: &NodeId| {
+        may(view, *n, subnet) && !plan.nodes[n.index()].witness && runs_on(world, *n, subnet)
+    };
+    nodes.filter(able).count()
+}
+
+/// `able` tells how many could host on each subnet; without it the ring must not serve.
+fn one_host(
+    world: &World,
+    views: &[&View],
+    vip: VipId,
+    able: Option<&[usize; SUBNETS_MAX]>,
+) -> Result<(), String> {
+    let at = world.at;
+    let subnet = world.plan.cluster.vips[vip.index()].subnet;
+    let answering: NodeSet =
         world.machines.iter().filter(|m| m.answers(vip, at)).map(|m| m.id).collect();
     let number = vip.0;
-    let first = &views[0];
-    let can = |n: NodeId| {
-        let node = &first.nodes[n.index()];
-        node.member && node.duty == Duty::Open && node.able.contains(subnet)
-    };
-    let able = (0..plan.nodes.len() as u8)
-        .map(NodeId)
-        .filter(|n| can(*n) && !plan.nodes[n.index()].witness && runs_on(world, *n, vip))
-        .count();
-    if !serves {
-        return match answering.first() {
+    let first = answering.iter().next();
+    let Some(able) = able.map(|able| able[subnet.index()]) else {
+        return match first {
             Some(n) => Err(format!("vip {number} answered by {} in a minority", n.0)),
             None => Ok(()),
         };
-    }
+    };
+    let list = || answering.iter().collect::<Vec<NodeId>>();
     if able == 0 {
         return if answering.len() > 1 {
-            Err(format!("vip {number} answered by {answering:?}"))
+            Err(format!("vip {number} answered by {:?}", list()))
         } else {
             Ok(())
         };
     }
-    let [host] = answering[..] else {
-        return Err(format!("vip {number} answered by {answering:?}, {able} nodes could"));
+    let Some(host) = first.filter(|_| answering.len() == 1) else {
+        return Err(format!("vip {number} answered by {:?}, {able} nodes could", list()));
     };
-    if !can(host) {
+    if !may(views[0], host, subnet) {
         return Err(format!("vip {number} answered by node {}, which may not", host.0));
     }
     for view in views {
@@ -125,8 +143,7 @@ fn one_host(world: &World, views: &[View], vip: VipId, serves: bool) -> Result<(
     Ok(())
 }
 
-fn runs_on(world: &World, node: NodeId, vip: VipId) -> bool {
-    let subnet = world.plan.cluster.vips[vip.index()].subnet;
+fn runs_on(world: &World, node: NodeId, subnet: SubnetId) -> bool {
     let machine = &world.machines[node.index()];
     machine.member.is_some() && world.plan.cluster.nodes[node.index()].subnets.contains(subnet)
 }
@@ -135,21 +152,12 @@ fn runs_on(world: &World, node: NodeId, vip: VipId) -> bool {
 /// host has been able for a while, which is not part of settling.
 pub fn away(world: &World) -> Vec<VipId> {
     let at = world.at;
-    let Some(view) = world
-        .machines
-        .iter()
-        .find_map(|m| m.member.as_ref().map(|member| member.view(m.clock.local(at))))
-    else {
-        return Vec::new();
-    };
+    let Some(view) = world.machines.iter().find_map(|m| m.view(at)) else { return Vec::new() };
     let could = |vip: VipId, n: NodeId| {
-        let node = &view.nodes[n.index()];
         let subnet = world.plan.cluster.vips[vip.index()].subnet;
-        node.member
-            && node.duty == Duty::Open
-            && node.able.contains(subnet)
+        may(view, n, subnet)
             && !world.plan.cluster.nodes[n.index()].witness
-            && runs_on(world, n, vip)
+            && runs_on(world, n, subnet)
     };
     let away = |vip: &&VipView| {
         vip.persistence == Persistence::Preferred

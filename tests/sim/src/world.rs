@@ -288,6 +288,7 @@ impl World {
         let machine = &mut self.machines[node.index()];
         let mut effects = std::mem::take(&mut self.effects);
         effects.extend(machine.rest.drain(..));
+        machine.shown.take();
         let now = machine.clock.local(at);
         let Some(member) = machine.member.as_mut() else {
             machine.wake = Span::MAX;
