@@ -145,6 +145,9 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// What a new buffer has room for: nearly every message, so that it need not grow.
+const ROOM: usize = 512;
+
 /// Appends fields to a buffer. Every put succeeds; [`Writer::finish`] tells whether the bound was kept, so that
 /// an encoder needs one check.
 #[derive(Clone, Debug)]
@@ -157,7 +160,7 @@ pub struct Writer {
 impl Writer {
     /// An empty buffer that may grow to `max` bytes.
     pub fn new(max: usize) -> Writer {
-        Writer::reuse(Vec::new(), max)
+        Writer::reuse(Vec::with_capacity(max.min(ROOM)), max)
     }
 
     /// Like [`Writer::new`], in the memory of `buffer`, whose contents are lost.

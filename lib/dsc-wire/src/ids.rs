@@ -115,6 +115,17 @@ impl fmt::Display for NodeId {
     }
 }
 
+/// Places of the bits that are set, lowest first.
+fn set_bits(mut bits: u64) -> impl Iterator<Item = u8> {
+    std::iter::from_fn(move || {
+        let place = bits.trailing_zeros() as u8;
+        (bits != 0).then(|| {
+            bits &= bits - 1;
+            place
+        })
+    })
+}
+
 /// A set of nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct NodeSet(pub u64);
@@ -166,7 +177,7 @@ impl NodeSet {
 
     /// The nodes in ascending order.
     pub fn iter(self) -> impl Iterator<Item = NodeId> {
-        (0..NODES_MAX as u8).map(NodeId).filter(move |n| self.contains(*n))
+        set_bits(self.0).map(NodeId)
     }
 }
 
@@ -210,7 +221,7 @@ impl SubnetSet {
 
     /// The subnets in ascending order.
     pub fn iter(self) -> impl Iterator<Item = SubnetId> {
-        (0..SUBNETS_MAX as u8).map(SubnetId).filter(move |s| self.contains(*s))
+        set_bits(self.0.into()).map(SubnetId)
     }
 }
 
