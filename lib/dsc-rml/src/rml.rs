@@ -21,6 +21,8 @@ pub struct Rml {
     desk: Desk,
     /// By node; this node itself is there, with no path.
     peers: Vec<Peer>,
+    /// When each of them wants its next tick. Most inputs concern one peer.
+    dues: Vec<Time>,
     deadline: Time,
     /// A step came so late after the deadline that this node cannot have been running.
     stalled: bool,
@@ -36,6 +38,7 @@ impl Rml {
         });
         Rml {
             peers: peers.collect(),
+            dues: vec![Time::NEVER; config.subnets.len()],
             desk: Desk {
                 me,
                 incarnation,
@@ -55,8 +58,9 @@ impl Rml {
         if now > self.deadline + self.desk.pace.stall {
             self.stalled = true;
         }
-        let Rml { desk, peers, stalled, .. } = self;
+        let Rml { desk, peers, dues, stalled, .. } = self;
         let post = &mut Post { now, desk, out };
+        let concerned = concerned(&input);
         match input {
             Input::Packet { from, path, packet } => receive(peers, from, path, packet, post),
             Input::Send { id, to, message } => send(peers, id, to, message, false, post),
@@ -76,9 +80,14 @@ impl Rml {
                 Some(peer) => peer.keep(receipt, verdict, post),
                 None => post.count(Count::VerdictRefused),
             },
-            Input::Tick => tick(peers, std::mem::take(stalled), post),
+            Input::Tick => tick(peers, dues, std::mem::take(stalled), post),
         }
-        let dues = peers.iter().map(|p| p.deadline(post)).min().unwrap_or(Time::NEVER);
+        for (peer, due) in peers.iter().zip(&mut *dues) {
+            if concerned.is_none_or(|node| node == peer.node) {
+                *due = peer.deadline(post);
+            }
+        }
+        let dues = dues.iter().copied().min().unwrap_or(Time::NEVER);
         // What turns out to be overdue is wanted now; only a tick later than that is late.
         self.deadline = dues.min(desk.links.deadline(&desk.pace, peers)).max(now);
     }
@@ -105,6 +114,21 @@ impl Rml {
     /// Counts since start.
     pub fn counters(&self) -> Vec<Counter> {
         self.desk.counts.list()
+    }
+}
+
+/// The one peer whose exchanges an input can change; none if it may be any. Whoever lets go of a partial message to make
+/// room for another's is asked at the next tick, which then comes early.
+fn concerned(input: &Input) -> Option<NodeId> {
+    match input {
+        Input::Packet { from: node, .. }
+        | Input::Send { to: node, .. }
+        | Input::SendTacit { to: node, .. }
+        | Input::Datagram { to: node, .. } => Some(*node),
+        Input::Answer { receipt, .. } | Input::Keep { receipt, .. } => {
+            Some(NodeId(receipt.0 as u8))
+        }
+        Input::Cancel { .. } | Input::Arrived { .. } | Input::Insist { .. } | Input::Tick => None,
     }
 }
 
@@ -163,13 +187,17 @@ fn evict(peers: &mut [Peer], limit: Time, post: &mut Post<'_>) {
     (0..evicted).for_each(|_| post.count(Count::MessageEvicted));
 }
 
-fn tick(peers: &mut [Peer], stalled: bool, post: &mut Post<'_>) {
+fn tick(peers: &mut [Peer], dues: &[Time], stalled: bool, post: &mut Post<'_>) {
     if stalled {
         post.count(Count::Stall);
         post.desk.links.restart(post.now);
         peers.iter_mut().for_each(|p| p.restart(post));
     }
-    peers.iter_mut().for_each(|p| p.tick(post));
+    for (peer, due) in peers.iter_mut().zip(dues) {
+        if stalled || *due <= post.now {
+            peer.tick(post);
+        }
+    }
     let pace = post.pace();
     post.desk.links.tick(&pace, peers, post.now);
     evict(peers, post.now.before(pace.expiry), post);
