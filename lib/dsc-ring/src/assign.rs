@@ -4,8 +4,8 @@
 use crate::ring::Ring;
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
 use dsc_wire::local::{Duty, EventKind};
-use dsc_wire::token::{Token, VipRecord};
-use dsc_wire::{NodeId, Persistence, SubnetId, Time, VipId};
+use dsc_wire::token::{MemberRecord, Token, VipRecord};
+use dsc_wire::{NodeId, NodeSet, Persistence, SubnetId, Time, VipId};
 use std::time::Duration;
 
 /// Hand-overs that one owner has under way at a time; a drain of more goes on in the next turns.
@@ -47,6 +47,11 @@ impl Burden {
     }
 }
 
+/// May the member be given VIPs?
+fn willing(member: &MemberRecord) -> bool {
+    member.duty == Duty::Open && !member.leaving
+}
+
 impl Ring {
     /// Brings this node's own record on the token up to date.
     pub(crate) fn sign_on(&mut self, now: Time, token: &mut Token) {
@@ -71,33 +76,42 @@ impl Ring {
         self.watch_returns(now, token);
     }
 
-    /// Can the member be reached on the subnet? A node without a peer there is cut off only if others are not. Two
-    /// members cannot tell which of them is.
-    fn reachable(token: &Token, node: NodeId, subnet: SubnetId) -> bool {
-        let mut on = token.members.iter().filter(|m| m.able.contains(subnet));
-        let linked = |n: NodeId| token.member(n).is_some_and(|m| m.linked.contains(subnet));
-        token.members.iter().filter(|m| m.able.contains(subnet)).count() <= 2
-            || linked(node)
-            || !on.any(|m| m.node != node && m.linked.contains(subnet))
+    /// Members whose carrier and data path on the subnet are in order, and that are not cut off there. A node without a
+    /// peer is cut off only if others are not. Two members cannot tell which of them is.
+    pub(crate) fn in_contact(token: &Token, subnet: SubnetId) -> NodeSet {
+        let (mut able, mut linked) = (NodeSet::EMPTY, NodeSet::EMPTY);
+        for m in token.members.iter().filter(|m| m.able.contains(subnet)) {
+            able.insert(m.node);
+            if m.linked.contains(subnet) {
+                linked.insert(m.node);
+            }
+        }
+        if able.len() <= 2 || linked.is_empty() { able } else { linked }
     }
 
     /// Can the member host on the subnet?
     pub(crate) fn able_on(&self, token: &Token, node: NodeId, subnet: SubnetId) -> bool {
-        let here = self.cluster.nodes[node.index()].subnets.contains(subnet);
-        let carrier = token.member(node).is_some_and(|m| m.able.contains(subnet));
-        here && carrier && Ring::reachable(token, node, subnet)
+        self.cluster.nodes[node.index()].subnets.contains(subnet)
+            && Ring::in_contact(token, subnet).contains(node)
     }
 
     /// May and can the member take a VIP of the subnet?
     pub(crate) fn eligible(&self, token: &Token, node: NodeId, subnet: SubnetId) -> bool {
-        let willing = token.member(node).is_some_and(|m| m.duty == Duty::Open && !m.leaving);
-        willing && self.able_on(token, node, subnet)
+        token.member(node).is_some_and(willing) && self.able_on(token, node, subnet)
+    }
+
+    /// All members that may and can take a VIP of the subnet.
+    fn all_eligible(&self, token: &Token, subnet: SubnetId) -> NodeSet {
+        let willing = token.members.iter().filter(|m| willing(m)).map(|m| m.node);
+        let here = willing.filter(|n| self.cluster.nodes[n.index()].subnets.contains(subnet));
+        here.collect::<NodeSet>().intersection(Ring::in_contact(token, subnet))
     }
 
     /// Notes since when this node has had no peer on a subnet where others have.
     fn watch_links(&mut self, now: Time, token: &Token) {
         for subnet in SubnetId::all() {
-            let cut = self.able.contains(subnet) && !Ring::reachable(token, self.me, subnet);
+            let contact = Ring::in_contact(token, subnet);
+            let cut = self.able.contains(subnet) && !contact.contains(self.me);
             let since = &mut self.unlinked_since[subnet.index()];
             *since = if cut { since.or(Some(now)) } else { None };
         }
@@ -105,10 +119,11 @@ impl Ring {
 
     /// Notes since when each node has been able to take its VIPs back.
     fn watch_returns(&mut self, now: Time, token: &Token) {
-        for node in (0..self.cluster.nodes.len() as u8).map(NodeId) {
-            for subnet in SubnetId::all() {
-                let eligible = self.eligible(token, node, subnet);
-                let (i, steady) = (subnet.index(), &mut self.returns[node.index()]);
+        for subnet in SubnetId::all() {
+            let all_eligible = self.all_eligible(token, subnet);
+            let i = subnet.index();
+            for (node, steady) in self.returns.iter_mut().enumerate() {
+                let eligible = all_eligible.contains(NodeId(node as u8));
                 match (eligible, steady.since[i]) {
                     (true, None) => steady.since[i] = Some(now),
                     (false, Some(since)) => {
@@ -133,7 +148,8 @@ impl Ring {
     fn choose(&self, token: &Token, vip: VipId, burden: &Burden) -> Option<NodeId> {
         let subnet = self.cluster.vips[vip.index()].subnet;
         let v = &token.vips[vip.index()];
-        let able = |n: &NodeId| self.eligible(token, *n, subnet);
+        let eligible = self.all_eligible(token, subnet);
+        let able = |n: &NodeId| eligible.contains(*n);
         if let Some(named) = v.wish.filter(able).or(v.preferred.filter(able)) {
             return Some(named);
         }

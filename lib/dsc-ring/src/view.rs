@@ -2,9 +2,9 @@
 
 use crate::lease::span;
 use crate::ring::{Ring, State};
+use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Duty, Load, NodeView, RingState, View, VipView};
-use dsc_wire::token::Token;
-use dsc_wire::{Cluster, NodeId, SubnetSet, Time, VipId};
+use dsc_wire::{Cluster, NodeId, NodeSet, SubnetId, Time, VipId};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// Counts since start.
@@ -66,8 +66,12 @@ impl Ring {
 
     fn node_views(&self, members: &[NodeId]) -> Vec<NodeView> {
         let token = self.token();
+        let contact: [NodeSet; SUBNETS_MAX] = std::array::from_fn(|s| {
+            token.map_or(NodeSet::EMPTY, |t| Ring::in_contact(t, SubnetId(s as u8)))
+        });
+        let members: NodeSet = members.iter().copied().collect();
         let view = |node: NodeId| {
-            let record = token.and_then(|t| t.member(node)).filter(|_| members.contains(&node));
+            let record = token.and_then(|t| t.member(node)).filter(|_| members.contains(node));
             let absent = token.and_then(|t| t.absent.iter().find(|a| a.node == node));
             let witness = self.cluster.nodes[node.index()].witness;
             let duty = match (record, absent) {
@@ -77,15 +81,13 @@ impl Ring {
                 (None, None) if node == self.me => self.duty,
                 (None, None) => Duty::Open,
             };
-            let able = |t: &Token| {
-                let subnets = dsc_wire::SubnetId::all();
-                subnets.filter(|s| self.able_on(t, node, *s)).collect::<SubnetSet>()
-            };
+            let subnets = self.cluster.nodes[node.index()].subnets.iter();
+            let able = subnets.filter(|s| record.is_some() && contact[s.index()].contains(node));
             NodeView {
                 id: node,
-                member: members.contains(&node),
+                member: members.contains(node),
                 duty,
-                able: token.filter(|_| record.is_some()).map_or(SubnetSet::EMPTY, able),
+                able: able.collect(),
                 macs: record.map(|r| r.macs.clone()).unwrap_or_default(),
                 load: record.map_or_else(Load::default, |r| r.load.clone()),
             }
