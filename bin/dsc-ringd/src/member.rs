@@ -119,7 +119,7 @@ impl Member {
         self.ring.deadline().min(self.rml.deadline())
     }
 
-    /// The cluster as this member knows it, without names.
+    /// The cluster as this member knows it, without names and counters.
     pub fn view(&self, now: Time) -> View {
         self.ring.view(now)
     }
@@ -146,9 +146,10 @@ impl Member {
         self.linked
     }
 
-    /// What the reliable messages and this glue have counted.
+    /// What the ring, the reliable messages and this glue have counted.
     pub fn counters(&self) -> Vec<Counter> {
-        let mut counters = self.rml.counters();
+        let mut counters = self.ring.counters();
+        counters.extend(self.rml.counters());
         counters.push(Counter { name: "messages_undecodable".to_owned(), count: self.undecodable });
         counters
     }

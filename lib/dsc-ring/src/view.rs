@@ -39,7 +39,7 @@ pub(crate) struct Shown {
 }
 
 impl Ring {
-    /// The whole cluster as this member knows it, without names.
+    /// The whole cluster as this member knows it, without names and counters.
     pub fn view(&self, now: Time) -> View {
         let members = self.shown_members();
         View {
@@ -58,7 +58,7 @@ impl Ring {
             vips: self.vip_views(now),
             config_digest: self.cluster.digest,
             names: Default::default(),
-            counters: self.counters(),
+            counters: Vec::new(),
             heard: Default::default(),
             paths_down: Vec::new(),
         }
@@ -115,7 +115,8 @@ impl Ring {
         token.vips.iter().enumerate().map(view).collect()
     }
 
-    fn counters(&self) -> Vec<Counter> {
+    /// What the ring has counted since its start.
+    pub fn counters(&self) -> Vec<Counter> {
         let c = &self.counts;
         let counters = [
             ("removals", c.removals),
