@@ -156,21 +156,27 @@ impl Ring {
         true
     }
 
-    /// A digest of members and VIPs as the view shows them; equal digests are taken for equal views.
+    /// A digest of members and VIPs as the view shows them; equal digests are taken for equal views. It is made at every
+    /// turn, and the hash is paid by the piece, so small fields go in together.
     fn view_digest(&self) -> u64 {
         let mut hash = DefaultHasher::new();
         let outside = self.gave_up() || matches!(self.state, State::Gone);
         (outside, self.duty as u8).hash(&mut hash);
         let Some(token) = self.token() else { return hash.finish() };
         for m in &token.members {
-            (m.node, m.duty as u8, m.able, m.linked, &m.macs).hash(&mut hash);
+            u32::from_le_bytes([m.node.0, m.duty as u8, m.able.0, m.linked.0]).hash(&mut hash);
+            m.macs.hash(&mut hash);
         }
         for a in &token.absent {
             (a.node, a.duty as u8, a.steer_us > 0).hash(&mut hash);
         }
         for v in &token.vips {
-            (v.owner, v.heir, v.next, v.moves).hash(&mut hash);
-            (v.preferred, v.persistence, &v.past).hash(&mut hash);
+            let [owner, heir, next, preferred] =
+                [v.owner, v.heir, v.next, v.preferred].map(|n| n.map_or(u8::MAX, |n| n.0));
+            let past = v.past.len() as u8;
+            let word = [owner, heir, next, preferred, v.persistence.into(), past, 0, 0];
+            (u64::from_le_bytes(word), v.moves).hash(&mut hash);
+            v.past.iter().for_each(|n| n.0.hash(&mut hash));
         }
         hash.finish()
     }
