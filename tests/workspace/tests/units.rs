@@ -1,0 +1,100 @@
+//! The systemd units: systemd understands every line of them, they give away little, and they fit the programs.
+
+use dsc_test_workspace::{Source, crates, sources};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The most that `systemd-analyze security` may find in a service, in tenths; 96 is a service without any hardening.
+const EXPOSURE_MAX: &str = "30";
+/// A daemon speaks once a second, and one word in three may be lost.
+const WATCHDOG_MIN_S: u64 = 3;
+
+fn units() -> Vec<Source> {
+    sources().into_iter().filter(|s| s.path.starts_with("conf/systemd/")).collect()
+}
+
+fn services() -> Vec<Source> {
+    units().into_iter().filter(|s| s.is("service")).collect()
+}
+
+fn name(unit: &Source) -> &str {
+    unit.path.rsplit('/').next().unwrap_or_default()
+}
+
+/// The values of a setting, in their order.
+fn settings<'a>(unit: &'a Source, key: &'a str) -> impl Iterator<Item = &'a str> {
+    unit.text.lines().filter_map(move |l| l.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// The units as they would be on a machine where the programs and their pages are installed.
+struct Installed(PathBuf);
+
+impl Installed {
+    fn new(test: &str) -> Installed {
+        let dir = std::env::temp_dir().join(format!("dsc-units-{test}-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).expect("a folder");
+        for unit in units() {
+            let line = |l: &str| match l.split_once('=') {
+                Some(("ExecStart", _)) => "ExecStart=/bin/true\n".to_owned(),
+                Some(("Documentation", _)) => String::new(),
+                _ => format!("{l}\n"),
+            };
+            let text: String = unit.text.lines().map(line).collect();
+            std::fs::write(dir.join(name(&unit)), text).expect("a file");
+        }
+        Installed(dir)
+    }
+
+    fn analyze(&self, words: &[&str], units: &[Source]) -> Output {
+        let files = units.iter().map(|unit| self.0.join(name(unit)));
+        let mut command = Command::new("systemd-analyze");
+        command.env_clear().args(words).args(files).output().expect("systemd-analyze")
+    }
+}
+
+impl Drop for Installed {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn systemd_understands_every_line() {
+    let output = Installed::new("verify").analyze(&["verify"], &units());
+    let said = String::from_utf8_lossy(&output.stderr);
+    // A setting that it does not know is only warned of.
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn services_are_hardened() {
+    let installed = Installed::new("security");
+    for service in services() {
+        let words = ["security", "--offline=true", "--no-pager", "--threshold", EXPOSURE_MAX];
+        let output = installed.analyze(&words, std::slice::from_ref(&service));
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}:\n{said}", service.path);
+    }
+}
+
+#[test]
+fn each_service_runs_its_daemon_as_the_daemon_expects() {
+    let programs = crates();
+    assert_eq!(services().len(), 3);
+    for service in services() {
+        let daemon = name(&service).trim_end_matches(".service");
+        let one = |key: &'static str| {
+            let values: Vec<&str> = settings(&service, key).collect();
+            assert_eq!(values.len(), 1, "{}: {key}", service.path);
+            values[0].to_owned()
+        };
+        assert!(programs.contains_key(daemon), "no program {daemon}");
+        assert_eq!(one("ExecStart"), format!("/usr/sbin/{daemon}"));
+        assert_eq!((one("Type"), one("NotifyAccess")), ("notify".into(), "main".into()));
+        assert_eq!(one("Restart"), "always");
+        assert_eq!(one("RuntimeDirectory"), "dsc");
+        let limit = one("WatchdogSec");
+        let seconds: u64 = limit.trim_end_matches('s').parse().expect("seconds");
+        assert!(seconds >= WATCHDOG_MIN_S, "{}: WatchdogSec={limit}", service.path);
+    }
+}
