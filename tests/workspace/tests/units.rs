@@ -98,3 +98,20 @@ fn each_service_runs_its_daemon_as_the_daemon_expects() {
         assert!(seconds >= WATCHDOG_MIN_S, "{}: WatchdogSec={limit}", service.path);
     }
 }
+
+/// With ProtectKernelTunables systemd makes the BPF file system read-only, and lets no ReadWritePaths open it again: neither
+/// daemon could start. What else it protects is named instead.
+#[test]
+fn a_service_that_pins_maps_may_write_where_they_are() {
+    let has =
+        |unit: &Source, key: &str, value: &str| settings(unit, key).any(|v| v.contains(value));
+    let pins = |s: &Source| has(s, "CapabilityBoundingSet", "CAP_BPF");
+    let services = services();
+    let pinning: Vec<&Source> = services.iter().filter(|s| pins(s)).collect();
+    assert_eq!(pinning.len(), 2);
+    for service in pinning {
+        assert!(has(service, "ReadWritePaths", "/sys/fs/bpf"), "{}", service.path);
+        assert!(has(service, "ReadOnlyPaths", "/sys"), "{}", service.path);
+        assert!(!has(service, "ProtectKernelTunables", "yes"), "{}", service.path);
+    }
+}
