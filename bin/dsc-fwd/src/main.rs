@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("dsc-fwd: {problem}");
+            log::last_words("dsc-fwd", &problem);
             ExitCode::FAILURE
         }
     }

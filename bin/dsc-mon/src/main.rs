@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("dsc-mon: {problem}");
+            log::last_words("dsc-mon", &problem);
             ExitCode::FAILURE
         }
     }

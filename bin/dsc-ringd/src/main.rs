@@ -50,7 +50,7 @@ fn main() -> ExitCode {
     match start(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("dsc-ringd: {problem}");
+            log::last_words("dsc-ringd", &problem);
             ExitCode::FAILURE
         }
     }

@@ -96,6 +96,9 @@ fn write(file: &Path, keys: &[Key], replace: bool) -> Result<(), Failure> {
                 file,
                 "it exists: --force replaces it, --add rotates the key without an outage",
             ),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                cannot("write", file, &format!("{}: make room there", reason(&error)))
+            }
             _ => cannot("write", file, &reason(&error)),
         }
     })

@@ -8,6 +8,7 @@
 //! ```
 
 pub mod address;
+mod advice;
 pub mod clock;
 pub mod frames;
 pub mod keyfile;

@@ -27,6 +27,12 @@ pub fn start(level: &str) -> Result<(), String> {
     tracing::subscriber::set_global_default(Lines { level, journal }).map_err(|e| e.to_string())
 }
 
+/// Tells on standard error why `program` ends. One that takes nothing, such as a file on a full disk, must not change how
+/// it ends: the exit code still says it.
+pub fn last_words(program: &str, problem: &str) {
+    let _unheard = writeln!(std::io::stderr(), "{program}: {problem}");
+}
+
 impl Subscriber for Lines {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level && metadata.is_event()

@@ -1,6 +1,7 @@
 //! One daemon of a kind per run directory, by a lock that the kernel drops with its holder. Called first thing by
 //! every daemon, before it binds or opens anything that a running one uses.
 
+use crate::advice::about_file;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use std::fmt;
@@ -48,11 +49,7 @@ impl fmt::Display for SingleError {
                 write!(f, "another {program} is running (lock {}): stop it first", path.display())
             }
             SingleError::System { path, source } => {
-                write!(
-                    f,
-                    "cannot lock {}: {source}: is it writable, and are you root?",
-                    path.display()
-                )
+                write!(f, "cannot lock {}: {source}: {}", path.display(), about_file(source))
             }
         }
     }
@@ -79,7 +76,11 @@ impl Single {
             .map_err(failed)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut lock) => {
-                write_pid(&mut lock).map_err(failed)?;
+                // The lock is what counts; the number is for people.
+                if let Err(e) = write_pid(&mut lock) {
+                    let advice = about_file(&e);
+                    tracing::warn!("cannot write the pid to {}: {e}: {advice}", path.display());
+                }
                 Ok(Single { _lock: lock })
             }
             Err((file, Errno::EWOULDBLOCK)) => {

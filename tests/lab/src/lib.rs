@@ -3,12 +3,13 @@
 //!
 //! The scenarios need root and the programs: `scripts/test`, or `cargo build --workspace` and `cargo test` as root.
 
-use dsc_lab::cluster;
-use dsc_lab::figures::Figures;
+use dsc_lab::figures::{self, Figures};
 use dsc_lab::http::Counts;
 use dsc_lab::lab::{self, Lab};
+use dsc_lab::probe::Prober;
 use dsc_lab::scenario::{self, Event, Outcome};
 use dsc_lab::topology::{Plan, Subnet};
+use dsc_lab::{clock, cluster};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
@@ -150,4 +151,48 @@ fn stalled_ms(lab: &Lab, victim: Option<usize>) -> f64 {
 pub fn assert_undisturbed(counts: &Counts) {
     assert!(counts.pages > 0, "no page was ever sent: {counts:?}");
     assert_eq!((counts.resets, counts.errors), (0, 0), "{counts:?}");
+}
+
+/// Runs something beside a calm cluster, whose clients must not notice. `leaves` names a node that is taken out on
+/// purpose meanwhile: its addresses may move, once.
+///
+/// # Panics
+/// A client noticed something.
+pub fn beside_a_calm_cluster(leaves: Option<usize>, act: impl FnOnce(&TestLab)) {
+    let lab = TestLab::up(Plan::default());
+    let vips = lab.vips();
+    let prober = Prober::start(&lab, &vips).unwrap();
+    scenario::calm(&lab, &prober).unwrap();
+    let affected: Vec<(usize, usize)> = vips
+        .iter()
+        .filter(|v| leaves.is_some() && prober.owner(**v) == leaves)
+        .filter_map(|v| Some((*v, leaves?)))
+        .collect();
+    let from_ns = clock::now_ns();
+    act(&lab);
+    scenario::calm(&lab, &prober).unwrap();
+    let seen = prober.stop().unwrap().between(from_ns, u64::MAX);
+    assert_nothing_lost(&lab, leaves, &figures::judge(&seen, from_ns, &affected));
+}
+
+/// Runs a daemon on n1 that must refuse to start, and returns what it said.
+///
+/// # Panics
+/// It does not, or it does not say its name.
+pub fn refused(lab: &TestLab, daemon: &str, arguments: &[&str]) -> String {
+    refused_under(lab, &[], daemon, arguments)
+}
+
+/// The same by way of another command, which takes something away from it.
+///
+/// # Panics
+/// As [`refused`].
+pub fn refused_under(lab: &TestLab, by: &[&str], daemon: &str, arguments: &[&str]) -> String {
+    let program = lab.bin_dir.join(daemon).display().to_string();
+    let argv = [&["timeout", "10"], by, &[&*program], arguments].concat();
+    let output = lab.node(0).unwrap().output(&argv, "").unwrap();
+    assert_eq!(output.status.code(), Some(1), "{daemon} {arguments:?}: {output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("{daemon}: ")), "it does not say its name: {said}");
+    said
 }

@@ -1,41 +1,7 @@
 //! Bad input at start: a clear error, and the cluster that is there does not notice.
 
-use dsc_lab::figures;
-use dsc_lab::probe::Prober;
-use dsc_lab::topology::Plan;
-use dsc_lab::{clock, cluster, program, scenario, wait};
-use dsc_test_lab::{TestLab, assert_nothing_lost};
-
-/// Runs something beside a calm cluster, whose clients must not notice. `leaves` names a node that is taken out on
-/// purpose meanwhile: its addresses may move, once.
-fn beside_a_calm_cluster(leaves: Option<usize>, act: impl FnOnce(&TestLab)) {
-    let lab = TestLab::up(Plan::default());
-    let vips = lab.vips();
-    let prober = Prober::start(&lab, &vips).unwrap();
-    scenario::calm(&lab, &prober).unwrap();
-    let affected: Vec<(usize, usize)> = vips
-        .iter()
-        .filter(|v| leaves.is_some() && prober.owner(**v) == leaves)
-        .filter_map(|v| Some((*v, leaves?)))
-        .collect();
-    let from_ns = clock::now_ns();
-    act(&lab);
-    scenario::calm(&lab, &prober).unwrap();
-    let seen = prober.stop().unwrap().between(from_ns, u64::MAX);
-    assert_nothing_lost(&lab, leaves, &figures::judge(&seen, from_ns, &affected));
-}
-
-/// Runs a daemon on n1 that must refuse to start, and returns what it said.
-fn refused(lab: &TestLab, daemon: &str, arguments: &[&str]) -> String {
-    let program = lab.bin_dir.join(daemon).display().to_string();
-    let mut argv = vec!["timeout", "10", &program];
-    argv.extend(arguments);
-    let output = lab.node(0).unwrap().output(&argv, "").unwrap();
-    assert_eq!(output.status.code(), Some(1), "{daemon} {arguments:?}: {output:?}");
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains(&format!("{daemon}: ")), "it does not say its name: {said}");
-    said
-}
+use dsc_lab::{cluster, program, wait};
+use dsc_test_lab::{beside_a_calm_cluster, refused};
 
 #[test]
 fn a_second_daemon_of_each_kind_is_refused() {

@@ -22,6 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 const ROOMS: &[(&str, &[&str])] = &[
     ("aya", &["dsc-bpf"]),
     ("zmq", &["dsc-sys"]),
+    ("zmq-sys", &["dsc-sys"]),
     ("nix", &["dsc-sys", "dsc-lab"]),
     ("rtnetlink", &["dsc-sys"]),
     ("netlink-packet-route", &["dsc-sys"]),

@@ -1,9 +1,11 @@
 //! The answering side: one socket of a daemon, its lock, its file mode.
 
 use super::{Context, GROUP_CHANGE, GROUP_READ, Watched, bound, endpoint, system};
+use crate::advice::about_file;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::{Mode, umask};
+use std::ffi::CString;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -41,6 +43,15 @@ pub enum OpenError {
         /// The socket.
         path: PathBuf,
     },
+    /// Its group could not be let in.
+    Group {
+        /// The socket.
+        path: PathBuf,
+        /// The group's name.
+        group: &'static str,
+        /// The reason.
+        source: io::Error,
+    },
     /// The system or ZeroMQ failed.
     System {
         /// The socket.
@@ -56,8 +67,12 @@ impl fmt::Display for OpenError {
             OpenError::Taken { path } => {
                 write!(f, "cannot serve {}: another process does: stop it first", path.display())
             }
+            OpenError::Group { path, group, source } => {
+                let path = path.display();
+                write!(f, "cannot give {path} to group {group}: {source}: needs CAP_CHOWN")
+            }
             OpenError::System { path, source } => {
-                write!(f, "cannot serve {}: {source}: is the directory writable?", path.display())
+                write!(f, "cannot serve {}: {source}: {}", path.display(), about_file(source))
             }
         }
     }
@@ -86,7 +101,9 @@ impl Server {
         let failed = |source| OpenError::System { path: path.to_owned(), source };
         let lock = lock(path).map_err(failed)?.ok_or(OpenError::Taken { path: path.to_owned() })?;
         context.keep(lock);
-        let watched = open(context, path, access).map_err(failed)?;
+        let socket = serve(context, path).map_err(failed)?;
+        admit(path, access)?;
+        let watched = Watched::new(socket).map_err(failed)?;
         Ok(Server { watched, _context: context.clone(), malformed: 0, unsent: 0 })
     }
 
@@ -141,27 +158,36 @@ fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-fn open(context: &Context, path: &Path, access: Access) -> io::Result<Watched> {
-    let socket = context.socket(zmq::ROUTER)?;
+fn serve(context: &Context, path: &Path) -> io::Result<zmq::Socket> {
+    let mut socket = context.socket(zmq::ROUTER)?;
     bound(&socket, super::REQUEST_MAX).map_err(system)?;
     // Without it an answer to an asker that has gone would vanish uncounted.
     socket.set_router_mandatory(true).map_err(system)?;
     let endpoint = endpoint(path)?;
     // Never wider than it shall be, not even for an instant: closed for the group until the group is right.
     let before = umask(Mode::from_bits_truncate(0o177));
-    let bound = socket.bind(&endpoint);
+    let bound = bind(&mut socket, &endpoint);
     umask(before);
-    bound.map_err(system)?;
-    admit(path, access)?;
-    Watched::new(socket)
+    bound.map(|()| socket)
+}
+
+/// The crate's own call panics at a reason that it has no name for, such as a full disk.
+fn bind(socket: &mut zmq::Socket, endpoint: &str) -> io::Result<()> {
+    let endpoint = CString::new(endpoint)?;
+    // SAFETY: the socket is open and exclusively borrowed, and the text is a live C string.
+    if unsafe { zmq_sys::zmq_bind(socket.as_mut_ptr(), endpoint.as_ptr()) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Lets the group in, if this machine has it.
-fn admit(path: &Path, access: Access) -> io::Result<()> {
-    admit_of(&std::fs::read_to_string("/etc/group")?, path, access)
+fn admit(path: &Path, access: Access) -> Result<(), OpenError> {
+    let failed = |source| OpenError::System { path: "/etc/group".into(), source };
+    admit_of(&std::fs::read_to_string("/etc/group").map_err(failed)?, path, access)
 }
 
-fn admit_of(groups: &str, path: &Path, access: Access) -> io::Result<()> {
+fn admit_of(groups: &str, path: &Path, access: Access) -> Result<(), OpenError> {
     let name = match access {
         Access::Read => GROUP_READ,
         Access::Change => GROUP_CHANGE,
@@ -174,8 +200,10 @@ fn admit_of(groups: &str, path: &Path, access: Access) -> io::Result<()> {
         );
         return Ok(());
     };
-    std::os::unix::fs::chown(path, None, Some(group))?;
-    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o660))
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o660);
+    std::os::unix::fs::chown(path, None, Some(group))
+        .and_then(|()| std::fs::set_permissions(path, open))
+        .map_err(|source| OpenError::Group { path: path.to_owned(), group: name, source })
 }
 
 /// `name:password:number:members`. The file itself, not the name service: its plug-ins have no place in a privileged daemon

@@ -1,0 +1,91 @@
+//! A machine that lacks something: a clear error, and the cluster that is there does not notice.
+
+use dsc_lab::topology::System;
+use dsc_lab::{cluster, program};
+use dsc_test_lab::{TestLab, beside_a_calm_cluster, refused};
+
+const N1: usize = 0;
+/// Where nothing fits any more.
+const FULL: &str = "/run/dsc/full";
+/// Longest wait for the cluster to be whole, ms.
+const WHOLE_MS: u64 = 30_000;
+
+fn shell(lab: &TestLab, line: &str) -> String {
+    lab.node(N1).unwrap().run(&["sh", "-euc", line]).unwrap()
+}
+
+/// Exit code and words of a program on n1.
+fn ends(lab: &TestLab, argv: &[&str]) -> (Option<i32>, String) {
+    let output = lab.node(N1).unwrap().output(argv, "").unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn on_a_full_disk_no_daemon_starts_and_it_says_so() {
+    beside_a_calm_cluster(None, |lab| {
+        shell(lab, &format!("mkdir {FULL}; mount -t tmpfs -o nr_inodes=8 tmpfs {FULL}"));
+        shell(lab, &format!("cd {FULL}; touch 1 2 3 4 5 6 7; ! touch 8"));
+        for daemon in program::daemons(&System::Dsc) {
+            let said = refused(lab, daemon, &["--run-dir", FULL]);
+            let start = format!("cannot lock {FULL}/{daemon}.pid: No space left");
+            assert!(said.contains(&start) && said.contains("make room"), "{said}");
+        }
+        for (daemon, socket) in [("dsc-ringd", "status"), ("dsc-fwd", "fwd")] {
+            // Room for two locks and no socket.
+            shell(lab, &format!("cd {FULL}; rm -f *; touch 1 2 3 4 5"));
+            let said = refused(lab, daemon, &["--run-dir", FULL, "--bpf-dir", "/sys/fs/bpf/other"]);
+            let start = format!("cannot serve {FULL}/{socket}: No space left");
+            assert!(said.contains(&start) && said.contains("make room"), "{said}");
+        }
+        for daemon in program::daemons(&System::Dsc) {
+            let program = lab.bin_dir.join(daemon).display().to_string();
+            let line = format!("exec {program} --config /nowhere 2>/dev/full");
+            assert_eq!(ends(lab, &["sh", "-c", &line]).0, Some(1), "{daemon}, unheard");
+        }
+    });
+}
+
+#[test]
+fn on_a_full_disk_a_key_file_stays_as_it_is() {
+    beside_a_calm_cluster(None, |lab| {
+        let dscctl = lab.bin_dir.join("dscctl").display().to_string();
+        let key = format!("{FULL}/key");
+        shell(lab, &format!("mkdir {FULL}; mount -t tmpfs -o size=16k tmpfs {FULL}"));
+        shell(lab, &format!("{dscctl} keygen {key}; ! head -c 64k /dev/zero >{FULL}/rest"));
+        let all = || shell(lab, &format!("cd {FULL}; ls -la --time-style=full-iso; cat key"));
+        let before = all();
+        let other = format!("{FULL}/other");
+        for arguments in [[&*key, "--force"], [&*key, "--add"], [&*other, "--force"]] {
+            let (code, said) = ends(lab, &[&[&*dscctl, "keygen"], &arguments[..]].concat());
+            assert_eq!(code, Some(4), "{said}");
+            assert!(said.contains("no space left on device: make room there"), "{said}");
+        }
+        // The time of the folder itself may differ.
+        let files = |text: &str| text.lines().filter(|l| !l.ends_with('.')).collect::<String>();
+        assert_eq!(files(&all()), files(&before));
+    });
+}
+
+#[test]
+fn on_a_full_disk_daemons_go_on_and_are_replaced() {
+    beside_a_calm_cluster(Some(N1), |lab| {
+        shell(lab, "mount -o remount,size=256k /run/dsc");
+        for daemon in program::daemons(&System::Dsc) {
+            program::stop(lab, N1, daemon).unwrap();
+            // Its number would fit where its predecessor's was.
+            let fill = format!("! head -c 1M /dev/zero >/run/dsc/before-{daemon}");
+            shell(lab, &format!("rm /run/dsc/{daemon}.pid; {fill}"));
+            program::start(lab, N1, daemon).unwrap();
+            cluster::wait_whole(lab, WHOLE_MS).unwrap();
+            let log = std::fs::read_to_string(program::log_file(lab, N1, daemon)).unwrap();
+            assert!(log.contains("cannot write the pid"), "{log}");
+            let said = refused(lab, daemon, &[]);
+            assert!(said.contains(&format!("another {daemon} is running (lock ")), "{said}");
+        }
+        // No line of its log can be written.
+        program::stop(lab, N1, "dsc-mon").unwrap();
+        let mon = lab.bin_dir.join("dsc-mon").display().to_string();
+        let argv = ["sh", "-c", &format!("exec {mon} --log trace 2>/dev/full")].map(str::to_owned);
+        program::start_as(lab, N1, "dsc-mon", &argv).unwrap();
+    });
+}
