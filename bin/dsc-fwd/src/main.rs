@@ -55,6 +55,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<(), String> {
     log::start(&arguments.log)?;
+    clock::is_the_kernels()?;
     if arguments.detach {
         let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
         return detach(&arguments.bpf_dir);

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 
 fn start(arguments: &Arguments) -> Result<(), String> {
     log::start(&arguments.log)?;
+    clock::is_the_kernels()?;
     let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = find_node(&config, arguments.node.as_deref(), &nics)?;

@@ -6,9 +6,13 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::Path;
 use std::task::{Context, Poll};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::unix::AsyncFd;
+
+/// Where the kernel tells by how much this process's clocks are shifted.
+const TIME_NAMESPACE: &str = "/proc/self/timens_offsets";
 
 /// `CLOCK_BOOTTIME` now: monotonic, goes on during a suspension, and is the clock of the kernel's lease.
 pub fn now() -> Time {
@@ -16,6 +20,37 @@ pub fn now() -> Time {
     // SAFETY: `ts` is exclusively ours; with a valid clock and pointer the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut ts) };
     Time(ts.tv_sec as u64 * 1_000_000_000 + ts.tv_nsec as u64)
+}
+
+/// Is [`now`] the clock by which the kernel program judges the lease? Not in a time namespace that shifts it: a lease
+/// written there would end early, or so late that another node is host by then. Asked first by every daemon that writes
+/// or reads a lease.
+///
+/// # Errors
+/// Text for people.
+pub fn is_the_kernels() -> Result<(), String> {
+    let text = match std::fs::read_to_string(TIME_NAMESPACE) {
+        Ok(text) => text,
+        // A kernel without time namespaces has one clock for all.
+        Err(e) if e.kind() == io::ErrorKind::NotFound && Path::new("/proc/self").exists() => {
+            return Ok(());
+        }
+        Err(e) => return Err(format!("cannot read {TIME_NAMESPACE}: {e}: is /proc mounted?")),
+    };
+    match shift(&text) {
+        Some((0, 0)) => Ok(()),
+        Some((seconds, nanos)) => Err(format!(
+            "cannot keep a lease by this clock: a time namespace shifts it by {seconds} s {nanos} ns, and the kernel \
+             program goes by the unshifted one: run outside of the namespace, or without a boottime offset"
+        )),
+        None => Err(format!("cannot understand {TIME_NAMESPACE}: {text:?}")),
+    }
+}
+
+/// The shift of `CLOCK_BOOTTIME`: seconds, nanoseconds.
+fn shift(offsets: &str) -> Option<(i64, i64)> {
+    let mut fields = offsets.lines().find_map(|l| l.strip_prefix("boottime"))?.split_whitespace();
+    Some((fields.next()?.parse().ok()?, fields.next()?.parse().ok()?))
 }
 
 /// The wall clock, milliseconds since 1970: for people who read events, never for a decision.
@@ -104,6 +139,14 @@ mod tests {
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_shift_of_this_clock_is_told_from_a_shift_of_another() {
+        assert_eq!(shift("monotonic   86400     0\nboottime   0   0\n"), Some((0, 0)));
+        assert_eq!(shift("monotonic   0     0\nboottime   -604800   5\n"), Some((-604_800, 5)));
+        assert_eq!(shift("monotonic 0 0\n"), None);
+        is_the_kernels().unwrap();
     }
 
     #[test]

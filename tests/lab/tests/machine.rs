@@ -1,8 +1,9 @@
-//! A machine that lacks something: a clear error, and the cluster that is there does not notice.
+//! A machine that lacks something, the kernel's clock, room on a disk, a capability: a clear error, and the cluster
+//! that is there does not notice.
 
 use dsc_lab::topology::System;
 use dsc_lab::{cluster, program};
-use dsc_test_lab::{TestLab, beside_a_calm_cluster, refused};
+use dsc_test_lab::{TestLab, beside_a_calm_cluster, refused, refused_under};
 
 const N1: usize = 0;
 /// Where nothing fits any more.
@@ -18,6 +19,23 @@ fn shell(lab: &TestLab, line: &str) -> String {
 fn ends(lab: &TestLab, argv: &[&str]) -> (Option<i32>, String) {
     let output = lab.node(N1).unwrap().output(argv, "").unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A lease by a shifted clock would outlast the fence of the others: two hosts.
+#[test]
+fn a_clock_that_the_kernel_does_not_go_by_is_refused() {
+    beside_a_calm_cluster(None, |lab| {
+        let all: [(&str, &[&str]); 3] =
+            [("dsc-ringd", &[]), ("dsc-fwd", &[]), ("dsc-fwd", &["--detach"])];
+        for (daemon, arguments) in all {
+            let shifted = |clock| ["unshare", "--time", "--fork", clock, "3600"];
+            let said = refused_under(lab, &shifted("--boottime"), daemon, arguments);
+            assert!(said.contains("shifts it by 3600 s 0 ns"), "{said}");
+            // The shift of another clock does no harm: it comes as far as the lock.
+            let said = refused_under(lab, &shifted("--monotonic"), daemon, arguments);
+            assert!(said.contains("another dsc-"), "{said}");
+        }
+    });
 }
 
 #[test]
