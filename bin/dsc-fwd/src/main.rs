@@ -12,10 +12,15 @@ mod views;
 use clap::Parser;
 use dsc_bpf::{Datapath, LeaseMap};
 use dsc_conf::Config;
+use dsc_sys::capability::{self, Capability};
 use dsc_sys::{clock, log, nic, single::Single};
 use dsc_wire::NodeId;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+/// What it needs of root's power, beside the group of its socket.
+const NEEDED: &[Capability] =
+    &[Capability::BPF, Capability::PERFMON, Capability::NET_ADMIN, Capability::NET_RAW];
 
 /// Keeps the kernel's part of DSC: programs, maps, virtual addresses, announcements.
 #[derive(Parser)]
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), String> {
     log::start(&arguments.log)?;
     clock::is_the_kernels()?;
+    capability::need(NEEDED)?;
     if arguments.detach {
         let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
         return detach(&arguments.bpf_dir);

@@ -9,6 +9,7 @@ use dsc_ringd::doors::Doors;
 use dsc_ringd::facts::NodeFacts;
 use dsc_ringd::member::Member;
 use dsc_ringd::paths::Paths;
+use dsc_sys::capability::{self, Capability};
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::local::Context;
 use dsc_sys::nic::{self, Nic};
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), String> {
     log::start(&arguments.log)?;
     clock::is_the_kernels()?;
+    capability::need(&[Capability::BPF])?;
     let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = find_node(&config, arguments.node.as_deref(), &nics)?;

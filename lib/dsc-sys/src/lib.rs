@@ -9,6 +9,7 @@
 
 pub mod address;
 mod advice;
+pub mod capability;
 pub mod clock;
 pub mod frames;
 pub mod keyfile;

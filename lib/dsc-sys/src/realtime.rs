@@ -1,13 +1,12 @@
 //! Being woken on time: real-time priority for the calling thread, and memory that stays in. Called by the ring
 //! daemon after ZeroMQ's threads exist, so that those stay ordinary ones.
 
+use crate::capability::Capability;
 use std::fmt;
 use std::io;
 
 /// Between the kernel's own real-time threads, which default to 50, and everything else.
 pub const PRIORITY: i32 = 20;
-
-const CAP_IPC_LOCK: u32 = 14;
 
 /// A privilege that is missing. The daemon goes on without it, less punctually.
 #[derive(Debug)]
@@ -58,7 +57,7 @@ fn set_fifo() -> io::Result<()> {
 /// Without the capability and with a finite limit the lock would be granted now and every later mapping beyond the limit
 /// refused, which is worse than no lock.
 fn lock_memory() -> io::Result<()> {
-    if !has_capability(CAP_IPC_LOCK) && !limit_is_infinite() {
+    if !Capability::IPC_LOCK.is_held() && !limit_is_infinite() {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let flags = libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT;
@@ -74,14 +73,6 @@ fn limit_is_infinite() -> bool {
     // SAFETY: `limit` is exclusively ours.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_MEMLOCK, &mut limit) };
     result == 0 && limit.rlim_cur == libc::RLIM_INFINITY
-}
-
-/// Is `capability` in the effective set of this process?
-pub fn has_capability(capability: u32) -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let bits = set.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok()).unwrap_or(0);
-    bits >> capability & 1 == 1
 }
 
 /// One arena for all threads: the daemons have three threads that seldom allocate, and each further arena would cost

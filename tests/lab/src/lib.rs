@@ -3,6 +3,8 @@
 //!
 //! The scenarios need root and the programs: `scripts/test`, or `cargo build --workspace` and `cargo test` as root.
 
+pub mod service;
+
 use dsc_lab::figures::{self, Figures};
 use dsc_lab::http::Counts;
 use dsc_lab::lab::{self, Lab};

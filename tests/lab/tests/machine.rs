@@ -3,6 +3,7 @@
 
 use dsc_lab::topology::System;
 use dsc_lab::{cluster, program};
+use dsc_test_lab::service::{grants, start_with};
 use dsc_test_lab::{TestLab, beside_a_calm_cluster, refused, refused_under};
 
 const N1: usize = 0;
@@ -105,5 +106,45 @@ fn on_a_full_disk_daemons_go_on_and_are_replaced() {
         let mon = lab.bin_dir.join("dsc-mon").display().to_string();
         let argv = ["sh", "-c", &format!("exec {mon} --log trace 2>/dev/full")].map(str::to_owned);
         program::start_as(lab, N1, "dsc-mon", &argv).unwrap();
+    });
+}
+
+/// Each one that the unit grants, taken away; and the two without which the ring daemon goes on.
+#[test]
+fn a_missing_capability_is_named() {
+    beside_a_calm_cluster(Some(N1), |lab| {
+        lab.node(N1)
+            .unwrap()
+            .write("/etc/dsc/group", "dsc:x:991:\ndsc-admin:x:990:\n", 0o644)
+            .unwrap();
+        shell(lab, "mount --bind /etc/dsc/group /etc/group");
+        for daemon in ["dsc-fwd", "dsc-ringd"] {
+            program::stop(lab, N1, daemon).unwrap();
+            let unpunctual = ["CAP_SYS_NICE", "CAP_IPC_LOCK"];
+            let granted = grants(daemon);
+            for missing in granted.iter().filter(|c| !unpunctual.contains(&&***c)) {
+                let rest: Vec<_> = granted.iter().filter(|c| *c != missing).cloned().collect();
+                let by = start_with(&rest);
+                let by: Vec<&str> = by.iter().map(String::as_str).collect();
+                let said = refused_under(lab, &by, daemon, &[]);
+                assert!(said.contains(missing.as_str()), "without {missing}: {said}");
+            }
+            if daemon == "dsc-fwd" {
+                program::start(lab, N1, daemon).unwrap();
+                cluster::wait_whole(lab, WHOLE_MS).unwrap();
+                continue;
+            }
+            let rest: Vec<_> =
+                granted.iter().filter(|c| !unpunctual.contains(&&***c)).cloned().collect();
+            let mut argv = vec!["prlimit".into(), "--memlock=65536".into()];
+            argv.extend(start_with(&rest));
+            argv.push(lab.bin_dir.join(daemon).display().to_string());
+            program::start_as(lab, N1, daemon, &argv).unwrap();
+            cluster::wait_whole(lab, WHOLE_MS).unwrap();
+            let log = std::fs::read_to_string(program::log_file(lab, N1, daemon)).unwrap();
+            for missing in unpunctual {
+                assert!(log.contains(&format!("needs {missing}")), "without {missing}: {log}");
+            }
+        }
     });
 }
