@@ -23,8 +23,9 @@ pub struct Watchdog {
 impl Watchdog {
     /// As the service manager asked for; silent if it did not.
     pub fn new(now: Time) -> Watchdog {
-        // Twice per limit, so that one lost message does no harm.
-        Watchdog { period: sd_notify::watchdog_enabled().map(|limit| limit / 2), next: now }
+        // Turns come once a second, so it may be a second late; and one lost message shall do no harm. Of a limit of 3 s,
+        // the shortest of the units, every turn is used.
+        Watchdog { period: sd_notify::watchdog_enabled().map(|limit| limit / 4), next: now }
     }
 
     /// Called once per turn of the loop; speaks when it is time to.
@@ -34,12 +35,7 @@ impl Watchdog {
             return;
         }
         self.next = now + period;
-        // A lost message is repeated in half the limit, and a service manager that is gone does not miss it.
+        // A lost message is repeated soon enough, and a service manager that is gone does not miss it.
         let _lost = sd_notify::notify(&[NotifyState::Watchdog]);
-    }
-
-    /// When [`Watchdog::turn`] is next due; never without a service manager that asked.
-    pub fn deadline(&self) -> Time {
-        if self.period.is_some() { self.next } else { Time::NEVER }
     }
 }
