@@ -195,7 +195,8 @@ fn of_paths(view: &View, found: &mut Vec<Warning>) {
 fn of_events(view: &View, events: &[Event], wall_ms: u64, found: &mut Vec<Warning>) {
     let names = &view.names;
     let first = found.len();
-    let recent = events.iter().rev().filter(|e| e.wall_ms.saturating_add(RECENT_MS) >= wall_ms);
+    // One from the future was told before a clock was set back: nobody knows when.
+    let recent = events.iter().rev().filter(|e| e.wall_ms.abs_diff(wall_ms) <= RECENT_MS);
     for event in recent {
         let at = node_name(names, event.node);
         let ago = ago(wall_ms.saturating_sub(event.wall_ms));

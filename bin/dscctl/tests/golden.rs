@@ -86,3 +86,13 @@ fn each_line_of_json_is_one_object() {
         assert!(objects.len() > 20, "{name}");
     }
 }
+
+/// Set back by a year, the wall clock would have them warned of for a year.
+#[test]
+fn causes_from_before_the_clock_was_set_are_history() {
+    let mut case = case("troubled");
+    let lapses = |case: &Case| printed(case, false).matches(": its lease lapsed for").count();
+    assert!(lapses(&case) > 0);
+    case.wall_ms -= 31_536_000_000;
+    assert_eq!(lapses(&case), 0);
+}

@@ -5,7 +5,7 @@ use crate::clock::Clock;
 use crate::fault::Span;
 use crate::kernel::Kernel;
 use dsc_ringd::member::{Effect, Member};
-use dsc_wire::local::View;
+use dsc_wire::local::{Event, View};
 use dsc_wire::packet::Packet;
 use dsc_wire::{NodeId, SubnetId, VipId};
 use std::cell::OnceCell;
@@ -69,6 +69,8 @@ pub struct Machine {
     pub sent: u32,
     /// Since when the two above are counted.
     pub counted: Span,
+    /// What its daemon told, its own and the others'.
+    pub events: Vec<Event>,
 }
 
 impl Machine {
@@ -94,6 +96,7 @@ impl Machine {
             turns: 0,
             sent: 0,
             counted: 0,
+            events: Vec::new(),
         }
     }
 

@@ -335,6 +335,7 @@ impl World {
             }
             Effect::Event(event) => {
                 self.trace.say(self.at, || format!("node {}: {:?}", node.0, event.kind));
+                self.machine(node).events.push(event);
             }
             Effect::Done { id, result } => return crate::audit::done(self, node, id, result),
             Effect::Changed => {}

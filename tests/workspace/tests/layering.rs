@@ -56,6 +56,20 @@ const WORLD: &[&str] = &[
     "thread_local!",
 ];
 
+/// Clocks that somebody may set, or that stand still while the machine sleeps: no lease is kept by them. The file that
+/// may name one, and why.
+const CLOCKS: &[(&str, &str, &str)] = &[
+    ("SystemTime", "lib/dsc-sys/src/clock.rs", "the one door to the wall clock"),
+    ("CLOCK_REALTIME", "", ""),
+    ("gettimeofday", "", ""),
+    ("clock::wall_ms", "bin/dsc-ringd/src/daemon.rs", "events bear the wall clock's time"),
+    ("clock::wall_ms", "bin/dscctl/src/world.rs", "how long ago an event was, for people"),
+    ("bpf_ktime_get_ns", "", ""),
+    ("bpf_ktime_get_coarse_ns", "", ""),
+    ("bpf_ktime_get_tai_ns", "", ""),
+    ("bpf_jiffies64", "", ""),
+];
+
 /// The only rooms with unsafe code.
 const UNSAFE: &[&str] = &["lib/dsc-sys/", "lib/dsc-bpf/", "lib/dsc-lab/"];
 
@@ -145,6 +159,35 @@ fn pure_crates_know_no_world() {
             for word in WORLD.iter().filter(|w| line.contains(**w)) {
                 wrong.push(format!("{}:{number}: {word}", source.path));
             }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_decision_is_made_by_a_clock_that_can_be_set() {
+    let shipped = |s: &&Source| {
+        let code = s.is("rs") || s.is("c") || s.is("h");
+        // The lab judges what clients saw, on one machine, in one run.
+        let room = s.path.starts_with("lib/") || s.path.starts_with("bin/");
+        code && room && !s.path.starts_with("lib/dsc-lab/") && !s.path.contains("/tests/")
+    };
+    let mut wrong = Vec::new();
+    let mut used = Vec::new();
+    for source in sources().iter().filter(shipped) {
+        for (number, line) in code(source) {
+            for (clock, ..) in CLOCKS.iter().filter(|(clock, ..)| line.contains(clock)) {
+                let row = CLOCKS.iter().find(|(c, file, _)| c == clock && source.path == *file);
+                match row {
+                    Some(row) => used.push(row),
+                    None => wrong.push(format!("{}:{number}: {clock}", source.path)),
+                }
+            }
+        }
+    }
+    for row in CLOCKS.iter().filter(|(_, file, _)| !file.is_empty()) {
+        if !used.contains(&row) {
+            wrong.push(format!("{} needs no {}", row.1, row.0));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
