@@ -11,13 +11,15 @@ use dsc_lab::lab::{self, Lab};
 use dsc_lab::probe::Prober;
 use dsc_lab::scenario::{self, Event, Outcome};
 use dsc_lab::topology::{Plan, Subnet};
-use dsc_lab::{clock, cluster};
+use dsc_lab::{clock, cluster, wait};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Mutex, MutexGuard};
 
 /// Longest gap that a failure may cost, ms: the crash's target is 150 ms, and a stalled machine adds to it.
 pub const GAP_MAX_MS: f64 = 400.0;
+/// Longest wait for every node to be able to host, ms.
+const ABLE_MS: u64 = 20_000;
 /// The name of the tests' lab; `scripts/test` takes it down if a test was interrupted.
 const NAME: &str = "test";
 
@@ -165,6 +167,13 @@ pub fn beside_a_calm_cluster(leaves: Option<usize>, act: impl FnOnce(&TestLab)) 
     let vips = lab.vips();
     let prober = Prober::start(&lab, &vips).unwrap();
     scenario::calm(&lab, &prober).unwrap();
+    // Who leaves while nobody else can host yet has nobody to hand over to.
+    wait::until("every node can host", ABLE_MS, || {
+        let status = cluster::status(&lab, 0).ok()?;
+        let able = |n: &serde_json::Value| n["able"].as_array().is_some_and(|a| !a.is_empty());
+        status["nodes"].as_array()?.iter().all(able).then_some(())
+    })
+    .unwrap();
     let affected: Vec<(usize, usize)> = vips
         .iter()
         .filter(|v| leaves.is_some() && prober.owner(**v) == leaves)
