@@ -217,27 +217,32 @@ impl Ring {
             let v = &token.vips[i];
             token.has(node) && [v.owner, v.heir].contains(&Some(node))
         };
+        let stays = |i: &usize| {
+            let subnet = self.cluster.vips[*i].subnet;
+            let others = token.members.iter().filter(|m| m.node != node);
+            !others.into_iter().any(|m| self.eligible(token, m.node, subnet))
+        };
         let hosted: Vec<usize> = (0..token.vips.len()).filter(|i| hosts(*i)).collect();
+        let stuck = hosted.iter().copied().filter(stays).count();
+        let cannot = format!("hosts {stuck} VIPs that no other member can host");
         match (duty, now) {
             (Duty::Open, Duty::Open) => Progress::Visible,
             (Duty::Closed | Duty::Draining, Duty::Closed) if hosted.is_empty() => Progress::Visible,
+            // Whoever could have taken them was lost after the command was applied: they stay served.
+            (Duty::Closed | Duty::Draining, Duty::Closed) if stuck == hosted.len() => {
+                Progress::Refused(format!("{node} is closed, but {cannot}"))
+            }
+            (Duty::Draining, Duty::Draining) if stuck > 0 && stuck == hosted.len() => {
+                Progress::Refused(format!("{node} is being drained, but {cannot}"))
+            }
             (Duty::Closed, Duty::Closed) | (Duty::Draining, Duty::Draining | Duty::Closed) => {
                 Progress::Waiting
             }
             (Duty::Open, _) => Progress::Missing,
-            (Duty::Closed | Duty::Draining | Duty::Witness, _) => {
-                let stuck = hosted.iter().filter(|i| {
-                    let subnet = self.cluster.vips[**i].subnet;
-                    let others = token.members.iter().filter(|m| m.node != node);
-                    !others.into_iter().any(|m| self.eligible(token, m.node, subnet))
-                });
-                match stuck.count() {
-                    0 => Progress::Missing,
-                    n => Progress::Refused(format!(
-                        "{node} hosts {n} VIPs that no other member can host"
-                    )),
-                }
-            }
+            (Duty::Closed | Duty::Draining | Duty::Witness, _) => match stuck {
+                0 => Progress::Missing,
+                _ => Progress::Refused(format!("{node} {cannot}")),
+            },
         }
     }
 

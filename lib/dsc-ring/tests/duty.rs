@@ -151,6 +151,40 @@ fn a_closed_node_stays_closed_over_its_absence_until_it_is_opened() {
 }
 
 #[test]
+fn a_node_that_is_closed_as_the_only_other_host_crashes_says_so_at_once_and_serves_on() {
+    for (duty, told) in [(Duty::Closed, "closed"), (Duty::Draining, "being drained")] {
+        let refused = "node#0 hosts 6 VIPs that no other member can host".to_owned();
+        let applied = format!("node#0 is {told}, but hosts 3 VIPs that no other member can host");
+        let mut firsts = 0;
+        // Where the token is decides whether the command or the removal comes first.
+        for phase in 0..20 {
+            let mut plan = cluster(3, 6);
+            plan.nodes[2].witness = true;
+            let mut world = World::formed(plan);
+            world.run(100 + phase);
+            world.crash(1);
+            let command = Command::Duty { node: NodeId(0), duty };
+            world.input(0, Input::Command { id: 1, command });
+            world.until("an answer", 200, |w| done(w, 0, 1).is_some());
+            let result = done(&world, 0, 1).cloned().unwrap();
+            let first = result == Err(applied.clone());
+            assert!(first || result == Err(refused.clone()), "{result:?}");
+            world.run(300);
+            let shown = (world.duty(0, 0), world.hosts_of(0));
+            assert_eq!(shown, if first { (duty, 3) } else { (Duty::Open, 6) });
+            firsts += u32::from(first);
+            if first {
+                world.start(1);
+                world.until("hand-over", 3_000, |w| w.hosts_of(1) == 6 && w.all_answered());
+                world.run(100);
+                assert_eq!(world.duty(1, 0), Duty::Closed);
+            }
+        }
+        assert!(firsts > 0, "the command never came first");
+    }
+}
+
+#[test]
 fn a_node_that_leaves_hands_over_first_and_nobody_waits_for_it() {
     for n in [1, 2, 3, 5] {
         let mut world = World::formed(cluster(n, 10));
