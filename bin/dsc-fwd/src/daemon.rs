@@ -7,7 +7,7 @@ use crate::conflicts::Conflicts;
 use crate::gratuitous::Voice;
 use crate::views::Views;
 use crate::{control, ground};
-use dsc_bpf::{Claims, Datapath, LeaseMap};
+use dsc_bpf::{Claims, Datapath, Hook, LeaseMap};
 use dsc_conf::Config;
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::link::Links;
@@ -60,6 +60,7 @@ impl Daemon {
     pub fn open(
         config: Config,
         me: NodeId,
+        hook: Hook,
         bpf_dir: &Path,
         run_dir: &Path,
     ) -> Result<Daemon, String> {
@@ -69,7 +70,8 @@ impl Daemon {
         let teller =
             Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
-        let (mut datapath, claims) = Datapath::open(bpf_dir, me).map_err(|e| e.to_string())?;
+        let opened = Datapath::open(bpf_dir, me, hook);
+        let (mut datapath, claims) = opened.map_err(|e| e.to_string())?;
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
         let views = Some(Views::new(&context, run_dir));
@@ -196,6 +198,8 @@ impl Daemon {
             }
             self.set_macs()?;
             self.announcer.again(clock::now());
+        } else if self.datapath.mend().map_err(|e| e.to_string())? {
+            tracing::warn!("put back programs that were taken off their interfaces");
         }
         self.keeper.want(&self.vips, &nics);
         let added = self.keeper.mend()?;

@@ -10,7 +10,7 @@ mod ground;
 mod views;
 
 use clap::Parser;
-use dsc_bpf::{Datapath, LeaseMap};
+use dsc_bpf::{Datapath, Hook, LeaseMap};
 use dsc_conf::Config;
 use dsc_sys::capability::{self, Capability};
 use dsc_sys::{clock, log, nic, single::Single};
@@ -38,6 +38,9 @@ struct Arguments {
     /// Where programs and maps are pinned.
     #[arg(long, value_name = "DIR", default_value = "/sys/fs/bpf/dsc")]
     bpf_dir: PathBuf,
+    /// How programs are attached: tcx or clsact [default: tcx if this kernel has it].
+    #[arg(long, value_name = "HOOK")]
+    hook: Option<Hook>,
     /// What to log: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
@@ -73,8 +76,12 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
+    let hook = match arguments.hook {
+        Some(hook) => hook,
+        None => Hook::best().map_err(|e| e.to_string())?,
+    };
     runtime.block_on(async {
-        daemon::Daemon::open(config, me, &arguments.bpf_dir, &arguments.run_dir)?.run().await
+        daemon::Daemon::open(config, me, hook, &arguments.bpf_dir, &arguments.run_dir)?.run().await
     })
 }
 

@@ -7,7 +7,7 @@ use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{Conflict, Facts, FwdCounters, FwdRequest, HostState, socket};
 use dsc_wire::{SubnetId, Time, VipId};
 use net::probe::{Asker, Probes, echo};
-use net::{VIP4, VIP6, until, vip4, vip6, world};
+use net::{VIP4, VIP6, World, on_each_hook, until, vip4, vip6, world};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::thread;
@@ -18,7 +18,10 @@ const V4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);
 /// P3: the lease ends in the kernel, with nobody alive to end it.
 #[test]
 fn only_the_host_answers_and_only_while_its_lease_lasts() {
-    let mut world = world();
+    on_each_hook(the_lease_ends);
+}
+
+fn the_lease_ends(mut world: World) {
     let mut asker = Asker::new(&world.client);
     world.nodes[0].host(VIP4, HostState::On, &[]);
     world.nodes.iter_mut().for_each(net::Node::kill);
@@ -73,7 +76,10 @@ fn round_trip(stream: &mut TcpStream) {
 /// P4: connections stay with the socket they end in, and new ones go to the new host.
 #[test]
 fn a_planned_move_resets_no_connection_and_loses_no_probe() {
-    let world = world();
+    on_each_hook(move_under_load);
+}
+
+fn move_under_load(world: World) {
     // Linux solicits for nobody from an interface whose only own address is still tentative, and tries again a second later.
     for node in &world.nodes {
         until("the link-local address is in force", || {
@@ -146,7 +152,10 @@ fn counters(node: &net::Node) -> FwdCounters {
 /// P4: the daemon can be killed and replaced; the kernel goes on.
 #[test]
 fn a_replaced_daemon_loses_no_probe_and_keeps_the_counters() {
-    let mut world = world();
+    on_each_hook(replace_under_load);
+}
+
+fn replace_under_load(mut world: World) {
     world.nodes[0].host(VIP4, HostState::On, &[]);
     echo(&world.nodes[0], vip4());
     let probes = Probes::start(&world.client, vip4());
@@ -162,7 +171,8 @@ fn a_replaced_daemon_loses_no_probe_and_keeps_the_counters() {
     let counted = counters(&world.nodes[0]);
     let vip = counted.vips.iter().find(|v| v.vip == vip4()).unwrap();
     assert!(vip.packets >= report.sent && vip.state == HostState::On, "{vip:?}");
-    assert_eq!(counted.links, ["eth0 tcx ingress", "eth0 tcx egress"]);
+    let hook = world.nodes[0].hook.unwrap();
+    assert_eq!(counted.links, [format!("eth0 {hook} ingress"), format!("eth0 {hook} egress")]);
 }
 
 #[test]
@@ -287,7 +297,10 @@ fn nobody_announces_without_a_lease() {
 
 #[test]
 fn an_interface_that_was_replaced_gets_its_programs() {
-    let world = world();
+    on_each_hook(replace_interface);
+}
+
+fn replace_interface(world: World) {
     world.nodes[0].host(VIP4, HostState::On, &[]);
     let node = &world.nodes[0];
     node.machine.pull_out();
@@ -331,7 +344,10 @@ fn a_missing_interface_takes_nothing_from_the_other_subnets() {
 
 #[test]
 fn detaching_leaves_nothing_but_not_while_the_lease_is_renewed() {
-    let mut world = world();
+    on_each_hook(detach);
+}
+
+fn detach(mut world: World) {
     let node = &mut world.nodes[0];
     node.kill();
     let (code, said) = node.run_once(&["--detach"]);
@@ -340,6 +356,7 @@ fn detaching_leaves_nothing_but_not_while_the_lease_is_renewed() {
     node.lease.set_lease(Time::ZERO);
     assert_eq!(node.run_once(&["--detach"]), (Some(0), String::new()));
     assert!(!std::path::Path::new("/sys/fs/bpf/n1").exists());
+    assert!(!node.machine.space.tc("qdisc show dev eth0").contains("clsact"));
     let addresses = node.machine.space.ip("addr");
     assert!(!addresses.contains("10.1.0.10") && !addresses.contains("00:100"), "{addresses}");
     // Nothing was said about VIPs that another node hosts.

@@ -11,7 +11,7 @@ mod place;
 #[path = "../tests/run/mod.rs"]
 mod run;
 
-use dsc_bpf::{Datapath, LeaseMap, Nic};
+use dsc_bpf::{Datapath, Hook, LeaseMap, Nic};
 use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, SubnetId, Time, VipId};
 use frames::{ACK, PLAIN, ethernet, ip4_packet, ip6_packet, tcp, udp};
@@ -36,7 +36,8 @@ fn main() {
     let nic: u32 = line.split(':').next().and_then(|n| n.parse().ok()).expect("an index");
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).expect("lease");
-    let (mut datapath, _claims) = Datapath::open(dir, NodeId(1)).expect("datapath");
+    let hook = Hook::best().expect("hook");
+    let (mut datapath, _claims) = Datapath::open(dir, NodeId(1), hook).expect("datapath");
     let vips: Vec<_> = (0..256u16)
         .map(|i| (VipId(i), [10, 1, 1, i as u8].into(), SubnetId(0)))
         .chain([(VipId(256), frames::v6("fd00:1::100").into(), SubnetId(0))])

@@ -1,6 +1,7 @@
 //! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand. Called by
 //! the lease map; it knows nothing of what the maps mean.
 
+use crate::hook::Direction;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -121,6 +122,8 @@ pub(crate) fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
 
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
+const PROG_QUERY: libc::c_long = 16;
+const LOOPBACK: u32 = 1;
 const BEFORE_ALL_OTHERS: u32 = 1 << 3;
 
 /// The part of `struct bpf_link_info` that tells where a TCX link is.
@@ -192,4 +195,27 @@ pub(crate) fn link_nic(link: BorrowedFd<'_>) -> io::Result<u32> {
     };
     bpf(OBJ_GET_INFO_BY_FD, &mut attr)?;
     Ok(info.nic)
+}
+
+/// The kernel writes to the counts and the revision, so all of it has to be there.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    nic: u32,
+    attach_type: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    programs: u64,
+    count: u32,
+    unused: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
+}
+
+/// Asks how many programs hang at loopback by TCX, only to learn whether the kernel has it: `EINVAL` if not.
+pub(crate) fn tcx_query() -> io::Result<()> {
+    let attach_type = Direction::Ingress.attach_type();
+    bpf(PROG_QUERY, &mut Query { nic: LOOPBACK, attach_type, ..Query::default() }).map(drop)
 }

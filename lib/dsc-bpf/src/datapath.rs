@@ -1,10 +1,11 @@
-//! Loads the kernel programs, keeps them on the interfaces, fills their maps. Called by `dsc-fwd` alone. Everything
-//! is pinned: when the daemon ends nothing changes in the kernel, and the next one carries on with the same maps
-//! and links. It never touches `lease` and `hosts`, which are `dsc-ringd`'s.
+//! Loads the kernel programs, keeps them on the interfaces, fills their maps. Called by `dsc-fwd` alone. Maps are pinned, and
+//! programs stay where they are attached: when the daemon ends nothing changes in the kernel, and the next one carries on with
+//! the same maps and puts its programs in the place of the old ones. It never touches `lease` and `hosts`, which are
+//! `dsc-ringd`'s.
 
 use crate::claims::Claims;
+use crate::hook::{Direction, Hook, Hooks};
 use crate::layout::{MAPS, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
-use crate::links::{self, Direction};
 use crate::{Error, LAYOUT, LeaseMap, call};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::programs::SchedClassifier;
@@ -17,7 +18,7 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The compiled programs, aligned for the ELF reader.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/dsc.bpf.o"));
@@ -54,7 +55,7 @@ pub struct VipCount {
 
 /// The programs and their maps.
 pub struct Datapath {
-    links: PathBuf,
+    hooks: Hooks,
     nics: Vec<Nic>,
     vips4: HashMap<MapData, [u8; 4], VipEntry>,
     vips6: HashMap<MapData, [u8; 16], VipEntry>,
@@ -68,16 +69,16 @@ pub struct Datapath {
 }
 
 impl Datapath {
-    /// Loads the programs for node `me`, with the maps pinned below `dir` or new ones. Nothing is attached yet.
+    /// Loads the programs for node `me`, with the maps pinned below `dir` or new ones. Nothing is attached yet; it will be to
+    /// `hook`.
     ///
     /// # Errors
     /// [`Error`]: a right is missing, the kernel refuses the programs, or the pinned maps are another build's.
-    pub fn open(dir: &Path, me: NodeId) -> Result<(Datapath, Claims), Error> {
+    pub fn open(dir: &Path, me: NodeId, hook: Hook) -> Result<(Datapath, Claims), Error> {
         // The programs share these two maps with dsc-ringd, which may not have started yet.
         drop(LeaseMap::open(dir)?);
         let pins = dir.join(LAYOUT);
-        let links = pins.join("links");
-        fs::create_dir_all(&links).map_err(|source| Error::Mount { dir: links.clone(), source })?;
+        let hooks = Hooks::open(&pins, hook)?;
         check_shapes(&pins)?;
         let me = u32::from(me.0);
         let mut ebpf = EbpfLoader::new()
@@ -90,7 +91,7 @@ impl Datapath {
         let egress = load(&mut ebpf, Direction::Egress)?;
         let claims = Claims(taken::<RingBuf<MapData>>(&mut ebpf, "claims")?);
         let datapath = Datapath {
-            links,
+            hooks,
             nics: Vec::new(),
             vips4: taken(&mut ebpf, "vips4")?,
             vips6: taken(&mut ebpf, "vips6")?,
@@ -142,14 +143,40 @@ impl Datapath {
                 continue;
             }
             for direction in Direction::BOTH {
-                links::attach(&self.links, nic.index, direction, self.program(direction))?;
+                self.attach(nic.index, direction)?;
             }
         }
         let indices: Vec<u32> = nics.iter().map(|nic| nic.index).collect();
-        links::keep_only(&self.links, &indices)?;
+        self.hooks.keep_only(&indices)?;
         retain("nics", &mut self.nic_map, &entries)?;
         self.nics = nics.to_vec();
         Ok(())
+    }
+
+    /// Puts programs back that something else took off their interfaces; true if there were any.
+    ///
+    /// # Errors
+    /// [`Error::Attach`]: interfaces before the failing one are done.
+    pub fn mend(&mut self) -> Result<bool, Error> {
+        let mut mended = false;
+        let nics: Vec<u32> = self.nics.iter().map(|nic| nic.index).collect();
+        for nic in nics {
+            for direction in Direction::BOTH {
+                if !self.hooks.holds(nic, direction)? {
+                    self.attach(nic, direction)?;
+                    mended = true;
+                }
+            }
+        }
+        Ok(mended)
+    }
+
+    fn attach(&mut self, nic: u32, direction: Direction) -> Result<(), Error> {
+        let program = match direction {
+            Direction::Ingress => &self.ingress,
+            Direction::Egress => &self.egress,
+        };
+        self.hooks.attach(nic, direction, program.as_fd())
     }
 
     /// Makes `macs` the addresses of the cluster's nodes, this one's among them: whom frames can be steered to and
@@ -218,7 +245,8 @@ impl Datapath {
         self.nics
             .iter()
             .flat_map(|nic| {
-                Direction::BOTH.map(|direction| format!("{} tcx {}", nic.name, direction.name()))
+                let hook = self.hooks.hook();
+                Direction::BOTH.map(|way| format!("{} {hook} {}", nic.name, way.name()))
             })
             .collect()
     }
@@ -230,35 +258,20 @@ impl Datapath {
 
     /// The program for frames that come in (`true`) or go out, to be run on test frames.
     pub fn program_for(&self, incoming: bool) -> BorrowedFd<'_> {
-        self.program(if incoming { Direction::Ingress } else { Direction::Egress })
-    }
-
-    fn program(&self, direction: Direction) -> BorrowedFd<'_> {
-        match direction {
-            Direction::Ingress => self.ingress.as_fd(),
-            Direction::Egress => self.egress.as_fd(),
-        }
+        if incoming { self.ingress.as_fd() } else { self.egress.as_fd() }
     }
 
     /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;
     /// a running `dsc-ringd` would be left with maps that nobody reads.
     ///
     /// # Errors
-    /// [`Error::Mount`]: something could not be removed; the links go first.
+    /// [`Error`]: something could not be removed; the programs go first.
     pub fn remove(dir: &Path) -> Result<(), Error> {
-        let failed = |source| Error::Mount { dir: dir.to_owned(), source };
-        let layouts = match fs::read_dir(dir) {
-            Ok(layouts) => layouts,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(e) => return Err(failed(e)),
-        };
-        for layout in layouts {
-            let links = layout.map_err(failed)?.path().join("links");
-            if links.exists() {
-                fs::remove_dir_all(links).map_err(failed)?;
-            }
+        if !dir.exists() {
+            return Ok(());
         }
-        fs::remove_dir_all(dir).map_err(failed)
+        Hooks::remove(dir)?;
+        fs::remove_dir_all(dir).map_err(|source| Error::Mount { dir: dir.to_owned(), source })
     }
 }
 

@@ -35,6 +35,18 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// Programs could not be taken off an interface.
+    Detach {
+        /// The interface's index.
+        nic: u32,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The kernel does not say what it offers for programs, or what is on its interfaces.
+    Hook {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A map could not be read or written.
     Fill {
         /// Its name.
@@ -55,7 +67,7 @@ fn advice(source: &io::Error) -> &'static str {
             ": run as root or with CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"
         }
         Some(libc::EROFS) => ": the file system is read-only here",
-        Some(libc::ENOSYS | libc::EINVAL) => ": does this kernel have BPF (Linux 6.6 or newer)?",
+        Some(libc::ENOSYS | libc::EINVAL) => ": is this kernel too old (Linux 6.1, for TCX 6.6)?",
         _ => "",
     }
 }
@@ -96,6 +108,12 @@ impl fmt::Display for Error {
                 "cannot attach {direction} program to interface {nic}: {source}{}",
                 advice(source)
             ),
+            Error::Detach { nic, source } => {
+                write!(f, "cannot take programs off interface {nic}: {source}{}", advice(source))
+            }
+            Error::Hook { source } => {
+                write!(f, "cannot examine programs on interfaces: {source}{}", advice(source))
+            }
             Error::Fill { map, source } => write!(f, "cannot access BPF map {map}: {source}"),
             Error::Layout { path } => write!(
                 f,
@@ -111,7 +129,9 @@ impl std::error::Error for Error {
         match self {
             Error::Mount { source, .. }
             | Error::Map { source, .. }
-            | Error::Attach { source, .. } => Some(source),
+            | Error::Attach { source, .. }
+            | Error::Detach { source, .. }
+            | Error::Hook { source } => Some(source),
             Error::Load(source) => Some(source),
             Error::Fill { source, .. } => Some(source),
             Error::Layout { .. } => None,

@@ -12,15 +12,19 @@
 mod bpffs;
 mod call;
 mod claims;
+mod clsact;
 mod datapath;
 mod error;
+mod hook;
 mod layout;
 mod lease;
 mod links;
+mod tc;
 
 pub use claims::Claims;
 pub use datapath::{Datapath, Nic, VipCount};
 pub use error::Error;
+pub use hook::Hook;
 pub use lease::LeaseMap;
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs

@@ -1,37 +1,13 @@
-//! Programs on interfaces. A link is pinned, so it outlives the daemon; a later daemon puts its own program into the
+//! Programs on interfaces by TCX links. A link is pinned, so it outlives the daemon; a later daemon puts its own program into the
 //! same link, and no frame passes between the old program and the new one.
 
 use crate::Error;
 use crate::call;
+use crate::hook::Direction;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
-
-/// Which way frames go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Direction {
-    Ingress,
-    Egress,
-}
-
-impl Direction {
-    pub(crate) const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        }
-    }
-
-    fn attach_type(self) -> u32 {
-        match self {
-            Direction::Ingress => 46,
-            Direction::Egress => 47,
-        }
-    }
-}
 
 /// Pins are named by interface index, because names may change and may hold dots, which this file system refuses.
 fn path(links: &Path, nic: u32, direction: Direction) -> PathBuf {

@@ -6,7 +6,7 @@ mod place;
 mod rows;
 mod run;
 
-use dsc_bpf::{Datapath, LeaseMap, Nic};
+use dsc_bpf::{Datapath, Hook, LeaseMap, Nic};
 use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, SubnetId, Time, VipId};
 use rows::{ARRIVAL, Expect, Row, Way};
@@ -75,8 +75,8 @@ fn node() -> Node {
         std::fs::read_to_string("/sys/class/net/d0/ifindex").unwrap().trim().parse().unwrap();
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
-    let (mut datapath, claims) =
-        Datapath::open(dir, NodeId(1)).unwrap_or_else(|e| panic!("{e}: {e:#?}"));
+    let (mut datapath, claims) = Datapath::open(dir, NodeId(1), Hook::best().unwrap())
+        .unwrap_or_else(|e| panic!("{e}: {e:#?}"));
     datapath
         .set_vips(&[
             (VipId(0), "10.1.0.100".parse().unwrap(), SubnetId(0)),

@@ -30,7 +30,7 @@ pub struct Link {
     pub gone: bool,
 }
 
-/// A subscription to changes of interfaces and addresses.
+/// A subscription to changes of interfaces, their addresses, and the qdiscs and filters on them.
 pub struct Links {
     fd: AsyncFd<OwnedFd>,
     part: Box<[u8; PART_MAX]>,
@@ -48,7 +48,10 @@ impl Links {
             SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkRoute,
         )?;
-        let groups = libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+        let groups = libc::RTMGRP_LINK
+            | libc::RTMGRP_TC
+            | libc::RTMGRP_IPV4_IFADDR
+            | libc::RTMGRP_IPV6_IFADDR;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
         let links = Links { fd: readiness::watch(fd)?, part: Box::new([0; PART_MAX]) };
         links.ask_all()?;
@@ -66,7 +69,7 @@ impl Links {
         Ok(())
     }
 
-    /// Waits for the kernel to say something about interfaces. An empty list: an address came or went.
+    /// Waits for the kernel to say something about interfaces. An empty list: an address or a filter came or went.
     ///
     /// # Errors
     /// The system's. A queue that ran over is no error: the list is asked for again.

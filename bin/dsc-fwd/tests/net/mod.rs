@@ -4,7 +4,7 @@
 pub mod probe;
 pub mod ringd;
 
-use dsc_bpf::LeaseMap;
+use dsc_bpf::{Hook, LeaseMap};
 use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, Time, VipId};
 use nix::mount::{MsFlags, mount};
@@ -82,12 +82,22 @@ impl Space {
         let arguments = arguments.to_owned();
         self.run(move || ip(&arguments))
     }
+
+    pub fn tc(&self, arguments: &str) -> String {
+        let arguments = arguments.to_owned();
+        self.run(move || tool("tc", &arguments))
+    }
 }
 
-/// Runs `ip` in the namespace of the calling thread.
 fn ip(arguments: &str) -> String {
-    let out = Command::new("ip").args(arguments.split(' ')).output().expect("cannot run ip");
-    assert!(out.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&out.stderr));
+    tool("ip", arguments)
+}
+
+/// Runs a command in the namespace of the calling thread.
+fn tool(name: &str, arguments: &str) -> String {
+    let out = Command::new(name).args(arguments.split(' ')).output();
+    let out = out.unwrap_or_else(|e| panic!("cannot run {name}: {e}"));
+    assert!(out.status.success(), "{name} {arguments}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
 }
 
@@ -141,24 +151,29 @@ pub struct Node {
     pub ringd: Ringd,
     bpf_dir: PathBuf,
     pub run_dir: PathBuf,
+    /// Where the next dsc-fwd puts its programs; none: where it likes.
+    pub hook: Option<Hook>,
     fwd: Option<Child>,
 }
 
 impl Node {
-    fn new(number: u8, macs: &[[u8; 6]]) -> Node {
+    fn new(number: u8, macs: &[[u8; 6]], hook: Option<Hook>) -> Node {
         let machine = Machine::new(number);
         let bpf_dir = PathBuf::from(format!("/sys/fs/bpf/n{number}"));
         let run_dir = PathBuf::from(format!("/mnt/n{number}"));
         std::fs::create_dir(&run_dir).unwrap();
         let lease = LeaseMap::open(&bpf_dir).unwrap();
         let ringd = Ringd::start(&run_dir, NodeId(number - 1), macs);
-        Node { machine, lease, ringd, bpf_dir, run_dir, fwd: None }
+        Node { machine, lease, ringd, bpf_dir, run_dir, hook, fwd: None }
     }
 
     pub fn command(&self, more: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_dsc-fwd"));
         command.args(["--config", "/mnt/dsc.toml", "--run-dir"]).arg(&self.run_dir);
         command.arg("--bpf-dir").arg(&self.bpf_dir).args(more);
+        if let Some(hook) = self.hook {
+            command.arg("--hook").arg(hook.to_string());
+        }
         command
     }
 
@@ -206,8 +221,27 @@ pub struct World {
     pub client: Machine,
 }
 
-/// Everything in namespaces of the calling test's thread; it vanishes with the test.
+/// Runs `test` once on each hook that this kernel has, in a world of its own.
+pub fn on_each_hook(test: fn(World)) {
+    let best = Hook::best().expect("this test needs root");
+    for hook in [Hook::Tcx, Hook::Clsact] {
+        if hook == Hook::Tcx && best == Hook::Clsact {
+            continue;
+        }
+        let run = thread::Builder::new().name(format!("on {hook}"));
+        if let Err(panic) = run.spawn(move || test(world_on(Some(hook)))).unwrap().join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// A world in which dsc-fwd chooses its hook.
 pub fn world() -> World {
+    world_on(None)
+}
+
+/// Everything in namespaces of the calling test's thread; it vanishes with the test.
+pub fn world_on(hook: Option<Hook>) -> World {
     assert!(nix::unistd::geteuid().is_root(), "this test makes network namespaces: run it as root");
     unshare(CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET).expect("cannot unshare namespaces");
     let none = None::<&str>;
@@ -222,7 +256,7 @@ pub fn world() -> World {
         std::fs::write(through_iptables, "0").unwrap();
     }
     let macs = [[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]];
-    let mut nodes = [Node::new(1, &macs), Node::new(2, &macs)];
+    let mut nodes = [1, 2].map(|number| Node::new(number, &macs, hook));
     let client = Machine::new(250);
     for node in &mut nodes {
         node.start();

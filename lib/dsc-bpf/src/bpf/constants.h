@@ -24,7 +24,7 @@
 /* As much of a frame as the fast path looks at: Ethernet, IPv6, TCP. */
 #define HEAD_BYTES (ETH_BYTES + IP6_BYTES + TCP_BYTES)
 
-/* Answers of a program in a TCX chain. NEXT lets the programs behind this one, and then the stack, go on. */
+/* Answers of a program, the same on either hook. NEXT lets the programs behind this one, and then the stack, go on. */
 #define NEXT (-1)
 #define DROP 2
 
