@@ -22,11 +22,14 @@ pub fn make_switch(lab: &Lab) -> Result<()> {
         );
     }
     lab.switch.run_with(&["ip", "-batch", "-"], &batch)?;
-    lab.switch.sysctl(&[
-        ("net/bridge/bridge-nf-call-iptables", "0"),
-        ("net/bridge/bridge-nf-call-ip6tables", "0"),
-        ("net/bridge/bridge-nf-call-arptables", "0"),
-    ])?;
+    // Only where the module br_netfilter is loaded do bridged frames meet iptables, and only there are these.
+    if std::path::Path::new("/proc/sys/net/bridge").exists() {
+        lab.switch.sysctl(&[
+            ("net/bridge/bridge-nf-call-iptables", "0"),
+            ("net/bridge/bridge-nf-call-ip6tables", "0"),
+            ("net/bridge/bridge-nf-call-arptables", "0"),
+        ])?;
+    }
     // An empty table from the start: a cut between two nodes is then one rule in one transaction.
     let table =
         "add table bridge lab\nadd chain bridge lab cut { type filter hook forward priority 0; }\n";
