@@ -83,6 +83,7 @@ impl Ring {
         self.base = now;
         self.last_token = now;
         self.last_real = Some(now);
+        self.calling = false;
         self.drop_round(out);
         if same {
             self.bound_spans(now, &mut token);

@@ -1,6 +1,7 @@
 //! Who should host what: heirs for orphans, spread fairly and to preferred hosts; targets for the VIPs that this
 //! node has to give away or that want to go home. Only orphans move by themselves; who is able is judged here.
 
+use crate::Output;
 use crate::ring::Ring;
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
 use dsc_wire::local::{Duty, EventKind};
@@ -113,7 +114,18 @@ impl Ring {
             let contact = Ring::in_contact(token, subnet);
             let cut = self.able.contains(subnet) && !contact.contains(self.me);
             let since = &mut self.unlinked_since[subnet.index()];
+            if cut && since.is_none() {
+                self.unlinked_due = Some(now + self.cluster.timing.rotation);
+            }
             *since = if cut { since.or(Some(now)) } else { None };
+        }
+    }
+
+    /// Others had a rotation's time to notice that they have no peer there either.
+    pub(crate) fn tick_unlinked(&mut self, now: Time, out: &mut Vec<Output>) {
+        if self.unlinked_due.is_some_and(|due| now >= due) {
+            self.unlinked_due = None;
+            self.turn_now(now, out);
         }
     }
 

@@ -97,6 +97,14 @@ impl Ring {
         self.turn_now(now, out);
     }
 
+    /// Other subnets than before have a peer.
+    pub(crate) fn on_linked(&mut self, now: Time, subnets: SubnetSet, out: &mut Vec<Output>) {
+        if subnets != self.linked {
+            self.linked = subnets;
+            self.turn_now(now, out);
+        }
+    }
+
     /// Tells the kernel what changed.
     pub(crate) fn flush(&mut self, out: &mut Vec<Output>) {
         if !self.kernel.placed {

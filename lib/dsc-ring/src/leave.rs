@@ -100,14 +100,6 @@ impl Ring {
         out.push(Output::Left);
     }
 
-    /// Does this node's turn now if it holds the token.
-    pub(crate) fn turn_now(&mut self, now: Time, out: &mut Vec<Output>) {
-        match std::mem::replace(&mut self.state, State::Wait) {
-            State::Hold { token, .. } => self.turn(now, token, out),
-            other => self.state = other,
-        }
-    }
-
     /// Nodes that the view shows as members.
     pub(crate) fn shown_members(&self) -> Vec<NodeId> {
         let outside = self.gave_up() || matches!(self.state, State::Gone);

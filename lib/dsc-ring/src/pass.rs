@@ -29,7 +29,41 @@ impl Ring {
             });
         self.hurried = fresh || heirs || token.hurry > 0;
         // One member holds for all, so that the others wake up once for accepting and passing.
-        if self.hurried || !self.is_first(token) { Duration::ZERO } else { self.hold }
+        let called = std::mem::take(&mut self.called);
+        if self.hurried || called || !self.is_first(token) { Duration::ZERO } else { self.hold }
+    }
+
+    /// Something changed here: does this node's turn now if it holds the token, and calls for it if not.
+    pub(crate) fn turn_now(&mut self, now: Time, out: &mut Vec<Output>) {
+        match std::mem::replace(&mut self.state, State::Wait) {
+            State::Hold { token, .. } => self.turn(now, token, out),
+            other => {
+                self.state = other;
+                self.call(out);
+            }
+        }
+    }
+
+    /// Asks the member that holds for all to pass the token on; once until it comes. A call that is lost costs a rotation.
+    fn call(&mut self, out: &mut Vec<Output>) {
+        let holder = self.copy.as_deref().and_then(|t| t.members.first()).map(|m| m.node);
+        let waiting = matches!(self.state, State::Wait) && !self.gave_up() && !self.calling;
+        if let Some(holder) = holder.filter(|h| waiting && *h != self.me && self.is_member(self.me))
+        {
+            self.calling = true;
+            self.send(holder, Message::Call, out);
+        }
+    }
+
+    /// Somebody waits for the token.
+    pub(crate) fn on_call(&mut self, now: Time, out: &mut Vec<Output>) {
+        match std::mem::replace(&mut self.state, State::Wait) {
+            State::Hold { token, .. } => self.pass(now, token, out),
+            other => {
+                self.state = other;
+                self.called = true;
+            }
+        }
     }
 
     /// Keeps the budget of hurried passes: refilled while an heir's time comes near, else counted down.

@@ -99,6 +99,7 @@ pub struct Ring {
     pub(crate) able: SubnetSet,
     pub(crate) linked: SubnetSet,
     pub(crate) unlinked_since: [Option<Time>; dsc_wire::ids::SUBNETS_MAX],
+    pub(crate) unlinked_due: Option<Time>,
     pub(crate) load: Load,
     pub(crate) macs: Vec<Option<Mac>>,
     pub(crate) duty: Duty,
@@ -111,6 +112,9 @@ pub struct Ring {
     pub(crate) rotation: Duration,
     pub(crate) hold: Duration,
     pub(crate) hurried: bool,
+    /// A member called for the token while somebody else had it, and: this node called since it last had it.
+    pub(crate) called: bool,
+    pub(crate) calling: bool,
     pub(crate) lease_since: Option<(u32, Time)>,
     pub(crate) raise: Option<Duration>,
     pub(crate) last_send: u64,
@@ -155,6 +159,7 @@ impl Ring {
             able: SubnetSet::EMPTY,
             linked: SubnetSet::EMPTY,
             unlinked_since: Default::default(),
+            unlinked_due: None,
             load: Load::default(),
             macs: Vec::new(),
             duty,
@@ -167,6 +172,8 @@ impl Ring {
             rotation: cluster.timing.rotation,
             hold: cluster.timing.rotation / 2,
             hurried: false,
+            called: false,
+            calling: false,
             lease_since: None,
             raise: None,
             last_send: 0,
@@ -191,7 +198,7 @@ impl Ring {
             Input::Repeated { from } => self.on_repeated(now, from, out),
             Input::Delivered { id, verdict } => self.on_delivered(now, id, verdict, out),
             Input::Failed { id } => self.on_failed(now, id, out),
-            Input::Linked { subnets } => self.linked = subnets,
+            Input::Linked { subnets } => self.on_linked(now, subnets, out),
             Input::Able { subnets } => self.on_able(now, subnets, out),
             Input::Load { load } => self.load = load,
             Input::Macs { macs } => self.macs = macs,
@@ -247,6 +254,10 @@ impl Ring {
                 self.on_notice(now, from, incarnation, receipt, notice, out);
             }
             Message::Reach => out.push(Output::Answer { receipt, verdict: Verdict::Noted }),
+            Message::Call => {
+                out.push(Output::Answer { receipt, verdict: Verdict::Noted });
+                self.on_call(now, out);
+            }
         }
     }
 
@@ -271,6 +282,7 @@ impl Ring {
         self.tick_tacit(now, out);
         self.tick_round(now, out);
         self.tick_sweep(now, out);
+        self.tick_unlinked(now, out);
         self.tick_beacon(now, out);
         self.tick_commands(now, out);
         self.tick_leave(now, out);
@@ -303,6 +315,7 @@ impl Ring {
         timers.put(Timer::Starve, starve);
         timers.put(Timer::Round, self.round.as_ref().map(|r| r.start + timing.removal * 4));
         timers.put(Timer::Sweep, self.suspicion.sweep.map(|s| s.next).filter(|_| awake));
+        timers.put(Timer::Unlinked, self.unlinked_due.filter(|_| awake));
         timers.put(Timer::Leave, self.leaving);
         timers.put(Timer::Command, self.pending.first().map(|p| p.until));
         timers.put(Timer::Watch, awake.then_some(now + timing.rotation * 5 / 4));

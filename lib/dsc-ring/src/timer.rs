@@ -19,6 +19,8 @@ pub enum Timer {
     Round,
     /// When to go on with the sweep (rule 11).
     Sweep,
+    /// When to give up the VIPs of a subnet on which only others have a peer.
+    Unlinked,
     /// When to send beacons (rule 15).
     Beacon,
     /// When to leave although something is not handed over.
@@ -31,7 +33,7 @@ pub enum Timer {
 
 impl Timer {
     /// Every timer; the table has one place for each.
-    pub const ALL: [Timer; 11] = [
+    pub const ALL: [Timer; 12] = [
         Timer::Quiet,
         Timer::Hold,
         Timer::Relay,
@@ -39,6 +41,7 @@ impl Timer {
         Timer::Starve,
         Timer::Round,
         Timer::Sweep,
+        Timer::Unlinked,
         Timer::Beacon,
         Timer::Leave,
         Timer::Command,

@@ -2,6 +2,8 @@
 
 mod world;
 
+use dsc_ring::Input;
+use dsc_wire::SubnetSet;
 use dsc_wire::local::EventKind;
 use world::{World, cluster};
 
@@ -52,6 +54,37 @@ fn whoever_dies_in_a_ring_at_rest_is_removed_before_its_lease_has_ended() {
                 .until("removal", 95, |w| w.count(|k| matches!(k, EventKind::Removed { .. })) == 1);
             assert!(after <= 80, "{n} nodes, phase {phase}: {after} ms");
             world.until("takeover", 100, World::all_answered);
+        }
+    }
+}
+
+#[test]
+fn who_has_something_to_change_does_not_wait_for_the_holder() {
+    for n in [2, 3, 5] {
+        for phase in 0..10 {
+            for node in 0..n {
+                let mut world = World::formed(cluster(n, 2 * n));
+                world.run(500 + 2 * phase);
+                world.input(node, Input::Able { subnets: SubnetSet(0b10) });
+                assert!(!world.all_answered(), "its carrier is lost");
+                let after = world.until("takeover", 50, World::all_answered);
+                assert!(after <= 5, "{n} nodes, n{node}, phase {phase}: {after} ms");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_node_alone_without_peers_on_a_subnet_gives_its_vips_there_up_a_rotation_later() {
+    for phase in 0..10 {
+        for node in 0..3 {
+            let mut world = World::formed(cluster(3, 6));
+            world.run(500 + 2 * phase);
+            let here = |w: &World| (0..6).step_by(2).any(|v| w.who(v) == [node]);
+            assert!(here(&world));
+            world.input(node, Input::Linked { subnets: SubnetSet(0b10) });
+            let after = world.until("hand-over", 50, |w| !here(w));
+            assert!((20..=26).contains(&after), "n{node}, phase {phase}: {after} ms");
         }
     }
 }

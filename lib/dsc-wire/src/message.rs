@@ -42,6 +42,8 @@ pub enum Message {
     },
     /// Can you answer me directly?
     Reach,
+    /// Something changed here: pass the token on, if you hold it.
+    Call,
 }
 
 /// The 911.
@@ -79,7 +81,7 @@ pub enum Verdict {
     },
     /// To a relay: the token is under way.
     Forwarded,
-    /// To the outcome of a relay, and to the question whether one can be reached.
+    /// To the outcome of a relay, to the question whether one can be reached, and to a call.
     Noted,
     /// Just started: as if not there (rule 12).
     Quiet,
@@ -208,6 +210,7 @@ impl Message {
                 }
             }
             Message::Reach => w.u8(6),
+            Message::Call => w.u8(7),
         }
         w.finish().unwrap_or_default()
     }
@@ -233,6 +236,7 @@ impl Message {
                 Message::Passed { key, verdict }
             }
             6 => Message::Reach,
+            7 => Message::Call,
             _ => return Err(Malformed::Value),
         })
     }

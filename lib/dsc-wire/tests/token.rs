@@ -137,6 +137,7 @@ fn messages() -> Vec<Message> {
             verdict: Some(TokenVerdict { outcome: Outcome::Stale, counter: 5, member: true }),
         },
         Message::Reach,
+        Message::Call,
     ]
 }
 
