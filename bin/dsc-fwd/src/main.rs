@@ -71,7 +71,8 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     }
     let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
-    let me = find_node(&config, arguments.node.as_deref(), &nics)?;
+    let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
+    let me = me.map_err(|e| e.to_string())?;
     fits_machine(&config, me, &nics)?;
     let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -83,15 +84,6 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     runtime.block_on(async {
         daemon::Daemon::open(config, me, hook, &arguments.bpf_dir, &arguments.run_dir)?.run().await
     })
-}
-
-fn find_node(config: &Config, name: Option<&str>, nics: &[nic::Nic]) -> Result<NodeId, String> {
-    if let Some(name) = name {
-        return config
-            .node_named(name)
-            .ok_or_else(|| format!("the configuration names no node {name}"));
-    }
-    config.node_with_addresses(&nic::all_addresses(nics)).map_err(|e| e.to_string())
 }
 
 /// Refuses a machine on which the configuration cannot be true: a missing address, a VIP on an interface.

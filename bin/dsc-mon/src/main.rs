@@ -6,7 +6,6 @@ mod watch;
 use clap::Parser;
 use dsc_conf::Config;
 use dsc_sys::{log, nic, single::Single};
-use dsc_wire::NodeId;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -43,20 +42,12 @@ fn main() -> ExitCode {
 fn start(arguments: &Arguments) -> Result<(), String> {
     log::start(&arguments.log)?;
     let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
-    let me = find_node(&config, arguments.node.as_deref())?;
+    let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
+    let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
+    let me = me.map_err(|e| e.to_string())?;
     let _single = Single::take(&arguments.run_dir, "dsc-mon").map_err(|e| e.to_string())?;
     let addresses = config.nodes[me.index()].addresses.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
     runtime.block_on(daemon::run(addresses, &arguments.run_dir))
-}
-
-fn find_node(config: &Config, name: Option<&str>) -> Result<NodeId, String> {
-    if let Some(name) = name {
-        return config
-            .node_named(name)
-            .ok_or_else(|| format!("the configuration names no node {name}"));
-    }
-    let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
-    config.node_with_addresses(&nic::all_addresses(&nics)).map_err(|e| e.to_string())
 }

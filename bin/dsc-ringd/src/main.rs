@@ -63,7 +63,9 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     capability::need(&[Capability::BPF])?;
     let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
-    let me = find_node(&config, arguments.node.as_deref(), &nics)?;
+    let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
+    let me = me.map_err(|e| e.to_string())?;
+    compare(&config, me, &nics);
     let single = Single::take(&arguments.run_dir, "dsc-ringd").map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
     let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
@@ -83,13 +85,8 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     Ok(())
 }
 
-fn find_node(config: &Config, name: Option<&str>, nics: &[Nic]) -> Result<NodeId, String> {
-    let me = match name {
-        Some(name) => config
-            .node_named(name)
-            .ok_or_else(|| format!("the configuration names no node {name}"))?,
-        None => config.node_with_addresses(&nic::all_addresses(nics)).map_err(|e| e.to_string())?,
-    };
+/// Warns of what makes the configuration untrue on this machine.
+fn compare(config: &Config, me: NodeId, nics: &[Nic]) {
     let own: Vec<_> = nics
         .iter()
         .flat_map(|n| {
@@ -101,7 +98,6 @@ fn find_node(config: &Config, name: Option<&str>, nics: &[Nic]) -> Result<NodeId
         // What cannot be lived with ends the start when it is met; the rest is the operator's to judge.
         problems.to_string().lines().for_each(|line| tracing::warn!("{line}"));
     }
-    Ok(me)
 }
 
 /// A flag that the first signal that asks to stop sets.

@@ -199,11 +199,14 @@ impl Config {
         Some(VipId(position as u16))
     }
 
-    /// The node that a machine with these addresses is.
+    /// The node that is named, or else the one that a machine with these addresses is.
     ///
     /// # Errors
-    /// The addresses belong to no node, or to more than one.
-    pub fn node_with_addresses(&self, own: &[IpAddr]) -> Result<NodeId, NodeUnknown> {
+    /// There is no node of that name; or the addresses belong to none, or to more than one.
+    pub fn find_node(&self, name: Option<&str>, own: &[IpAddr]) -> Result<NodeId, NodeUnknown> {
+        if let Some(name) = name {
+            return self.node_named(name).ok_or_else(|| NodeUnknown::NoSuch(name.to_owned()));
+        }
         let is_own = |node: &&Node| node.addresses.iter().flatten().any(|a| own.contains(a));
         let found: Vec<&Node> = self.nodes.iter().filter(is_own).collect();
         match found.as_slice() {
@@ -217,6 +220,8 @@ impl Config {
 /// Why a machine is not known to be a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeUnknown {
+    /// The configuration has no node of the name that was given.
+    NoSuch(String),
     /// It has no address of any node.
     None,
     /// It has addresses of several nodes: their names.
@@ -226,6 +231,7 @@ pub enum NodeUnknown {
 impl fmt::Display for NodeUnknown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            NodeUnknown::NoSuch(name) => write!(f, "the configuration names no node {name}"),
             NodeUnknown::None => f.write_str(
                 "this machine has no address of any node: are its interfaces up? else name the node with --node NAME",
             ),

@@ -102,12 +102,19 @@ fn a_machine_finds_itself_by_its_addresses() {
     let config = shop();
     let find = |own: &[&str]| {
         let own: Vec<IpAddr> = own.iter().map(|t| ip(t)).collect();
-        config.node_with_addresses(&own)
+        config.find_node(None, &own)
     };
     assert_eq!(find(&["127.0.0.1", "10.1.0.2", "10.2.0.2"]), Ok(NodeId(1)));
     assert_eq!(find(&["127.0.0.1", "10.1.0.9"]), Err(NodeUnknown::None));
     let several = vec!["n1".to_owned(), "n2".to_owned()];
     assert_eq!(find(&["10.1.0.1", "10.2.0.2"]), Err(NodeUnknown::Several(several)));
+    assert_eq!(
+        config.find_node(Some("n3"), &[ip("10.1.0.1")]),
+        Ok(NodeId(2)),
+        "its name goes first"
+    );
+    let unknown = NodeUnknown::NoSuch("n9".to_owned());
+    assert_eq!(config.find_node(Some("n9"), &[]), Err(unknown));
 }
 
 #[test]
