@@ -115,9 +115,12 @@ impl Ring {
             let cut = self.able.contains(subnet) && !contact.contains(self.me);
             let since = &mut self.unlinked_since[subnet.index()];
             if cut && since.is_none() {
-                self.unlinked_due = Some(now + self.cluster.timing.rotation);
+                self.unlinked_due.get_or_insert(now + self.cluster.timing.rotation);
             }
             *since = if cut { since.or(Some(now)) } else { None };
+        }
+        if self.unlinked_since.iter().all(Option::is_none) {
+            self.unlinked_due = None;
         }
     }
 

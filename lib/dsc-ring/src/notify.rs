@@ -92,6 +92,15 @@ impl Ring {
         true
     }
 
+    /// The node is known not to answer.
+    pub(crate) fn round_without(&mut self, now: Time, node: NodeId, out: &mut Vec<Output>) {
+        let Some(round) = &mut self.round else { return };
+        let silent = |(id, n): (SendId, NodeId)| (n == node).then_some(Output::Cancel { id });
+        out.extend(round.waiting.iter().copied().filter_map(silent));
+        round.waiting.retain(|(_, n)| *n != node);
+        self.judge_round(now, false, out);
+    }
+
     fn judge_round(&mut self, now: Time, overdue: bool, out: &mut Vec<Output>) {
         let Some(round) = &self.round else { return };
         if round.denied {
@@ -153,6 +162,7 @@ impl Ring {
     /// Makes the lost token again from this node's copy, or founds a ring. Who did not answer is removed at once:
     /// the 911 was its delivery.
     fn regenerate(&mut self, now: Time, round: Round, out: &mut Vec<Output>) {
+        self.drop_tacit(out);
         let mut token = match self.copy.clone() {
             Some(token) => {
                 self.base = self.copy_at;
@@ -230,7 +240,7 @@ impl Ring {
         if self.tests.answered(id) {
             return;
         }
-        self.insist_on(now, id, out);
+        self.on_tacit_verdict(now, id, verdict, out);
         let State::Pass { id: passing, via, .. } = &self.state else { return };
         if *passing != id {
             return;
@@ -256,7 +266,7 @@ impl Ring {
         if self.tests.failed(id) {
             return;
         }
-        self.insist_on(now, id, out);
+        self.on_tacit_failed(now, id, out);
         if matches!(&self.state, State::Pass { id: passing, .. } if *passing == id) {
             self.unreachable(now, out);
         }

@@ -307,6 +307,10 @@ impl Ring {
             _ => None,
         };
         let awake = quiet.is_none();
+        // At rest nobody is removed before a tacit pass was insisted on.
+        let rests =
+            !self.hurried && self.round.is_none() && !matches!(self.state, State::Pass { .. });
+        let watch = if rests { timing.rotation * 5 / 4 } else { timing.removal / 2 };
         let timers = &mut self.timers;
         timers.put(Timer::Quiet, quiet);
         timers.put(Timer::Hold, hold);
@@ -318,7 +322,7 @@ impl Ring {
         timers.put(Timer::Unlinked, self.unlinked_due.filter(|_| awake));
         timers.put(Timer::Leave, self.leaving);
         timers.put(Timer::Command, self.pending.first().map(|p| p.until));
-        timers.put(Timer::Watch, awake.then_some(now + timing.rotation * 5 / 4));
+        timers.put(Timer::Watch, awake.then_some(now + watch));
         let beacon = (awake && self.speaks()).then_some(self.next_beacon);
         self.timers.put(Timer::Beacon, beacon);
     }

@@ -82,6 +82,7 @@ impl Ring {
         if let State::Pass { first, .. } = &mut self.state {
             *first = now;
         }
+        self.bear_with_tacit(now);
         let patience = self.cluster.timing.removal;
         self.last_token = self.last_token.max((now + patience).before(self.starve()));
         self.drop_round(out);

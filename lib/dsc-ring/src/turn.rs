@@ -43,7 +43,8 @@ impl Ring {
         if hold.is_zero() {
             self.pass(now, token, out);
         } else {
-            self.state = State::Hold { token, until: now + hold };
+            // A further turn while holding does not begin the hold again.
+            self.state = State::Hold { token, until: now.max(self.acc_at + hold) };
         }
     }
 

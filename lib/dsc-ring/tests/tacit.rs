@@ -88,3 +88,23 @@ fn a_node_alone_without_peers_on_a_subnet_gives_its_vips_there_up_a_rotation_lat
         }
     }
 }
+
+#[test]
+fn two_that_die_together_cost_the_others_nothing() {
+    for n in [3, 4, 5] {
+        for phase in 0..12 {
+            for (a, b) in [(0, 1), (0, n - 1), (n - 2, n - 1)] {
+                let mut world = World::formed(cluster(n, 2 * n));
+                world.run(500 + 2 * phase);
+                let left = (0..n).find(|i| *i != a && *i != b).expect("a survivor");
+                let own: Vec<usize> = (0..2 * n).filter(|v| world.who(*v) == [left]).collect();
+                world.crash(a);
+                world.crash(b);
+                world.until("takeover", 250, |w| {
+                    assert!(own.iter().all(|v| w.answers(left, *v)), "{}", w.describe());
+                    w.all_answered()
+                });
+            }
+        }
+    }
+}

@@ -167,13 +167,13 @@ impl Paths {
         self.list.iter().any(|p| p.up)
     }
 
-    /// Newest sent time of the tries that were answered on any path.
+    /// Newest sent time of the tries that arrived on any path.
     pub fn confirmed(&self) -> Time {
         self.list.iter().map(|p| p.confirmed).max().unwrap_or(Time::ZERO)
     }
 
-    /// Was a try on a path other than `subnet` answered that was sent at `since` or later? Then the peer was alive,
-    /// and a try on `subnet` that failed was the path's fault.
+    /// Did a try on a path other than `subnet` arrive that was sent at `since` or later? Then the peer was alive, and a
+    /// try on `subnet` that failed was the path's fault.
     pub fn proved_elsewhere(&self, subnet: SubnetId, since: Time) -> bool {
         self.list.iter().any(|p| p.subnet != subnet && p.confirmed >= since)
     }
@@ -195,7 +195,8 @@ impl Paths {
         &self.list[at]
     }
 
-    /// A probe on `subnet` failed, and nobody knows whose fault it is: tries another path, unless that was done.
+    /// A probe on `subnet` failed, and nobody knows whose fault it is: tries another path that worked, unless that was
+    /// done. Paths that are down would ask for each other for ever.
     pub fn cross_check(&mut self, subnet: SubnetId, sent: Time, now: Time) {
         let first = self.get(subnet).map_or(now, |p| p.first_miss);
         if self.proved_elsewhere(subnet, first) {
@@ -203,7 +204,7 @@ impl Paths {
         }
         let tried = |p: &Path| p.asked() || p.confirmed.max(p.probed) >= sent;
         if !self.list.iter().any(|p| p.subnet != subnet && tried(p))
-            && let Some(other) = self.list.iter_mut().find(|p| p.subnet != subnet)
+            && let Some(other) = self.list.iter_mut().find(|p| p.subnet != subnet && p.up)
         {
             other.probe_due = now;
         }

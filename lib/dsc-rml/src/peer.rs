@@ -106,11 +106,12 @@ impl Peer {
         let Some(at) = self.sendings.iter().position(|s| s.id == id) else { return };
         let sending = self.sendings.remove(at);
         post.count(Count::MessageArrived);
-        let Some((path, sent)) = sending.carrier() else { return };
+        let Some((path, sent)) = sending.sole_try() else { return };
         if let Some(path) = self.paths.get(path) {
             path.carried(sent);
         }
         post.desk.links.carry(path, sent);
+        self.paths.arm(&post.desk.pace, post.now);
     }
 
     /// What was sent tacitly has not shown its effect: as if it had timed out now.
@@ -286,7 +287,8 @@ impl Peer {
             }
         }
         let mut waiting = false;
-        for sending in &mut self.sendings {
+        // What was sent tacitly cannot time out.
+        for sending in self.sendings.iter_mut().filter(|s| !s.tacit) {
             sending.restart(post);
             match self.life.proven {
                 Some(life) => sending.attempt(&mut self.paths, self.node, life, post),

@@ -35,7 +35,7 @@ pub(crate) struct Sending {
     pub tries: u32,
     tried: SubnetSet,
     /// Nobody waits for its acknowledgement yet.
-    tacit: bool,
+    pub tacit: bool,
     /// Paths of the latest try, and when it was.
     on: SubnetSet,
     sent: Time,
@@ -84,7 +84,7 @@ impl Sending {
     }
 
     /// The path that the message must have arrived by, if only one was tried, and when.
-    pub fn carrier(&self) -> Option<(SubnetId, Time)> {
+    pub fn sole_try(&self) -> Option<(SubnetId, Time)> {
         let mut on = self.on.iter();
         match (on.next(), on.next(), self.tries) {
             (Some(path), None, 1) => Some((path, self.sent)),
@@ -195,7 +195,9 @@ impl Sending {
             self.on = [path].into_iter().collect();
             self.tried = self.on;
             self.sent = trim(post.now);
-            self.due = post.now + post.pace().floor;
+            if !self.tacit {
+                self.due = post.now + post.pace().floor;
+            }
             self.send(path, unsent, to, receiver, post);
         }
     }

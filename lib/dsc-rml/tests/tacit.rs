@@ -123,11 +123,14 @@ fn what_was_not_sent_tacitly_is_not_insisted_on_and_an_arrival_is_taken_once() {
     let mut net = acquainted();
     net.nodes[1].keeps = false;
     net.nodes[1].silent = true;
-    let id = net.send(A, B, vec![1]);
-    let now = net.now;
+    let (id, now) = (net.send(A, B, vec![1]), net.now);
+    net.run(ms(2));
     net.feed(A, Input::Insist { id });
     net.run(ms(100));
-    assert_eq!(net.failed(A, id), Some(now + DEFAULT.removal));
+    assert_eq!(net.failed(A, id), Some(now + DEFAULT.removal), "its time runs since it was sent");
+    let id = net.send_tacit(A, B, vec![2]);
+    net.run(ms(2));
     net.feed(A, Input::Arrived { id });
-    assert_eq!(net.count(A, "messages_arrived"), 0);
+    net.feed(A, Input::Arrived { id });
+    assert_eq!(net.count(A, "messages_arrived"), 1);
 }

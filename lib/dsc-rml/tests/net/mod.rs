@@ -72,6 +72,8 @@ pub struct Net {
     config: Config,
     lives: u64,
     sends: u64,
+    /// What was passed tacitly and is not known to have arrived.
+    under_way: Vec<(SendId, NodeId, NodeId, Vec<u8>)>,
     pub draw: Draw,
     pub delay_us: (u64, u64),
     pub loss: u64,
@@ -95,6 +97,7 @@ impl Net {
             config: Config { subnets: vec![all; nodes], timing },
             lives: 0,
             sends: 0,
+            under_way: Vec::new(),
             draw: Draw::new(seed),
             delay_us: (50, 150),
             loss: 0,
@@ -252,17 +255,40 @@ impl Net {
         self.now = end;
     }
 
-    /// Has every node send a message to the next one once in a rotation, as an idle ring does, `turns` times.
+    /// Has every node pass a message to the next one once in a rotation, as an idle ring does, `turns` times: one after
+    /// the other without acknowledgements, then a rest. What did not arrive is insisted on.
     pub fn rotate(&mut self, turns: usize) {
         let n = self.nodes.len();
-        let hold = self.config.timing.rotation / n as u32;
-        for turn in 0..turns * n {
-            let (from, to) = (NodeId((turn % n) as u8), NodeId(((turn + 1) % n) as u8));
-            if self.nodes[from.index()].paused_until <= self.now {
-                self.send(from, to, vec![turn as u8; 300]);
+        let rotation = self.config.timing.rotation;
+        let kept: Vec<bool> = self.nodes.iter().map(|node| node.keeps).collect();
+        self.nodes.iter_mut().for_each(|node| node.keeps = true);
+        for _ in 0..turns {
+            let start = self.now;
+            for (id, from, to, message) in std::mem::take(&mut self.under_way) {
+                if self.received(to).contains(&message) {
+                    self.feed(from, Input::Arrived { id });
+                }
             }
-            self.run(hold);
+            for at in 0..n {
+                let (from, to) = (NodeId(at as u8), NodeId(((at + 1) % n) as u8));
+                if self.nodes[at].paused_until <= self.now {
+                    let message = [&self.sends.to_be_bytes()[..], &[7; 300]].concat();
+                    let id = self.send_tacit(from, to, message.clone());
+                    self.under_way.push((id, from, to, message));
+                }
+                self.run(us(50));
+            }
+            self.run(self.config.timing.removal / 5);
+            for (id, from, to, message) in std::mem::take(&mut self.under_way) {
+                if !self.received(to).contains(&message) {
+                    self.feed(from, Input::Insist { id });
+                } else {
+                    self.under_way.push((id, from, to, message));
+                }
+            }
+            self.run((start + rotation).since(self.now));
         }
+        self.nodes.iter_mut().zip(kept).for_each(|(node, kept)| node.keeps = kept);
     }
 
     pub fn timing(&self) -> Timing {
