@@ -36,11 +36,11 @@ impl Ring {
 
     /// Asks one node to be let in, unless a question to it is still on its way.
     pub(crate) fn ask_in(&mut self, node: NodeId, key: Key, out: &mut Vec<Output>) {
-        if self.asked.is_some_and(|(_, asked)| asked == node) {
+        if self.asked.iter().any(|(_, asked)| *asked == node) {
             return;
         }
         let id = self.send(node, self.notice(key, true), out);
-        self.asked = Some((id, node));
+        self.asked.push((id, node));
     }
 
     /// Ends the round without judging it.
@@ -228,9 +228,7 @@ impl Ring {
         if matches!(self.state, State::Gone) {
             return;
         }
-        if self.asked.is_some_and(|(asked, _)| asked == id) {
-            self.asked = None;
-        }
+        self.asked.retain(|(asked, _)| *asked != id);
         if let Verdict::Notice { counter, differs: false, .. } = verdict {
             self.heard = self.heard.max(counter);
         }
@@ -257,9 +255,7 @@ impl Ring {
         if matches!(self.state, State::Gone) {
             return;
         }
-        if self.asked.is_some_and(|(asked, _)| asked == id) {
-            self.asked = None;
-        }
+        self.asked.retain(|(asked, _)| *asked != id);
         if self.on_round(now, id, None, out) || self.on_forwarded(id, None, out) {
             return;
         }

@@ -87,7 +87,8 @@ pub struct Ring {
     /// A token was really accepted.
     pub(crate) last_real: Option<Time>,
     pub(crate) round: Option<Round>,
-    pub(crate) asked: Option<(SendId, NodeId)>,
+    /// Questions to be let in that are on their way: one to a node at most, however many beacons call for them.
+    pub(crate) asked: Vec<(SendId, NodeId)>,
     pub(crate) joins: Vec<Join>,
     pub(crate) suspicion: Suspicion,
     pub(crate) next_beacon: Time,
@@ -147,7 +148,7 @@ impl Ring {
             last_token: now,
             last_real: None,
             round: None,
-            asked: None,
+            asked: Vec::new(),
             joins: Vec::new(),
             suspicion: Suspicion::at_boot(now),
             next_beacon: now + cluster.timing.beacon,

@@ -364,3 +364,16 @@ fn what_a_newer_build_put_on_the_token_goes_round_untouched() {
     assert_eq!(token.vips[2].extra, [5, 6]);
     assert_eq!(token.members.len(), 2);
 }
+
+#[test]
+fn a_node_that_slept_asks_each_other_node_once_however_many_beacons_wait() {
+    let mut world = World::formed(cluster(5, 5));
+    world.run(100);
+    world.seats[4].paused = true;
+    world.run(1_000);
+    let before = world.seats[4].sent;
+    world.thaw(4);
+    let asked = world.seats[4].sent - before;
+    assert!((1..=8).contains(&asked), "{asked} messages at once");
+    world.until("the whole ring", 500, World::whole);
+}
