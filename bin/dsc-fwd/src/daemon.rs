@@ -1,6 +1,8 @@
 //! The loop: a view, a change of interfaces, a claim, a question, an announcement that is due. Each brings the kernel in line
 //! with what is known now; nothing is undone at the end, because the kernel goes on without the daemon.
 
+mod settle;
+
 use crate::addresses::Keeper;
 use crate::announce::{self, Announcer};
 use crate::conflicts::Conflicts;
@@ -41,6 +43,8 @@ pub struct Daemon {
     voices: Vec<Voice>,
     macs: BTreeMap<(NodeId, SubnetId), Mac>,
     missing: Vec<SubnetId>,
+    /// Why an interface that is there does not serve its subnet.
+    faults: BTreeMap<SubnetId, String>,
     announcer: Announcer,
     conflicts: Conflicts,
     unsent: u64,
@@ -86,6 +90,7 @@ impl Daemon {
             voices: Vec::new(),
             macs: BTreeMap::new(),
             missing: Vec::new(),
+            faults: BTreeMap::new(),
             announcer: Announcer::default(),
             conflicts: Conflicts::default(),
             unsent: 0,
@@ -95,7 +100,11 @@ impl Daemon {
             server,
             views,
         };
-        daemon.settle()?;
+        let watched = daemon.programs()?;
+        if let Some(fault) = daemon.faults.values().next() {
+            return Err(fault.clone());
+        }
+        daemon.addresses(watched)?;
         Ok(daemon)
     }
 
@@ -133,12 +142,7 @@ impl Daemon {
                 }
                 changed = links.changed() => {
                     changed.map_err(|e| format!("cannot watch interfaces: {e}"))?;
-                    let before = self.ready();
-                    let settled = self.settle();
-                    self.troubled(settled);
-                    if self.ready() != before {
-                        self.tell();
-                    }
+                    self.settle();
                 }
                 result = claims.next(), if claims_due.is_none() => {
                     result.map_err(|e| format!("cannot watch claims: {e}"))?;
@@ -162,6 +166,10 @@ impl Daemon {
                     let now = clock::now();
                     watchdog.turn(now);
                     self.look_at_hosts(now);
+                    // What was in the way may go without an event.
+                    if self.trouble.is_some() || !self.faults.is_empty() {
+                        self.settle();
+                    }
                     self.tell();
                 }
                 _ = terminate.recv() => break,
@@ -169,44 +177,6 @@ impl Daemon {
             }
         }
         Self::told(notify::stopping("the kernel goes on"));
-        Ok(())
-    }
-
-    /// Interfaces, programs on them, addresses: all as they should be.
-    fn settle(&mut self) -> Result<(), String> {
-        let (nics, missing) = ground::nics(&self.config, self.me)?;
-        if missing != self.missing {
-            for subnet in missing.iter().filter(|s| !self.missing.contains(s)) {
-                tracing::warn!("no interface carries subnet {}", self.subnet(*subnet));
-            }
-            self.missing = missing;
-        }
-        // Addresses of an interface that is new here were not taken away.
-        // A voice that could not be opened is tried again, or its subnet would stay without announcements.
-        let watched = nics == self.datapath.nics() && self.voices.len() == nics.len();
-        if !watched {
-            self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
-            self.voices.clear();
-            for nic in &nics {
-                let voice = Voice::open(nic.clone()).map_err(|e| {
-                    format!("cannot send frames on {}: {e}: is CAP_NET_RAW there?", nic.name)
-                })?;
-                self.voices.push(voice);
-                self.macs.insert((self.me, nic.subnet), nic.mac);
-                let subnet = self.subnet(nic.subnet);
-                tracing::info!("subnet {subnet} is on {}, programs attached", nic.name);
-            }
-            self.set_macs()?;
-            self.announcer.again(clock::now());
-        } else if self.datapath.mend().map_err(|e| e.to_string())? {
-            tracing::warn!("put back programs that were taken off their interfaces");
-        }
-        self.keeper.want(&self.vips, &nics);
-        let added = self.keeper.mend()?;
-        if watched && !added.is_empty() {
-            let added: Vec<String> = added.iter().map(IpAddr::to_string).collect();
-            tracing::warn!("put back addresses that were taken away: {}", added.join(" "));
-        }
         Ok(())
     }
 
@@ -232,9 +202,10 @@ impl Daemon {
                 }
             }
         }
-        if self.macs != before {
-            let set = self.set_macs();
-            self.troubled(set);
+        if self.macs != before
+            && let Err(e) = self.set_macs()
+        {
+            self.troubled(Err(e));
         }
         self.look_at_hosts(now);
         self.announcer.epoch(now, view.key.epoch);
@@ -314,9 +285,10 @@ impl Daemon {
         answered.map_err(|e| format!("cannot answer questions: {e}"))
     }
 
-    /// The subnets whose interface has programs: one that is missing takes nothing from the others.
+    /// The subnets whose interface has programs: one that is missing or at fault takes nothing from the others.
     fn ready(&self) -> SubnetSet {
-        self.datapath.nics().iter().map(|nic| nic.subnet).collect()
+        let served = self.datapath.nics().iter().map(|nic| nic.subnet);
+        served.filter(|subnet| !self.faults.contains_key(subnet)).collect()
     }
 
     /// All that ringd needs to know; the digest says that the kernel is ready for this configuration.

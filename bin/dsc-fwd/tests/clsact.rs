@@ -4,8 +4,8 @@
 mod net;
 
 use dsc_bpf::Hook;
-use dsc_wire::Time;
 use dsc_wire::local::HostState;
+use dsc_wire::{SubnetId, Time};
 use net::probe::Asker;
 use net::{Node, VIP4, until, world_on};
 use std::net::Ipv4Addr;
@@ -92,6 +92,35 @@ fn an_ingress_qdisc_is_refused() {
     assert_eq!(code, Some(1));
     assert!(said.contains("its qdisc ingress has no place for it"), "{said}");
     assert_eq!(filters(node), "");
+}
+
+/// The node goes on where it can, and its addresses are cared for.
+#[test]
+fn an_interface_at_fault_takes_nothing_from_the_other_subnets() {
+    let mut world = world_on(Some(Hook::Clsact));
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    world.add_subnet();
+    let node = &world.nodes[0];
+    let space = &node.machine.space;
+    for (nic, other) in [("eth0", "eth1"), ("eth1", "eth0")] {
+        node.unseen(|space| {
+            space.tc(&format!("qdisc del dev {nic} clsact"));
+            space.tc(&format!("qdisc add dev {nic} ingress"));
+        });
+        let left = [SubnetId(u8::from(nic == "eth0"))].into_iter().collect();
+        until("dsc-fwd is ready on the other only", || node.ringd.ready_on() == left);
+        space.tc(&format!("qdisc del dev {other} clsact"));
+        space.ip("addr del 10.1.0.101/32 dev lo");
+        until("the other has its programs again", || {
+            space.tc(&format!("filter show dev {other} egress")).contains("handle 0xd5c dsc")
+        });
+        until("the address is back", || space.ip("addr show dev lo").contains("10.1.0.101/32"));
+        space.tc(&format!("qdisc del dev {nic} ingress"));
+        until("dsc-fwd is ready on both again", || node.ringd.ready());
+    }
+    let mut asker = Asker::new(&world.client);
+    let question = asker.ask(V4, false);
+    until("the question is answered", || asker.answers().contains_key(&question));
 }
 
 /// The old hook goes when the new one is in force. To make or delete a qdisc costs the kernel the frames that the interface

@@ -1,5 +1,6 @@
 //! dsc-fwd and its programs on real frames: two nodes and a client around a switch in network namespaces.
 
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod net;
 
 use dsc_sys::clock;
@@ -318,18 +319,7 @@ fn replace_interface(world: World) {
 fn a_missing_interface_takes_nothing_from_the_other_subnets() {
     let mut world = world();
     world.nodes[0].host(VIP4, HostState::On, &[]);
-    world.nodes[0].kill();
-    world.nodes[0].machine.space.ip("link add eth1 type veth peer name far1");
-    world.nodes[0].machine.space.ip("addr add 10.2.0.1/24 dev eth1");
-    world.nodes[0].machine.space.ip("link set eth1 up");
-    let [one, two] = ["10.1.0.1", "10.1.0.2"].map(|a| format!("ext = \"{a}\""));
-    let config = net::CONFIG
-        .replace(&one, &format!("{one}, int = \"10.2.0.1\""))
-        .replace(&two, &format!("{two}, int = \"10.2.0.2\""));
-    let int = "[[subnet]]\nname = \"int\"\nnetworks = [\"10.2.0.0/24\"]\npool = [\"10.2.0.100\"]\n";
-    std::fs::write("/mnt/dsc.toml", config + int).unwrap();
-    // Ready on both, that is.
-    world.nodes[0].start();
+    world.add_subnet();
     let node = &world.nodes[0];
     node.machine.space.ip("link del eth1");
     let first = [SubnetId(0)].into_iter().collect();

@@ -13,7 +13,7 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::{NodeId, SubnetId, VipId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -57,6 +57,9 @@ pub struct VipCount {
 pub struct Datapath {
     hooks: Hooks,
     nics: Vec<Nic>,
+    /// Where this daemon's programs are, as far as it knows; an earlier one's are not among them.
+    placed: BTreeSet<(u32, Direction)>,
+    faults: Vec<(u32, Error)>,
     vips4: HashMap<MapData, [u8; 4], VipEntry>,
     vips6: HashMap<MapData, [u8; 16], VipEntry>,
     nic_map: HashMap<MapData, u32, NicEntry>,
@@ -93,6 +96,8 @@ impl Datapath {
         let datapath = Datapath {
             hooks,
             nics: Vec::new(),
+            placed: BTreeSet::new(),
+            faults: Vec::new(),
             vips4: taken(&mut ebpf, "vips4")?,
             vips6: taken(&mut ebpf, "vips6")?,
             nic_map: taken(&mut ebpf, "nics")?,
@@ -130,45 +135,64 @@ impl Datapath {
         retain("vips6", &mut self.vips6, &six)
     }
 
-    /// Makes `nics` the interfaces with programs: attaches or renews them there, and detaches them elsewhere.
+    /// Makes `nics` the interfaces with programs: attaches or renews them there, and detaches them elsewhere. An interface
+    /// that refuses takes nothing from the others; [`Datapath::faults`] has it.
     ///
     /// # Errors
-    /// [`Error::Attach`], [`Error::Fill`]: interfaces before the failing one are done.
+    /// [`Error::Fill`], [`Error::Detach`]: programs are where they can be, but old ones may be left elsewhere.
     pub fn set_nics(&mut self, nics: &[Nic]) -> Result<(), Error> {
         let entries = nics.iter().map(|nic| (nic.index, nic_entry(nic))).collect();
         // A program never runs on an interface that it knows nothing of: entries come first and go last.
         insert("nics", &mut self.nic_map, &entries)?;
-        for nic in nics {
-            if self.nics.iter().any(|known| known.index == nic.index) {
-                continue;
-            }
-            for direction in Direction::BOTH {
-                self.attach(nic.index, direction)?;
-            }
-        }
         let indices: Vec<u32> = nics.iter().map(|nic| nic.index).collect();
-        self.hooks.keep_only(&indices)?;
+        self.put_where_missing(&indices);
+        self.placed.retain(|(nic, _)| indices.contains(nic));
+        let faulty: Vec<u32> = self.faults.iter().map(|(nic, _)| *nic).collect();
+        self.hooks.keep_only(&indices, &faulty)?;
         retain("nics", &mut self.nic_map, &entries)?;
         self.nics = nics.to_vec();
         Ok(())
     }
 
-    /// Puts programs back that something else took off their interfaces; true if there were any.
-    ///
-    /// # Errors
-    /// [`Error::Attach`]: interfaces before the failing one are done.
-    pub fn mend(&mut self) -> Result<bool, Error> {
-        let mut mended = false;
+    /// Puts programs back that something else took off their interfaces; true if there were any. It also tries again where
+    /// there was a fault.
+    pub fn mend(&mut self) -> bool {
         let nics: Vec<u32> = self.nics.iter().map(|nic| nic.index).collect();
+        self.put_where_missing(&nics)
+    }
+
+    /// The interfaces that lack a program, by index, and why.
+    pub fn faults(&self) -> &[(u32, Error)] {
+        &self.faults
+    }
+
+    fn put_where_missing(&mut self, nics: &[u32]) -> bool {
+        self.faults.clear();
+        let mut put_back = false;
         for nic in nics {
-            for direction in Direction::BOTH {
-                if !self.hooks.holds(nic, direction)? {
-                    self.attach(nic, direction)?;
-                    mended = true;
+            let mut put = || -> Result<(), Error> {
+                for direction in Direction::BOTH {
+                    put_back |= self.keep(*nic, direction)?;
                 }
+                Ok(())
+            };
+            if let Err(e) = put() {
+                self.faults.push((*nic, e));
             }
         }
-        Ok(mended)
+        put_back
+    }
+
+    /// Puts a program where it is missing; true if it was there before.
+    fn keep(&mut self, nic: u32, direction: Direction) -> Result<bool, Error> {
+        let placed = self.placed.contains(&(nic, direction));
+        if placed && self.hooks.holds(nic, direction)? {
+            return Ok(false);
+        }
+        self.placed.remove(&(nic, direction));
+        self.attach(nic, direction)?;
+        self.placed.insert((nic, direction));
+        Ok(placed)
     }
 
     fn attach(&mut self, nic: u32, direction: Direction) -> Result<(), Error> {
@@ -246,12 +270,14 @@ impl Datapath {
             .iter()
             .flat_map(|nic| {
                 let hook = self.hooks.hook();
-                Direction::BOTH.map(|way| format!("{} {hook} {}", nic.name, way.name()))
+                let there = |way: &Direction| self.placed.contains(&(nic.index, *way));
+                let ways = Direction::BOTH.into_iter().filter(there);
+                ways.map(|way| format!("{} {hook} {}", nic.name, way.name())).collect::<Vec<_>>()
             })
             .collect()
     }
 
-    /// The interfaces with programs.
+    /// The interfaces that should have programs.
     pub fn nics(&self) -> &[Nic] {
         &self.nics
     }

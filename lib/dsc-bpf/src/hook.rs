@@ -54,7 +54,7 @@ impl FromStr for Hook {
 }
 
 /// Which way frames go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Direction {
     Ingress,
     Egress,
@@ -128,11 +128,12 @@ impl Hooks {
         }
     }
 
-    /// Detaches everything from interfaces that are not among `nics`, and from the other hook everywhere.
-    pub(crate) fn keep_only(&mut self, nics: &[u32]) -> Result<(), Error> {
+    /// Detaches everything from interfaces that are not among `nics`, and from the other hook everywhere but on `faulty`
+    /// ones: there an earlier daemon's programs may be all there is.
+    pub(crate) fn keep_only(&mut self, nics: &[u32], faulty: &[u32]) -> Result<(), Error> {
         let (tcx, clsact) = match self.hook {
-            Hook::Tcx => (nics, &[][..]),
-            Hook::Clsact => (&[][..], nics),
+            Hook::Tcx => (nics, faulty),
+            Hook::Clsact => (faulty, nics),
         };
         links::keep_only(&self.links, tcx)?;
         self.clsact.keep_only(clsact)
@@ -143,7 +144,7 @@ impl Hooks {
         let failed = |source: io::Error| Error::Mount { dir: dir.to_owned(), source };
         for pins in fs::read_dir(dir).map_err(failed)? {
             // Either hook will do: nothing is kept.
-            Hooks::open(&pins.map_err(failed)?.path(), Hook::Tcx)?.keep_only(&[])?;
+            Hooks::open(&pins.map_err(failed)?.path(), Hook::Tcx)?.keep_only(&[], &[])?;
         }
         Ok(())
     }

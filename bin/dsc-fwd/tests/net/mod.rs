@@ -9,6 +9,8 @@ use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, Time, VipId};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use ringd::Ringd;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -191,6 +193,14 @@ impl Node {
         fwd.wait().unwrap();
     }
 
+    /// Changes something while dsc-fwd cannot see the steps, only what comes of them.
+    pub fn unseen(&self, change: impl FnOnce(&Space)) {
+        let fwd = Pid::from_raw(self.fwd.as_ref().unwrap().id() as i32);
+        kill(fwd, Signal::SIGSTOP).unwrap();
+        change(&self.machine.space);
+        kill(fwd, Signal::SIGCONT).unwrap();
+    }
+
     /// Runs `dsc-fwd` with more options to its end: its exit code and what it said.
     pub fn run_once(&self, more: &[&str]) -> (Option<i32>, String) {
         let mut command = self.command(more);
@@ -266,6 +276,23 @@ pub fn world_on(hook: Option<Hook>) -> World {
 }
 
 impl World {
+    /// Gives the first node an interface of its own for a second subnet, and starts its daemon anew, ready on both.
+    pub fn add_subnet(&mut self) {
+        let node = &mut self.nodes[0];
+        node.kill();
+        node.machine.space.ip("link add eth1 type veth peer name far1");
+        node.machine.space.ip("addr add 10.2.0.1/24 dev eth1");
+        node.machine.space.ip("link set eth1 up");
+        let [one, two] = ["10.1.0.1", "10.1.0.2"].map(|a| format!("ext = \"{a}\""));
+        let config = CONFIG
+            .replace(&one, &format!("{one}, int = \"10.2.0.1\""))
+            .replace(&two, &format!("{two}, int = \"10.2.0.2\""));
+        let int =
+            "[[subnet]]\nname = \"int\"\nnetworks = [\"10.2.0.0/24\"]\npool = [\"10.2.0.100\"]\n";
+        std::fs::write("/mnt/dsc.toml", config + int).unwrap();
+        node.start();
+    }
+
     /// A hand-over on purpose from node 1 to node 2, in the order of the ring's rules.
     pub fn move_to_second(&self, vip: VipId) {
         let [old, new] = &self.nodes;
