@@ -154,17 +154,8 @@ impl Tc {
         let mut part = vec![0; PART_MAX];
         for _ in 0..PARTS_MAX {
             let length = self.socket.read(&mut part)?;
-            let mut rest = &part[..length];
-            while let Some((kind, sequence, message, next)) = split(rest) {
-                rest = next;
-                if sequence != self.sequence {
-                    continue;
-                }
-                match i32::from(kind) {
-                    libc::NLMSG_DONE => return Ok(()),
-                    libc::NLMSG_ERROR => return outcome(message),
-                    _ => each(message),
-                }
+            if let Some(end) = take(&part[..length], self.sequence, &mut each) {
+                return end;
             }
         }
         Err(io::ErrorKind::InvalidData.into())
@@ -187,6 +178,22 @@ fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
     message.extend(kind.to_ne_bytes());
     message.extend(value);
     message.resize(message.len().next_multiple_of(4), 0);
+}
+
+/// Takes what a part has for the request with this number; what became of it, if the part says so.
+fn take(mut part: &[u8], number: u32, each: &mut impl FnMut(&[u8])) -> Option<io::Result<()>> {
+    while let Some((kind, sequence, message, next)) = split(part) {
+        part = next;
+        if sequence != number {
+            continue;
+        }
+        match i32::from(kind) {
+            // A list that broke off ends like a whole one, but for its status.
+            libc::NLMSG_DONE | libc::NLMSG_ERROR => return Some(outcome(message)),
+            _ => each(message),
+        }
+    }
+    None
 }
 
 fn outcome(message: &[u8]) -> io::Result<()> {
@@ -271,6 +278,19 @@ mod tests {
         let bytes = dumped(&filter());
         assert_eq!(bytes[16..20], [0, 3, 7, 0], "protocol in the order of the wire, then priority");
         assert_eq!(parse(&bytes), Some(filter()));
+    }
+
+    #[test]
+    fn a_list_that_broke_off_is_an_error() {
+        let end = |number: u32, status: i32| {
+            let kind = (libc::NLMSG_DONE as u32).to_ne_bytes();
+            let head = [20u32.to_ne_bytes(), kind, number.to_ne_bytes(), [0; 4]].concat();
+            take(&[head, status.to_ne_bytes().to_vec()].concat(), 7, &mut |_| {})
+        };
+        assert!(end(6, 0).is_none());
+        assert!(end(7, 0).unwrap().is_ok());
+        let broken = end(7, -libc::EMSGSIZE).unwrap().unwrap_err();
+        assert_eq!(broken.raw_os_error(), Some(libc::EMSGSIZE));
     }
 
     #[test]
