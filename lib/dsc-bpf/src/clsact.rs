@@ -17,6 +17,8 @@ const KIND: &str = "bpf";
 const CLSACT: &str = "clsact";
 /// Filters of one priority are of one kind and see the same frames: all, for ours.
 const ALL_FRAMES: u16 = libc::ETH_P_ALL as u16;
+/// How often a filter is tried to be put beside another program that changes the same qdisc.
+const ATTEMPTS: usize = 8;
 
 /// The filters of this machine.
 pub(crate) struct Clsact {
@@ -50,6 +52,21 @@ impl Clsact {
     }
 
     fn put(&mut self, nic: u32, direction: Direction, program: BorrowedFd<'_>) -> io::Result<()> {
+        for _ in 1..ATTEMPTS {
+            match self.try_to_put(nic, direction, program) {
+                Err(e) if is_outdated(&e) => {}
+                done => return done,
+            }
+        }
+        self.try_to_put(nic, direction, program)
+    }
+
+    fn try_to_put(
+        &mut self,
+        nic: u32,
+        direction: Direction,
+        program: BorrowedFd<'_>,
+    ) -> io::Result<()> {
         let qdiscs = self.tc.qdiscs()?;
         match qdiscs.iter().find(|(of, _)| *of == nic).map(|(_, kind)| kind.as_str()) {
             Some(CLSACT) => {}
@@ -112,6 +129,11 @@ impl Clsact {
     fn note(&self, nic: u32) -> PathBuf {
         self.made.join(nic.to_string())
     }
+}
+
+/// Does the error mean that a qdisc or a filter came or went since they were read?
+fn is_outdated(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EEXIST | libc::EINVAL | libc::ENOENT))
 }
 
 fn ours(priority: u16) -> Filter {

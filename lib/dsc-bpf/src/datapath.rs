@@ -151,6 +151,7 @@ impl Datapath {
         self.hooks.keep_only(&indices, &faulty)?;
         retain("nics", &mut self.nic_map, &entries)?;
         self.nics = nics.to_vec();
+        self.forget_gone();
         Ok(())
     }
 
@@ -158,12 +159,22 @@ impl Datapath {
     /// there was a fault.
     pub fn mend(&mut self) -> bool {
         let nics: Vec<u32> = self.nics.iter().map(|nic| nic.index).collect();
-        self.put_where_missing(&nics)
+        let put_back = self.put_where_missing(&nics);
+        self.forget_gone();
+        put_back
     }
 
     /// The interfaces that lack a program, by index, and why.
     pub fn faults(&self) -> &[(u32, Error)] {
         &self.faults
+    }
+
+    /// An interface that went away meanwhile is no fault: there is nothing to serve.
+    fn forget_gone(&mut self) {
+        for (gone, _) in self.faults.extract_if(.., |(_, fault)| fault.is_gone()) {
+            self.nics.retain(|nic| nic.index != gone);
+            self.placed.retain(|(nic, _)| *nic != gone);
+        }
     }
 
     fn put_where_missing(&mut self, nics: &[u32]) -> bool {
@@ -277,7 +288,7 @@ impl Datapath {
             .collect()
     }
 
-    /// The interfaces that should have programs.
+    /// The interfaces that should have programs, but for those that went away.
     pub fn nics(&self) -> &[Nic] {
         &self.nics
     }

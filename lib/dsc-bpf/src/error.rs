@@ -61,6 +61,17 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Only that the interface is no longer there.
+    pub(crate) fn is_gone(&self) -> bool {
+        let source = match self {
+            Error::Attach { source, .. } | Error::Detach { source, .. } => source,
+            _ => return false,
+        };
+        source.raw_os_error() == Some(libc::ENODEV)
+    }
+}
+
 fn advice(source: &io::Error) -> &'static str {
     match source.raw_os_error() {
         Some(libc::EPERM | libc::EACCES) => {

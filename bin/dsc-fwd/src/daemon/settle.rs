@@ -38,11 +38,12 @@ impl Daemon {
         let watched = nics == self.datapath.nics();
         if !watched {
             self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
-            self.voices.clear();
             self.macs.extend(nics.iter().map(|nic| ((self.me, nic.subnet), nic.mac)));
         } else if self.datapath.mend() {
             tracing::warn!("put back programs that were taken off their interfaces");
         }
+        let nics = self.datapath.nics().to_vec();
+        self.voices.retain(|voice| nics.contains(voice.nic()));
         self.faults.clear();
         for nic in &nics {
             if let Err(why) = self.serve(nic) {
