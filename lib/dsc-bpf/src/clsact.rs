@@ -97,11 +97,21 @@ impl Clsact {
         Ok(there.iter().any(is_ours))
     }
 
-    /// Takes our filters from all interfaces that are not among `nics`, and the qdiscs that were made for them.
+    /// Takes our filters from all interfaces that are not among `nics`, and the qdiscs that were made for them. A filter in a
+    /// qdisc of others is noted nowhere, so all are looked at; where nothing is noted, trouble is only logged.
     pub(crate) fn keep_only(&mut self, nics: &[u32]) -> Result<(), Error> {
         let qdiscs = self.tc.qdiscs().map_err(|source| Error::Hook { source })?;
+        let mut failure = None;
         for (nic, _) in qdiscs.into_iter().filter(|(n, kind)| kind == CLSACT && !nics.contains(n)) {
-            self.take_from(nic).map_err(|source| Error::Detach { nic, source })?;
+            match self.take_from(nic).map_err(|source| Error::Detach { nic, source }) {
+                Err(e) if e.is_gone() => {}
+                Err(e) if self.note(nic).exists() => failure = Some(e),
+                Err(e) => tracing::warn!("{e}"),
+                Ok(()) => {}
+            }
+        }
+        if let Some(failure) = failure {
+            return Err(failure);
         }
         // Those of interfaces that have gone.
         let failed = |source| Error::Mount { dir: self.made.clone(), source };
@@ -115,15 +125,19 @@ impl Clsact {
     }
 
     fn take_from(&mut self, nic: u32) -> io::Result<()> {
-        let mut others = 0;
         for direction in Direction::BOTH {
-            let there = self.tc.filters(nic, direction)?;
-            for filter in there.iter().filter(|f| is_ours(f)) {
+            for filter in self.tc.filters(nic, direction)?.iter().filter(|f| is_ours(f)) {
                 self.tc.delete(nic, direction, filter)?;
             }
+        }
+        if !self.note(nic).exists() {
+            return Ok(());
+        }
+        let mut others = 0;
+        for direction in Direction::BOTH {
             others += self.tc.filters(nic, direction)?.len();
         }
-        if others == 0 && self.note(nic).exists() { self.tc.delete_qdisc(nic) } else { Ok(()) }
+        if others == 0 { self.tc.delete_qdisc(nic) } else { Ok(()) }
     }
 
     fn note(&self, nic: u32) -> PathBuf {
