@@ -64,6 +64,38 @@ fn a_qdisc_that_another_program_has_put_a_filter_into_stays() {
     assert!(left.contains("pref 9 u32") && ours(node) == 0, "{left}");
 }
 
+/// Whose qdisc it is now cannot be read from it.
+#[test]
+fn a_qdisc_that_another_program_has_made_in_place_of_ours_stays() {
+    let mut world = world_on(Some(Hook::Clsact));
+    let node = &mut world.nodes[0];
+    let replace = |space: &net::Space| {
+        space.tc("qdisc del dev eth0 clsact");
+        space.tc("qdisc add dev eth0 clsact");
+    };
+    node.unseen(replace);
+    until("both are back", || ours(node) == 2);
+    detach(node);
+    assert!(node.machine.space.tc("qdisc show dev eth0").contains("clsact"));
+    // The same without a daemon.
+    node.machine.space.tc("qdisc del dev eth0 clsact");
+    node.start();
+    node.kill();
+    replace(&node.machine.space);
+    node.lease.set_lease(Time::ZERO);
+    assert_eq!(node.run_once(&["--detach"]), (Some(0), String::new()));
+    assert!(node.machine.space.tc("qdisc show dev eth0").contains("clsact"));
+}
+
+/// Scripts that set up traffic shaping say `replace`, which finds the qdisc that is there.
+#[test]
+fn replacing_the_qdisc_by_its_like_takes_nothing_away() {
+    let world = world_on(Some(Hook::Clsact));
+    let node = &world.nodes[0];
+    node.machine.space.tc("qdisc replace dev eth0 clsact");
+    assert_eq!(ours(node), 2);
+}
+
 /// One program deletes the qdisc and all filters with it, as scripts of traffic shapers do.
 #[test]
 fn filters_that_another_program_deletes_come_back() {

@@ -69,7 +69,7 @@ impl Clsact {
     ) -> io::Result<()> {
         let qdiscs = self.tc.qdiscs()?;
         match qdiscs.iter().find(|(of, _)| *of == nic).map(|(_, kind)| kind.as_str()) {
-            Some(CLSACT) => {}
+            Some(CLSACT) => self.check_note(nic)?,
             Some(other) => {
                 return Err(io::Error::other(format!(
                     "its qdisc {other} has no place for it: replace that by clsact"
@@ -125,6 +125,7 @@ impl Clsact {
     }
 
     fn take_from(&mut self, nic: u32) -> io::Result<()> {
+        self.check_note(nic)?;
         for direction in Direction::BOTH {
             for filter in self.tc.filters(nic, direction)?.iter().filter(|f| is_ours(f)) {
                 self.tc.delete(nic, direction, filter)?;
@@ -138,6 +139,21 @@ impl Clsact {
             others += self.tc.filters(nic, direction)?.len();
         }
         if others == 0 { self.tc.delete_qdisc(nic) } else { Ok(()) }
+    }
+
+    /// A qdisc without a filter of ours is not taken for the one that was noted: another program deletes that one with the
+    /// filters in it when it makes its own.
+    fn check_note(&mut self, nic: u32) -> io::Result<()> {
+        let note = self.note(nic);
+        if !note.exists() {
+            return Ok(());
+        }
+        for direction in Direction::BOTH {
+            if self.tc.filters(nic, direction)?.iter().any(is_ours) {
+                return Ok(());
+            }
+        }
+        fs::remove_dir(note)
     }
 
     fn note(&self, nic: u32) -> PathBuf {
