@@ -5,6 +5,7 @@
 use crate::Error;
 use crate::hook::Direction;
 use crate::tc::{Filter, Tc};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -25,6 +26,8 @@ pub(crate) struct Clsact {
     tc: Tc,
     /// Holds an empty directory for each interface whose qdisc DSC made, named by its index.
     made: PathBuf,
+    /// Where a filter of another program comes first, and it was said.
+    behind: BTreeSet<(u32, Direction)>,
 }
 
 impl Clsact {
@@ -33,7 +36,7 @@ impl Clsact {
         let made = pins.join("qdiscs");
         fs::create_dir_all(&made).map_err(|source| Error::Mount { dir: made.clone(), source })?;
         let tc = Tc::open().map_err(|source| Error::Hook { source })?;
-        Ok(Clsact { tc, made })
+        Ok(Clsact { tc, made, behind: BTreeSet::new() })
     }
 
     /// Puts `program` on the interface with index `nic`: into our filter if there is one, else into a new one before all
@@ -89,12 +92,25 @@ impl Clsact {
         self.tc.put(nic, direction, &ours(priority), program)
     }
 
-    /// Is our filter there?
+    /// Is our filter there? Says so, once, if it is not the first.
     pub(crate) fn holds(&mut self, nic: u32, direction: Direction) -> Result<bool, Error> {
         let there = self.tc.filters(nic, direction);
         let there =
             there.map_err(|source| Error::Attach { nic, direction: direction.name(), source })?;
-        Ok(there.iter().any(is_ours))
+        let ours = there.iter().position(is_ours);
+        // A priority is listed beside the filters in it.
+        match ours.and_then(|ours| there[..ours].iter().find(|f| f.handle != 0)) {
+            Some(Filter { kind, priority, .. }) => {
+                if self.behind.insert((nic, direction)) {
+                    let way = direction.name();
+                    tracing::warn!(
+                        "a filter of another program is before ours on interface {nic}, {way}: {kind}, priority {priority}"
+                    );
+                }
+            }
+            None => _ = self.behind.remove(&(nic, direction)),
+        }
+        Ok(ours.is_some())
     }
 
     /// Takes our filters from all interfaces that are not among `nics`, and the qdiscs that were made for them. A filter in a
