@@ -31,6 +31,23 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at claims: a flood of them costs one look each time.
 const CLAIMS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Most changes of interfaces that are answered by one look: while they go on for good, there is one now and then.
+const CHANGES_MAX: usize = 1000;
+
+/// Takes the changes that wait: whoever changes a thousand filters costs one look at them, not a thousand.
+async fn drain(links: &mut Links) -> Result<(), String> {
+    for _ in 0..CHANGES_MAX {
+        tokio::select! {
+            biased;
+            changed = links.changed() => {
+                changed.map_err(|e| format!("cannot watch interfaces: {e}"))?;
+            }
+            () = std::future::ready(()) => break,
+        }
+    }
+    Ok(())
+}
+
 /// Everything that is open.
 pub struct Daemon {
     config: Config,
@@ -142,6 +159,7 @@ impl Daemon {
                 }
                 changed = links.changed() => {
                     changed.map_err(|e| format!("cannot watch interfaces: {e}"))?;
+                    drain(&mut links).await?;
                     self.settle();
                 }
                 result = claims.next(), if claims_due.is_none() => {
