@@ -1,7 +1,7 @@
-//! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand. Called by
-//! the lease map; it knows nothing of what the maps mean.
+//! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand, and TCX links. Called by the
+//! lease map, the loader and the hooks; it knows nothing of what maps and programs mean.
 
-use crate::hook::Direction;
+use crate::direction::Direction;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -3,7 +3,7 @@
 //! touched, and a qdisc goes only if DSC made it and it is empty.
 
 use crate::Error;
-use crate::hook::Direction;
+use crate::direction::Direction;
 use crate::tc::{Filter, Tc};
 use std::collections::BTreeSet;
 use std::fs;

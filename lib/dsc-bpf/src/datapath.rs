@@ -4,7 +4,8 @@
 //! `dsc-ringd`'s.
 
 use crate::claims::Claims;
-use crate::hook::{Direction, Hook, Hooks};
+use crate::direction::Direction;
+use crate::hook::{Hook, Hooks};
 use crate::layout::{MAPS, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
 use crate::{Error, LAYOUT, LeaseMap, call};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};

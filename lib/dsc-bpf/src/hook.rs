@@ -4,6 +4,7 @@
 use crate::Error;
 use crate::call;
 use crate::clsact::Clsact;
+use crate::direction::Direction;
 use crate::links;
 use std::fmt;
 use std::fs;
@@ -50,40 +51,6 @@ impl FromStr for Hook {
     fn from_str(text: &str) -> Result<Hook, String> {
         let known = [Hook::Tcx, Hook::Clsact].into_iter().find(|hook| hook.to_string() == text);
         known.ok_or_else(|| "neither tcx nor clsact".to_owned())
-    }
-}
-
-/// Which way frames go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Direction {
-    Ingress,
-    Egress,
-}
-
-impl Direction {
-    pub(crate) const BOTH: [Direction; 2] = [Direction::Ingress, Direction::Egress];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Direction::Ingress => "ingress",
-            Direction::Egress => "egress",
-        }
-    }
-
-    /// For a TCX link.
-    pub(crate) fn attach_type(self) -> u32 {
-        match self {
-            Direction::Ingress => 46,
-            Direction::Egress => 47,
-        }
-    }
-
-    /// For a filter of a clsact qdisc.
-    pub(crate) fn parent(self) -> u32 {
-        match self {
-            Direction::Ingress => 0xFFFF_FFF2,
-            Direction::Egress => 0xFFFF_FFF3,
-        }
     }
 }
 

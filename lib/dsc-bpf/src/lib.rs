@@ -14,6 +14,7 @@ mod call;
 mod claims;
 mod clsact;
 mod datapath;
+mod direction;
 mod error;
 mod hook;
 mod layout;

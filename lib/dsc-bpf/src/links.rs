@@ -3,7 +3,7 @@
 
 use crate::Error;
 use crate::call;
-use crate::hook::Direction;
+use crate::direction::Direction;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};

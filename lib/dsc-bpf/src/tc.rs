@@ -1,7 +1,7 @@
 //! The part of netlink that has to do with filters: the qdisc that holds them, their list, one put there or taken away.
 //! Called by `clsact` alone; it knows nothing of whose they are.
 
-use crate::hook::Direction;
+use crate::direction::Direction;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

@@ -1,5 +1,5 @@
-//! The kernel's word on interfaces: a list of all of them, and a message at once when one changes. Used by the health
-//! daemon. A lost message (the kernel's queue ran over) is made good by asking for the list again.
+//! The kernel's word on interfaces: a list of all of them, and a message at once when one changes. Used by the health daemon
+//! and the data path daemon. A lost message (the kernel's queue ran over) is made good by asking for the list again.
 
 use crate::readiness;
 use nix::sys::socket::{
