@@ -16,13 +16,16 @@ use tokio::time::MissedTickBehavior;
 
 /// Between two readings of the load; also how often the ring daemon hears that this one lives.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// Longest wait for the kernel to list all interfaces; machines have thousands.
+const LIST_MAX: Duration = Duration::from_secs(5);
 
 /// Runs until a signal asks to stop. A ring daemon that is not there yet is told later.
 ///
 /// # Errors
 /// What could not be opened, or that a source failed for good.
 pub async fn run(addresses: Vec<Option<IpAddr>>, run_dir: &Path) -> Result<(), String> {
-    let mut links = Links::open().map_err(|e| format!("cannot watch interfaces: {e}"))?;
+    let links = Links::open_without_filters();
+    let mut links = links.map_err(|e| format!("cannot watch interfaces: {e}"))?;
     let mut load = LoadReader::open().map_err(|e| format!("cannot read /proc: {e}"))?;
     let context = Context::new();
     let facts_path = run_dir.join(socket::FACTS);
@@ -35,7 +38,7 @@ pub async fn run(addresses: Vec<Option<IpAddr>>, run_dir: &Path) -> Result<(), S
     let mut watchdog = Watchdog::new(clock::now());
     let mut watch = Watch::new(addresses);
     tell_changes(watch.locate(&nics()?));
-    // The kernel's answer to the question for all links, so that the first facts are true.
+    // All of them, so that the first facts are true: for a carrier that is not known, a host gives up addresses.
     tell_changes(watch.links(first_list(&mut links).await?));
     notified(notify::ready("watching"));
     loop {
@@ -63,7 +66,7 @@ pub async fn run(addresses: Vec<Option<IpAddr>>, run_dir: &Path) -> Result<(), S
 }
 
 async fn first_list(links: &mut Links) -> Result<Vec<dsc_sys::link::Link>, String> {
-    let answer = tokio::time::timeout(INTERVAL, links.changed()).await;
+    let answer = tokio::time::timeout(LIST_MAX, links.list()).await;
     let answer = answer.map_err(|_| "the kernel does not list its interfaces".to_owned())?;
     answer.map_err(|e| format!("cannot list interfaces: {e}"))
 }

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// More interfaces than the kernel lists in one answer.
+const MANY: usize = 60;
 /// Well below the second between two readings.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -21,9 +23,9 @@ struct Node {
 }
 
 impl Node {
-    /// A namespace with the node's interface and one with the other end of its cable.
-    fn new() -> Node {
-        let tag = format!("dm{}", std::process::id());
+    /// A namespace with this many interfaces and then the node's own, and one with the other end of its cable.
+    fn new(test: &str, others: usize) -> Node {
+        let tag = format!("dm{}{test}", std::process::id());
         let dir = std::env::temp_dir().join(format!("dsc-{tag}"));
         fs::create_dir_all(dir.join("run")).unwrap();
         let text = "[cluster]\nname = \"test\"\n\n\
@@ -34,6 +36,9 @@ impl Node {
         let (inside, outside) = (node.namespace("n1"), node.namespace("sw"));
         ip(&["netns", "add", &inside]);
         ip(&["netns", "add", &outside]);
+        for i in 0..others {
+            ip(&["-n", &inside, "link", "add", &format!("br{i}"), "type", "bridge"]);
+        }
         // With equal numbers at both ends the kernel takes the carrier for unhurried, and tells of it up to a second late.
         let far_end = ["port", "index", "77", "netns", &outside];
         let near_end = ["type", "veth", "peer", "name", "eth0", "netns", &inside];
@@ -82,20 +87,28 @@ fn ip(arguments: &[&str]) {
     assert!(output.status.success(), "ip {}: {error}: are you root?", arguments.join(" "));
 }
 
+/// The next facts.
+async fn next(server: &mut Server) -> Vec<NicFacts> {
+    loop {
+        if let Some((_, body)) = server.take().unwrap() {
+            let facts = serde_json::from_slice(&body).unwrap();
+            let Facts::Mon { nics, .. } = facts else { panic!("not from dsc-mon: {facts:?}") };
+            return nics;
+        }
+        server.news().await.unwrap();
+    }
+}
+
 /// Takes facts until they are as wanted.
 async fn until(server: &mut Server, limit: Duration, wanted: impl Fn(&[NicFacts]) -> bool) {
     let mut last = None;
     let seen = tokio::time::timeout(limit, async {
         loop {
-            while let Some((_, body)) = server.take().unwrap() {
-                let facts = serde_json::from_slice(&body).unwrap();
-                let Facts::Mon { nics, .. } = facts else { panic!("not from dsc-mon: {facts:?}") };
-                if wanted(&nics) {
-                    return;
-                }
-                last = Some(nics);
+            let nics = next(server).await;
+            if wanted(&nics) {
+                return;
             }
-            server.news().await.unwrap();
+            last = Some(nics);
         }
     });
     if seen.await.is_err() {
@@ -105,7 +118,7 @@ async fn until(server: &mut Server, limit: Duration, wanted: impl Fn(&[NicFacts]
 
 #[test]
 fn a_pulled_cable_is_told_at_once_and_a_second_daemon_is_refused() {
-    let mut node = Node::new();
+    let mut node = Node::new("cable", 0);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let facts = node.dir.join("run").join(socket::FACTS);
@@ -133,6 +146,26 @@ fn a_pulled_cable_is_told_at_once_and_a_second_daemon_is_refused() {
         // It goes on without the interface, and says so each second.
         for _ in 0..2 {
             until(&mut server, PATIENCE, carrier(false)).await;
+        }
+    });
+}
+
+/// A host gives up the addresses of a subnet for one word of a lost carrier.
+#[test]
+fn the_first_facts_are_true_however_many_interfaces_there_are() {
+    let mut node = Node::new("many", MANY);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let facts = node.dir.join("run").join(socket::FACTS);
+        let mut server = Server::open(&Context::new(), &facts, Access::Root).unwrap();
+        for _ in 0..3 {
+            let daemon = node.daemon.insert(node.command().spawn().unwrap());
+            let first = tokio::time::timeout(PATIENCE, next(&mut server)).await.expect("facts");
+            assert_eq!(first.len(), 1);
+            assert!(first[0].carrier, "{first:?}");
+            daemon.kill().unwrap();
+            daemon.wait().unwrap();
+            while server.take().unwrap().is_some() {}
         }
     });
 }

@@ -12,6 +12,11 @@ use tokio::io::unix::AsyncFd;
 
 /// Most bytes of one netlink answer; the kernel sends no larger parts.
 const PART_MAX: usize = 32 * 1024;
+const INTERFACES: libc::c_int =
+    libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV6_IFADDR;
+const DONE: u16 = libc::NLMSG_DONE as u16;
+const ERROR: u16 = libc::NLMSG_ERROR as u16;
+const DISTURBED: u16 = libc::NLM_F_DUMP_INTR as u16;
 const HEADER: usize = 16;
 const IFINFO: usize = 16;
 const IFLA_IFNAME: u16 = 3;
@@ -30,35 +35,53 @@ pub struct Link {
     pub gone: bool,
 }
 
-/// A subscription to changes of interfaces, their addresses, and the qdiscs and filters on them.
+/// A subscription to changes of interfaces and their addresses, and perhaps of the filters on them.
 pub struct Links {
     fd: AsyncFd<OwnedFd>,
     part: Box<[u8; PART_MAX]>,
+    /// The kernel has not yet said all of the list that was asked for last.
+    listing: bool,
+    /// That list may lack something, so another one is asked for when it ends: the kernel refuses two at once.
+    stale: bool,
 }
 
 impl Links {
-    /// Subscribes and asks for the list, which the first [`Links::changed`] calls return. Must be called inside a runtime.
+    /// Subscribes to everything, qdiscs and filters too, and asks for the list, which the first [`Links::changed`] calls
+    /// return. Must be called inside a runtime.
     ///
     /// # Errors
     /// The system's; reading links needs no privilege.
     pub fn open() -> io::Result<Links> {
+        Links::subscribe(INTERFACES | libc::RTMGRP_TC)
+    }
+
+    /// The same without qdiscs and filters.
+    ///
+    /// # Errors
+    /// As [`Links::open`].
+    pub fn open_without_filters() -> io::Result<Links> {
+        Links::subscribe(INTERFACES)
+    }
+
+    fn subscribe(groups: libc::c_int) -> io::Result<Links> {
         let fd = socket(
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC,
             SockProtocol::NetlinkRoute,
         )?;
-        let groups = libc::RTMGRP_LINK
-            | libc::RTMGRP_TC
-            | libc::RTMGRP_IPV4_IFADDR
-            | libc::RTMGRP_IPV6_IFADDR;
         bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups as u32))?;
-        let links = Links { fd: readiness::watch(fd)?, part: Box::new([0; PART_MAX]) };
+        let fd = readiness::watch(fd)?;
+        let mut links = Links { fd, part: Box::new([0; PART_MAX]), listing: false, stale: false };
         links.ask_all()?;
         Ok(links)
     }
 
-    fn ask_all(&self) -> io::Result<()> {
+    fn ask_all(&mut self) -> io::Result<()> {
+        self.stale = self.listing;
+        if self.listing {
+            return Ok(());
+        }
         let mut ask = Vec::with_capacity(HEADER + IFINFO);
         ask.extend(((HEADER + IFINFO) as u32).to_ne_bytes());
         ask.extend(libc::RTM_GETLINK.to_ne_bytes());
@@ -66,7 +89,20 @@ impl Links {
         ask.extend([0; 8]);
         ask.extend([0; IFINFO]);
         send(self.fd.as_raw_fd(), &ask, MsgFlags::empty())?;
+        self.listing = true;
         Ok(())
+    }
+
+    /// The rest of the list that was asked for at the start, and what changed meanwhile. The list comes in parts.
+    ///
+    /// # Errors
+    /// As [`Links::changed`].
+    pub async fn list(&mut self) -> io::Result<Vec<Link>> {
+        let mut all = Vec::new();
+        while self.listing {
+            all.extend(self.changed().await?);
+        }
+        Ok(all)
     }
 
     /// Waits for the kernel to say something about interfaces. An empty list: an address or a filter came or went.
@@ -81,7 +117,15 @@ impl Links {
             });
             match received {
                 Err(_would_block) => {}
-                Ok(Ok(length)) => return Ok(parse(&self.part[..length])),
+                Ok(Ok(length)) => {
+                    let part = parse(&self.part[..length]);
+                    self.listing &= !part.ends;
+                    self.stale |= part.disturbed;
+                    if self.stale && !self.listing {
+                        self.ask_all()?;
+                    }
+                    return part.refused.map_or(Ok(part.links), Err);
+                }
                 Ok(Err(e)) if e.raw_os_error() == Some(libc::ENOBUFS) => self.ask_all()?,
                 Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
                 Ok(Err(e)) => return Err(e),
@@ -90,20 +134,43 @@ impl Links {
     }
 }
 
-/// The links in a part of the kernel's answer. A message that is not about a link, or is cut, is left out.
-fn parse(mut bytes: &[u8]) -> Vec<Link> {
-    let mut links = Vec::new();
+/// What one datagram of the kernel says.
+#[derive(Default)]
+struct Part {
+    links: Vec<Link>,
+    /// The list ends here.
+    ends: bool,
+    /// Interfaces came or went while the kernel wrote the list.
+    disturbed: bool,
+    /// The kernel does not give the list.
+    refused: Option<io::Error>,
+}
+
+/// A message that is not about a link or the list, or is cut, is left out.
+fn parse(mut bytes: &[u8]) -> Part {
+    let mut part = Part::default();
     while let Some(length) = u32_at(bytes, 0).map(|l| l as usize) {
         if length < HEADER || length > bytes.len() {
             break;
         }
+        let message = &bytes[HEADER..length];
         let kind = u16_at(bytes, 4).unwrap_or(0);
-        if kind == libc::RTM_NEWLINK || kind == libc::RTM_DELLINK {
-            links.extend(parse_link(&bytes[HEADER..length], kind == libc::RTM_DELLINK));
+        let flags = u16_at(bytes, 6).unwrap_or(0);
+        part.disturbed |= flags & DISTURBED != 0;
+        match kind {
+            libc::RTM_NEWLINK | libc::RTM_DELLINK => {
+                part.links.extend(parse_link(message, kind == libc::RTM_DELLINK));
+            }
+            DONE => part.ends = true,
+            ERROR => {
+                let code = u32_at(message, 0).unwrap_or(0).cast_signed();
+                part.refused = Some(io::Error::from_raw_os_error(code.saturating_neg()));
+            }
+            _ => {}
         }
         bytes = &bytes[aligned(length).min(bytes.len())..];
     }
-    links
+    part
 }
 
 fn parse_link(message: &[u8], gone: bool) -> Option<Link> {
@@ -175,10 +242,10 @@ mod tests {
             (libc::IFF_UP, OPER_UP, false),
             (libc::IFF_LOWER_UP, OPER_UP, false),
         ] {
-            let links = parse(&message(libc::RTM_NEWLINK, flags, "eth0", operstate));
+            let links = parse(&message(libc::RTM_NEWLINK, flags, "eth0", operstate)).links;
             assert_eq!(links, [Link { name: "eth0".to_owned(), carrier, gone: false }]);
         }
-        let links = parse(&message(libc::RTM_DELLINK, both, "eth0", OPER_UP));
+        let links = parse(&message(libc::RTM_DELLINK, both, "eth0", OPER_UP)).links;
         assert_eq!(links, [Link { name: "eth0".to_owned(), carrier: false, gone: true }]);
     }
 
@@ -186,16 +253,30 @@ mod tests {
     fn several_messages_are_read_and_a_cut_one_is_not() {
         let mut bytes = message(libc::RTM_NEWLINK, 0, "a", OPER_UP);
         bytes.extend(message(libc::RTM_NEWLINK, 0, "long-name0", OPER_UP));
-        assert_eq!(parse(&bytes).len(), 2);
+        assert_eq!(parse(&bytes).links.len(), 2);
         for cut in 0..bytes.len() {
-            assert!(parse(&bytes[..cut]).len() < 2);
+            assert!(parse(&bytes[..cut]).links.len() < 2);
         }
+    }
+
+    #[test]
+    fn the_end_of_the_list_is_seen_and_whether_it_can_be_relied_on() {
+        let mut bytes = message(libc::RTM_NEWLINK, 0, "a", OPER_UP);
+        assert!(!parse(&bytes).ends);
+        bytes.extend(message(DONE, 0, "", OPER_UP));
+        let part = parse(&bytes);
+        assert!(part.ends && !part.disturbed && part.refused.is_none());
+        bytes[6..8].copy_from_slice(&DISTURBED.to_ne_bytes());
+        assert!(parse(&bytes).disturbed);
+        let mut bytes = message(ERROR, 0, "", OPER_UP);
+        bytes[HEADER..HEADER + 4].copy_from_slice(&(-libc::ENOMEM).to_ne_bytes());
+        assert_eq!(parse(&bytes).refused.unwrap().raw_os_error(), Some(libc::ENOMEM));
     }
 
     #[test]
     fn no_bytes_harm() {
         bolero::check!().with_iterations(20_000).with_max_len(256).for_each(|bytes: &[u8]| {
-            let links = parse(bytes);
+            let links = parse(bytes).links;
             assert!(links.len() <= bytes.len() / HEADER);
         });
         let good = message(libc::RTM_NEWLINK, 0, "eth0", OPER_UP);
@@ -203,7 +284,7 @@ mod tests {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut bytes = good.clone();
                 bytes[at] = value;
-                assert!(parse(&bytes).len() <= 1);
+                assert!(parse(&bytes).links.len() <= 1);
             }
         }
     }
@@ -212,10 +293,14 @@ mod tests {
     fn the_kernel_tells_about_loopback() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let mut links = Links::open().unwrap();
-            loop {
-                if links.changed().await.unwrap().iter().any(|l| l.name == "lo") {
-                    break;
+            for open in [Links::open, Links::open_without_filters] {
+                let mut links = open().unwrap();
+                // Another one while the first is under way: the kernel would refuse it.
+                links.ask_all().unwrap();
+                for _ in 0..2 {
+                    assert!(links.list().await.unwrap().iter().any(|l| l.name == "lo"));
+                    assert!(links.list().await.unwrap().is_empty());
+                    links.ask_all().unwrap();
                 }
             }
         });
