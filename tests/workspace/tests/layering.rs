@@ -24,8 +24,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("zmq", &["dsc-sys"]),
     ("zmq-sys", &["dsc-sys"]),
     ("nix", &["dsc-sys", "dsc-lab"]),
-    ("rtnetlink", &["dsc-sys"]),
-    ("netlink-packet-route", &["dsc-sys"]),
     ("toml", &["dsc-conf"]),
     ("annotate-snippets", &["dsc-conf"]),
     ("chacha20poly1305", &["dsc-wire"]),
