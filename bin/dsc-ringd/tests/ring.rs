@@ -129,8 +129,8 @@ fn what_strangers_send_is_counted_by_kind() {
         ("printf x", "datagrams_too_short_or_long"),
         ("head -c 3000 /dev/zero", "datagrams_too_short_or_long"),
         ("head -c 200 /dev/zero", "datagrams_malformed"),
-        // Version 1, a known kind, from node 1 to node 0 on path 0; the seal is nonsense.
-        ("printf '\\001\\003\\001\\000\\000%060d' 7", "datagrams_not_sealed_with_our_key"),
+        // Version 2, a known kind, from node 1 to node 0 on path 0; the seal is nonsense.
+        ("printf '\\002\\003\\001\\000\\000%060d' 7", "datagrams_not_sealed_with_our_key"),
     ];
     for (sender, kind) in kinds {
         let before = counter(&cluster.view(1).unwrap(), kind);

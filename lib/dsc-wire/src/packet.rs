@@ -5,8 +5,8 @@ use crate::cursor::{Malformed, Reader, Writer};
 use crate::delivery::{MESSAGE_MAX, VERDICT_MAX};
 use crate::ids::{Incarnation, NODES_MAX, NodeId, SUBNETS_MAX, SubnetId};
 
-/// The wire version of this build.
-pub const VERSION: u8 = 1;
+/// The wire version of this build; any other layout of a packet raises it.
+pub const VERSION: u8 = 2;
 /// Bytes of a header; it travels in the clear, authenticated by the seal.
 pub const HEADER_LEN: usize = 29;
 /// Most bytes of a fragment or datagram body: with header, seal and IPv6/UDP headers below the 1,280 bytes that

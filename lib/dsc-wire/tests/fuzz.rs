@@ -2,7 +2,7 @@
 
 use bolero::check;
 use dsc_wire::cursor::{Reader, Writer};
-use dsc_wire::packet::{HEADER_LEN, PACKET_MAX, Packet};
+use dsc_wire::packet::{HEADER_LEN, PACKET_MAX, Packet, VERSION};
 use dsc_wire::seal::{Key, Keyring, OpenError, SEALED_MAX};
 
 const SHORT: usize = 50_000;
@@ -61,7 +61,7 @@ fn a_sealed_packet_that_is_changed_does_not_open() {
     let keys = Keyring::new(&Key::new([1; 32]), None);
     check!().with_iterations(SHORT / 5).with_type::<(Vec<u8>, u16, u8)>().for_each(
         |(plain, at, change)| {
-            let mut bytes = vec![1, 7, 1, 2, 0];
+            let mut bytes = vec![VERSION, 7, 1, 2, 0];
             bytes.resize(HEADER_LEN + 8, 9);
             bytes.extend(plain.iter().take(1_000));
             let packet = Packet::decode(&bytes).expect("a datagram");

@@ -2,7 +2,9 @@
 
 use dsc_wire::cursor::{Malformed, Writer};
 use dsc_wire::delivery::VERDICT_MAX;
-use dsc_wire::packet::{Body, FRAGMENT_MAX, FRAGMENTS_MAX, HEADER_LEN, Header, PACKET_MAX, Packet};
+use dsc_wire::packet::{
+    Body, FRAGMENT_MAX, FRAGMENTS_MAX, HEADER_LEN, Header, PACKET_MAX, Packet, VERSION,
+};
 use dsc_wire::{Incarnation, NodeId, SubnetId};
 
 fn header() -> Header {
@@ -96,7 +98,7 @@ fn nonsense_is_refused() {
         bytes[at] = value;
         Packet::decode(&bytes).unwrap_err()
     };
-    assert_eq!(broken(0, 2), Malformed::Version);
+    assert_eq!(broken(0, VERSION - 1), Malformed::Version);
     assert_eq!(broken(1, 99), Malformed::Value);
     assert_eq!(broken(2, 64), Malformed::Value);
     assert_eq!(broken(3, 64), Malformed::Value);
@@ -104,7 +106,7 @@ fn nonsense_is_refused() {
     let mut trailing = good.clone();
     trailing.push(0);
     assert_eq!(Packet::decode(&trailing), Err(Malformed::Trailing));
-    assert_eq!(Packet::decode(&vec![1; PACKET_MAX + 1]), Err(Malformed::TooLong));
+    assert_eq!(Packet::decode(&vec![VERSION; PACKET_MAX + 1]), Err(Malformed::TooLong));
     let data = |index, count, fragment| {
         encoded(Body::Data { message: 1, stamp: 0, index, count, tacit: false, fragment })
     };
