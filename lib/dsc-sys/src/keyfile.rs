@@ -45,6 +45,11 @@ impl fmt::Display for KeyFileError {
             Cause::System(e) if e.kind() == io::ErrorKind::NotFound => {
                 write!(f, "no key file {path}: make one with dscctl keygen, the same for all nodes")
             }
+            // Its unit leaves the daemon no right to read what is another user's, root or not.
+            Cause::System(e) if e.kind() == io::ErrorKind::PermissionDenied => write!(
+                f,
+                "cannot read key file {path}: {e}: expected owner root, mode 0600: chown root {path}, chmod 600 {path}"
+            ),
             Cause::System(e) => write!(f, "cannot read key file {path}: {e}"),
             Cause::Kind => write!(f, "key file {path} is not an ordinary file"),
             Cause::Mode(mode) => write!(
@@ -154,6 +159,13 @@ mod tests {
         assert!(absent.contains("dscctl keygen"), "{absent}");
         let directory = read(Path::new("/")).unwrap_err();
         assert!(matches!(directory.cause, Cause::Kind), "{directory}");
+    }
+
+    #[test]
+    fn who_may_not_read_it_is_told_whose_it_has_to_be() {
+        let cause = Cause::System(io::Error::from_raw_os_error(libc::EACCES));
+        let error = KeyFileError { path: "/etc/dsc/key".into(), cause }.to_string();
+        assert!(error.contains("chown root /etc/dsc/key, chmod 600 /etc/dsc/key"), "{error}");
     }
 
     #[test]
