@@ -21,7 +21,7 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("iptables", &["iptables"]),
     ("jq", &["jq"]),
     ("keepalived", &["keepalived"]),
-    ("man", &["man-db", "mandoc"]),
+    ("man", &["man-db"]),
     ("mandoc", &["mandoc"]),
     ("nft", &["nftables"]),
     ("nginx", &["nginx", "nginx-light", "nginx-core"]),
