@@ -128,6 +128,17 @@ fn what_the_build_needs_is_listed() {
     }
 }
 
+/// README has an operator install that section, by hand and on a machine that may serve.
+#[test]
+fn the_section_of_the_build_is_complete_and_starts_no_service() {
+    let list = list();
+    let section = list.split("\n\n").find(|s| s.starts_with("# Build:")).expect("a section");
+    let section: BTreeSet<&str> = section.lines().filter(|l| !l.starts_with('#')).collect();
+    let needed = ["gcc", "libc6-dev", "clang", "libbpf-dev", "libzmq3-dev", "pkg-config"];
+    assert!(needed.iter().all(|p| section.contains(p)), "{section:?}");
+    assert!(!section.contains("nginx-light") && !section.contains("keepalived"), "{section:?}");
+}
+
 /// There is one list: no script names packages itself.
 #[test]
 fn no_script_has_a_list_of_its_own() {
