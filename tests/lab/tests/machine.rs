@@ -2,9 +2,10 @@
 //! that is there does not notice.
 
 use dsc_lab::topology::System;
-use dsc_lab::{cluster, program};
+use dsc_lab::{cluster, program, wait};
 use dsc_test_lab::service::{grants, start_with};
 use dsc_test_lab::{TestLab, beside_a_calm_cluster, refused, refused_under};
+use std::time::{Duration, Instant};
 
 const N1: usize = 0;
 /// Where nothing fits any more.
@@ -20,6 +21,12 @@ fn shell(lab: &TestLab, line: &str) -> String {
 fn ends(lab: &TestLab, argv: &[&str]) -> (Option<i32>, String) {
     let output = lab.node(N1).unwrap().output(argv, "").unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// How long ago the ring daemon of n1 heard of dsc-mon.
+fn mon_silent_ms(lab: &TestLab) -> Option<u64> {
+    let said = cluster::dscctl(lab, N1, &["status", "--local", "--json"]).ok()?;
+    serde_json::from_str::<serde_json::Value>(&said).ok()?["mon_silent_ms"].as_u64()
 }
 
 /// A lease by a shifted clock would outlast the fence of the others: two hosts.
@@ -95,9 +102,13 @@ fn on_a_full_disk_daemons_go_on_and_are_replaced() {
             let fill = format!("! head -c 1M /dev/zero >/run/dsc/before-{daemon}");
             shell(lab, &format!("rm /run/dsc/{daemon}.pid; {fill}"));
             program::start(lab, N1, daemon).unwrap();
+            // The cluster may be whole without it.
+            wait::until(&format!("{daemon} warns of its pid"), WHOLE_MS, || {
+                let log = std::fs::read_to_string(program::log_file(lab, N1, daemon)).ok()?;
+                log.contains("cannot write the pid").then_some(())
+            })
+            .unwrap();
             cluster::wait_whole(lab, WHOLE_MS).unwrap();
-            let log = std::fs::read_to_string(program::log_file(lab, N1, daemon)).unwrap();
-            assert!(log.contains("cannot write the pid"), "{log}");
             let said = refused(lab, daemon, &[]);
             assert!(said.contains(&format!("another {daemon} is running (lock ")), "{said}");
         }
@@ -105,7 +116,15 @@ fn on_a_full_disk_daemons_go_on_and_are_replaced() {
         program::stop(lab, N1, "dsc-mon").unwrap();
         let mon = lab.bin_dir.join("dsc-mon").display().to_string();
         let argv = ["sh", "-c", &format!("exec {mon} --log trace 2>/dev/full")].map(str::to_owned);
+        let before = Instant::now();
         program::start_as(lab, N1, "dsc-mon", &argv).unwrap();
+        // A second after its start, so not with its first word alone.
+        wait::until("dsc-mon goes on speaking", WHOLE_MS, || {
+            let silent = Duration::from_millis(mon_silent_ms(lab)?);
+            (silent + Duration::from_secs(1) < before.elapsed()).then_some(())
+        })
+        .unwrap();
+        assert!(program::find(lab, N1, "dsc-mon").is_some(), "it has ended");
     });
 }
 
