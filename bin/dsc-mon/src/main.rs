@@ -5,6 +5,7 @@ mod watch;
 
 use clap::Parser;
 use dsc_conf::Config;
+use dsc_sys::end::{self, End};
 use dsc_sys::{log, nic, single::Single};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,18 +31,13 @@ struct Arguments {
 fn main() -> ExitCode {
     // Before any thread is started.
     dsc_sys::realtime::one_arena();
-    match start(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::last_words("dsc-mon", &problem);
-            ExitCode::FAILURE
-        }
-    }
+    end::of("dsc-mon", start(&Arguments::parse()))
 }
 
-fn start(arguments: &Arguments) -> Result<(), String> {
+fn start(arguments: &Arguments) -> Result<(), End> {
     log::start(&arguments.log)?;
-    let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
+    let config = Config::read(&arguments.config);
+    let config = config.map_err(|p| End::Configuration(p.to_string()))?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
     let me = me.map_err(|e| e.to_string())?;
@@ -49,5 +45,5 @@ fn start(arguments: &Arguments) -> Result<(), String> {
     let addresses = config.nodes[me.index()].addresses.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|e| format!("cannot start the event loop: {e}"))?;
-    runtime.block_on(daemon::run(addresses, &arguments.run_dir))
+    Ok(runtime.block_on(daemon::run(addresses, &arguments.run_dir))?)
 }

@@ -11,6 +11,7 @@ use dsc_ringd::member::Member;
 use dsc_ringd::paths::Paths;
 use dsc_sys::capability::{self, Capability};
 use dsc_sys::clock::{self, Alarm};
+use dsc_sys::end::{self, End};
 use dsc_sys::local::Context;
 use dsc_sys::nic::{self, Nic};
 use dsc_sys::notify::{self, Watchdog};
@@ -48,20 +49,15 @@ struct Arguments {
 fn main() -> ExitCode {
     // Before any thread is started.
     realtime::one_arena();
-    match start(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::last_words("dsc-ringd", &problem);
-            ExitCode::FAILURE
-        }
-    }
+    end::of("dsc-ringd", start(&Arguments::parse()))
 }
 
-fn start(arguments: &Arguments) -> Result<(), String> {
+fn start(arguments: &Arguments) -> Result<(), End> {
     log::start(&arguments.log)?;
     clock::is_the_kernels()?;
     capability::need(&[Capability::BPF])?;
-    let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
+    let config = Config::read(&arguments.config);
+    let config = config.map_err(|p| End::Configuration(p.to_string()))?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
     let me = me.map_err(|e| e.to_string())?;
@@ -79,7 +75,7 @@ fn start(arguments: &Arguments) -> Result<(), String> {
         if let Err(e) = notify::ready(&format!("node {name}")) {
             tracing::warn!("cannot reach the service manager: {e}");
         }
-        daemon.run().await.map_err(|e| format!("cannot go on: {e}"))
+        daemon.run().await.map_err(|e| End::Other(format!("cannot go on: {e}")))
     })?;
     drop(single);
     Ok(())

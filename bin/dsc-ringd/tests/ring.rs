@@ -102,7 +102,7 @@ fn a_second_daemon_is_refused_and_told_the_pid() {
     let mut cluster = Cluster::new(1);
     cluster.start(1);
     cluster.until(1, "alone", |v| v.state == RingState::Alone);
-    let error = failed(cluster.command(1, &cluster.dir.join("dsc.toml")));
+    let error = failed(cluster.command(1, &cluster.dir.join("dsc.toml")), 1);
     assert!(error.starts_with("dsc-ringd: another dsc-ringd is running (pid "), "{error}");
     cluster.until(1, "still alone", |v| v.state == RingState::Alone);
 }
@@ -151,13 +151,13 @@ fn a_broken_start_says_what_and_why() {
     let config = cluster.dir.join("dsc.toml");
     let mut unknown = cluster.command(1, &config);
     unknown.args(["--node", "n9"]);
-    assert_eq!(failed(unknown), "dsc-ringd: the configuration names no node n9\n");
-    let absent = failed(cluster.command(1, &cluster.dir.join("none.toml")));
+    assert_eq!(failed(unknown, 1), "dsc-ringd: the configuration names no node n9\n");
+    let absent = failed(cluster.command(1, &cluster.dir.join("none.toml")), 78);
     assert!(absent.contains("none.toml"), "{absent}");
     let key = cluster.dir.join("key");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
     std::fs::set_permissions(&key, open).unwrap();
-    let readable = failed(cluster.command(1, &config));
+    let readable = failed(cluster.command(1, &config), 1);
     assert!(readable.contains(&format!("{}", key.display())), "{readable}");
     assert!(readable.contains("0600"), "{readable}");
 }

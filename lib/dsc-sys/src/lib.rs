@@ -11,6 +11,7 @@ pub mod address;
 mod advice;
 pub mod capability;
 pub mod clock;
+pub mod end;
 pub mod frames;
 pub mod keyfile;
 pub mod link;

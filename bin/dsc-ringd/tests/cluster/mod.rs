@@ -276,10 +276,10 @@ pub fn counter(view: &View, name: &str) -> u64 {
     view.counters.iter().find(|c| c.name == name).map(|c| c.count).expect("the counter exists")
 }
 
-/// Runs a daemon that shall fail at its start.
-pub fn failed(mut command: Command) -> String {
+/// Runs a daemon that shall fail at its start with this exit code.
+pub fn failed(mut command: Command, code: i32) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(code));
     String::from_utf8(stderr).unwrap()
 }
 
