@@ -13,6 +13,7 @@ use clap::Parser;
 use dsc_bpf::{Datapath, Hook, LeaseMap};
 use dsc_conf::Config;
 use dsc_sys::capability::{self, Capability};
+use dsc_sys::end::{self, End};
 use dsc_sys::{clock, log, nic, single::Single};
 use dsc_wire::NodeId;
 use std::path::{Path, PathBuf};
@@ -52,24 +53,19 @@ struct Arguments {
 fn main() -> ExitCode {
     // Before any thread is started.
     dsc_sys::realtime::one_arena();
-    match start(&Arguments::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            log::last_words("dsc-fwd", &problem);
-            ExitCode::FAILURE
-        }
-    }
+    end::of("dsc-fwd", start(&Arguments::parse()))
 }
 
-fn start(arguments: &Arguments) -> Result<(), String> {
+fn start(arguments: &Arguments) -> Result<(), End> {
     log::start(&arguments.log)?;
     clock::is_the_kernels()?;
     capability::need(NEEDED)?;
     if arguments.detach {
         let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
-        return detach(&arguments.bpf_dir);
+        return Ok(detach(&arguments.bpf_dir)?);
     }
-    let config = Config::read(&arguments.config).map_err(|p| p.to_string())?;
+    let config = Config::read(&arguments.config);
+    let config = config.map_err(|p| End::Configuration(p.to_string()))?;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
     let me = me.map_err(|e| e.to_string())?;
@@ -81,9 +77,10 @@ fn start(arguments: &Arguments) -> Result<(), String> {
         Some(hook) => hook,
         None => Hook::best().map_err(|e| e.to_string())?,
     };
-    runtime.block_on(async {
+    let run = async {
         daemon::Daemon::open(config, me, hook, &arguments.bpf_dir, &arguments.run_dir)?.run().await
-    })
+    };
+    Ok(runtime.block_on(run)?)
 }
 
 /// Refuses a machine on which the configuration cannot be true: a missing address, a VIP on an interface.
