@@ -184,6 +184,20 @@ impl TimingDraft {
                     ),
             );
         }
+        let unnoticed = t.rotation / 4 + t.stall;
+        let removed = t.removal * 6 / 5;
+        if t.stall < t.removal && unnoticed >= removed {
+            let message = format!(
+                "a node at rest that sleeps for {} ms longer than the token takes would not notice it",
+                ms(unnoticed)
+            );
+            let at = self.place([&self.stall, &self.removal, &self.rotation]);
+            let expected = format!("expected rotation_ms / 4 + stall_ms below {}", ms(removed));
+            problems.add(Problem::at(at, message, expected).help(
+                "rotation_ms / 4 + stall_ms < 1.2 * removal_ms: a node must suspect itself before the \
+                 others can have removed it",
+            ));
+        }
         if t.beacon * 2 > t.lease {
             let message = format!(
                 "beacon_ms of {} is too long for a lease of {} ms",
@@ -194,7 +208,7 @@ impl TimingDraft {
             let expected = format!("expected beacon_ms of at most {}", ms(t.lease / 2));
             problems.add(Problem::at(at, message, expected).help(
                 "2 * beacon_ms <= lease_ms: within one lease a node that comes back must have been \
-                 called at least twice",
+                 sent a beacon at least twice",
             ));
         }
     }

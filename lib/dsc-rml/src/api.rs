@@ -172,6 +172,6 @@ pub struct PathState {
     pub up: bool,
     /// Smoothed round-trip time in microseconds; 0 before the first answer.
     pub srtt_us: u32,
-    /// When the newest try that was answered was sent; zero if none was.
+    /// When the newest try that arrived was sent, as far as is known; zero if none did.
     pub confirmed: Time,
 }

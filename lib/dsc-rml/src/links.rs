@@ -36,7 +36,7 @@ pub(crate) struct Links {
     watched: [Time; SUBNETS_MAX],
     /// Subnets with a try that failed in this turn.
     doubted: SubnetSet,
-    /// Newest answer on any subnet, or the end of a stall of this node.
+    /// Newest try that arrived on any subnet, or the end of a stall of this node.
     lively: Time,
     surveyed: Time,
 }
