@@ -132,8 +132,10 @@ impl Ring {
         }
     }
 
-    /// Notes since when each node has been able to take its VIPs back.
+    /// Notes since when each node has been able to take its VIPs back. Two rings that part or merge may hand a member
+    /// back and forth for some turns: who was able for less than a lease was not back, and is not lost once more.
     fn watch_returns(&mut self, now: Time, token: &Token) {
+        let fleeting = self.cluster.timing.lease_max;
         for subnet in SubnetId::all() {
             let all_eligible = self.all_eligible(token, subnet);
             let i = subnet.index();
@@ -144,7 +146,8 @@ impl Ring {
                     (false, Some(since)) => {
                         let forgiven = now.since(since) >= FORGIVE;
                         let losses = if forgiven { 0 } else { steady.losses[i] };
-                        steady.losses[i] = (losses + 1).min(DOUBLINGS_MAX);
+                        let lost = u32::from(now.since(since) >= fleeting);
+                        steady.losses[i] = (losses + lost).min(DOUBLINGS_MAX);
                         steady.since[i] = None;
                     }
                     (true, Some(_)) | (false, None) => {}
