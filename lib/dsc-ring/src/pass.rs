@@ -109,7 +109,8 @@ impl Ring {
         }
         self.flush(out);
         let via = self.relay_for(&sent, to);
-        if via.is_none() && !self.hurried {
+        // A relayed pass is acknowledged, and behind it nobody would be asked again.
+        if sent.links.is_empty() && !self.hurried {
             return self.pass_tacitly(now, token, sent, to, out);
         }
         let id = match via {

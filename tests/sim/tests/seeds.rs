@@ -69,8 +69,10 @@ fn the_same_seed_gives_the_same_run() {
 /// Each of these broke a promise once.
 #[test]
 fn seeds_that_found_a_fault_hold() {
-    for seed in [7_001_736, 20_003_099, 20_089_053, 20_163_760, 20_200_360, 20_202_297, 30_054_813]
-    {
+    for seed in [
+        7_001_736, 20_003_099, 20_089_053, 20_163_760, 20_200_360, 20_202_297, 30_054_813,
+        40_024_382,
+    ] {
         all_hold(seed..seed + 1, Wish::default());
     }
 }
