@@ -5,6 +5,7 @@ pub mod cluster;
 pub mod cursor;
 pub mod delivery;
 pub mod event;
+pub mod flow;
 pub mod ids;
 pub mod key;
 pub mod local;
@@ -18,6 +19,9 @@ mod vip_codec;
 
 pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
 pub use delivery::{Receipt, SendId};
+pub use flow::{
+    BackendId, BackendState, Flow, FlowKey, FlowState, Protocol, ServiceId, ServiceKind,
+};
 pub use ids::{Incarnation, NodeId, NodeSet, SubnetId, SubnetSet, VipId};
 pub use key::{Epoch, Key};
 pub use time::Time;

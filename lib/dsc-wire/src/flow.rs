@@ -1,0 +1,235 @@
+//! The words of the load balancer: services, backends, flows, and the form in which a flow travels between nodes.
+//! Addresses rather than numbers, so that a flow means the same to a node whose configuration is another one.
+
+use crate::cursor::{Malformed, Reader, Writer};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Most services of a configuration; the kernel maps have this size.
+pub const SERVICES_MAX: usize = 128;
+/// Most backends over all services; the kernel maps have this size.
+pub const BACKENDS_MAX: usize = 1024;
+/// Most bytes of an encoded flow: three IPv6 addresses with ports, protocol and state.
+pub const FLOW_BYTES_MAX: usize = 2 + 3 * 18;
+
+/// A service: its position in the configuration's list of services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct ServiceId(pub u16);
+
+/// A backend: its position in the list of all services' backends, in the configuration's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct BackendId(pub u16);
+
+impl ServiceId {
+    /// As an index into per-service arrays.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl BackendId {
+    /// As an index into per-backend arrays.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// What a service is spoken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl Protocol {
+    /// Its number in an IP header (IANA).
+    pub fn number(self) -> u8 {
+        match self {
+            Protocol::Tcp => 6,
+            Protocol::Udp => 17,
+        }
+    }
+
+    /// Of the number in an IP header; None for any other.
+    pub fn of_number(number: u8) -> Option<Protocol> {
+        match number {
+            6 => Some(Protocol::Tcp),
+            17 => Some(Protocol::Udp),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+        })
+    }
+}
+
+/// How frames of a service are treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ServiceKind {
+    /// Rewritten to a backend, which sees the client's address and replies through the cluster (§B.3).
+    Nat,
+    /// Ends in a socket of the node that hosts the VIP (§B.2).
+    Local,
+}
+
+/// What a backend may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendState {
+    /// New flows and those it has.
+    #[default]
+    Enabled,
+    /// Only the flows it has.
+    Draining,
+    /// Nothing: its flows are reset.
+    Disabled,
+}
+
+/// What tells one flow from another: both ends as the client sees them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FlowKey {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The client's end.
+    pub client: SocketAddr,
+    /// The VIP's end.
+    pub vip: SocketAddr,
+}
+
+/// How far a flow has come; it decides how long a silent one is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FlowState {
+    /// The client has sent its first packet.
+    Opening,
+    /// Both ends have spoken.
+    Open,
+    /// Reset, or both ends have closed.
+    Closed,
+    /// No node needs to know it any more.
+    Gone,
+}
+
+/// A flow of a `nat` service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Flow {
+    /// Which.
+    pub key: FlowKey,
+    /// Where its packets go; of the same family as the ends of the key.
+    pub backend: SocketAddr,
+    /// How far it has come.
+    pub state: FlowState,
+}
+
+impl Flow {
+    /// Appends it.
+    ///
+    /// ```text
+    ///   u8 state · u8 protocol | 0x80 if IPv6 · client, vip, backend: address (4 or 16 bytes) · port u16
+    /// ```
+    pub fn encode(&self, w: &mut Writer) {
+        w.u8(match self.state {
+            FlowState::Opening => 0,
+            FlowState::Open => 1,
+            FlowState::Closed => 2,
+            FlowState::Gone => 3,
+        });
+        let six = if self.backend.is_ipv6() { 0x80 } else { 0 };
+        w.u8(self.key.protocol.number() | six);
+        for end in [self.key.client, self.key.vip, self.backend] {
+            match end.ip() {
+                IpAddr::V4(a) => w.bytes(&a.octets()),
+                IpAddr::V6(a) => w.bytes(&a.octets()),
+            }
+            w.u16(end.port());
+        }
+    }
+
+    /// Reads one off the front.
+    ///
+    /// # Errors
+    /// [`Malformed`].
+    pub fn decode(r: &mut Reader<'_>) -> Result<Flow, Malformed> {
+        let state = match r.u8()? {
+            0 => FlowState::Opening,
+            1 => FlowState::Open,
+            2 => FlowState::Closed,
+            3 => FlowState::Gone,
+            _ => return Err(Malformed::Value),
+        };
+        let kind = r.u8()?;
+        let protocol = Protocol::of_number(kind & 0x7f).ok_or(Malformed::Value)?;
+        let mut end = || -> Result<SocketAddr, Malformed> {
+            let ip = if kind & 0x80 == 0 {
+                let octets: [u8; 4] = r.bytes(4)?.try_into().map_err(|_| Malformed::Short)?;
+                IpAddr::from(Ipv4Addr::from(octets))
+            } else {
+                let octets: [u8; 16] = r.bytes(16)?.try_into().map_err(|_| Malformed::Short)?;
+                IpAddr::from(Ipv6Addr::from(octets))
+            };
+            Ok(SocketAddr::new(ip, r.u16()?))
+        };
+        let (client, vip, backend) = (end()?, end()?, end()?);
+        Ok(Flow { key: FlowKey { protocol, client, vip }, backend, state })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(six: bool, state: FlowState) -> Flow {
+        let end = |text: &str| text.parse().unwrap();
+        let [client, vip, backend] = if six {
+            ["[fd00:1::fa]:4000", "[fd00:1::100]:80", "[fd00:2::65]:8080"].map(end)
+        } else {
+            ["10.1.0.250:4000", "10.1.0.100:80", "10.2.0.101:8080"].map(end)
+        };
+        let protocol = if six { Protocol::Udp } else { Protocol::Tcp };
+        Flow { key: FlowKey { protocol, client, vip }, backend, state }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        for six in [false, true] {
+            for state in [FlowState::Opening, FlowState::Open, FlowState::Closed, FlowState::Gone] {
+                let mut w = Writer::new(FLOW_BYTES_MAX);
+                flow(six, state).encode(&mut w);
+                let bytes = w.finish().unwrap();
+                assert_eq!(bytes.len(), if six { FLOW_BYTES_MAX } else { 20 });
+                let mut r = Reader::new(&bytes);
+                assert_eq!(Flow::decode(&mut r), Ok(flow(six, state)));
+                assert!(r.is_empty());
+                for cut in 0..bytes.len() {
+                    assert_eq!(
+                        Flow::decode(&mut Reader::new(&bytes[..cut])),
+                        Err(Malformed::Short)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_states_and_protocols_are_refused() {
+        let mut w = Writer::new(FLOW_BYTES_MAX);
+        flow(false, FlowState::Open).encode(&mut w);
+        let good = w.finish().unwrap();
+        for (at, value) in [(0, 4), (0, 255), (1, 1), (1, 0x80 | 58)] {
+            let mut bytes = good.clone();
+            bytes[at] = value;
+            assert_eq!(Flow::decode(&mut Reader::new(&bytes)), Err(Malformed::Value));
+        }
+    }
+}
