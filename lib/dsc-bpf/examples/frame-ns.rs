@@ -37,7 +37,8 @@ fn main() {
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).expect("lease");
     let hook = Hook::best().expect("hook");
-    let (mut datapath, _claims) = Datapath::open(dir, NodeId(1), hook).expect("datapath");
+    let opened = Datapath::open(dir, NodeId(1), hook, 1024).expect("datapath");
+    let mut datapath = opened.datapath;
     let vips: Vec<_> = (0..256u16)
         .map(|i| (VipId(i), [10, 1, 1, i as u8].into(), SubnetId(0)))
         .chain([(VipId(256), frames::v6("fd00:1::100").into(), SubnetId(0))])

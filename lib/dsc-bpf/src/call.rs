@@ -120,6 +120,74 @@ pub(crate) fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
     })
 }
 
+const MAP_DELETE_ELEM: libc::c_long = 3;
+const MAP_LOOKUP_BATCH: libc::c_long = 24;
+
+#[repr(C)]
+#[derive(Default)]
+struct Element {
+    map: u32,
+    unused: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map: u32,
+    element_flags: u64,
+    flags: u64,
+}
+
+/// Takes an entry out of a hash; it is no fault if it is not there.
+pub(crate) fn delete<K: aya::Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<()> {
+    let key = std::ptr::from_ref(key) as u64;
+    let mut attr = Element { map: map.as_raw_fd() as u32, key, ..Element::default() };
+    match bpf(MAP_DELETE_ELEM, &mut attr) {
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
+/// Reads entries of a hash from `place` on (None: from its beginning), bucket by bucket. Returns how many were read and
+/// whether there may be more. Both slices are of one length, which must be more than any bucket holds.
+pub(crate) fn lookup_batch<K: aya::Pod, V: aya::Pod>(
+    map: BorrowedFd<'_>,
+    place: &mut Option<u32>,
+    keys: &mut [K],
+    values: &mut [V],
+) -> io::Result<(usize, bool)> {
+    let mut next = 0u32;
+    let mut attr = Batch {
+        in_batch: place.as_ref().map_or(0, |place| std::ptr::from_ref(place) as u64),
+        out_batch: std::ptr::from_mut(&mut next) as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: keys.len().min(values.len()) as u32,
+        map: map.as_raw_fd() as u32,
+        ..Batch::default()
+    };
+    let result = bpf(MAP_LOOKUP_BATCH, &mut attr);
+    match result {
+        Ok(_) => {
+            *place = Some(next);
+            Ok((attr.count as usize, true))
+        }
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => {
+            *place = None;
+            Ok((attr.count as usize, false))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 const PROG_QUERY: libc::c_long = 16;

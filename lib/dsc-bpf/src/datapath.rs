@@ -5,15 +5,17 @@
 
 use crate::claims::Claims;
 use crate::direction::Direction;
+use crate::flows::{self, FlowTable, Held, News};
 use crate::hook::{Hook, Hooks};
 use crate::layout::{MAPS, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
+use crate::services::{Backend, BackendCount, Service, ServiceMaps};
 use crate::{Error, LAYOUT, LeaseMap, call};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
 use aya::programs::SchedClassifier;
 use aya::{Ebpf, EbpfLoader, Pod};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
-use dsc_wire::{NodeId, SubnetId, VipId};
+use dsc_wire::{BackendId, NodeId, SubnetId, VipId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -54,6 +56,20 @@ pub struct VipCount {
     pub steered: u64,
 }
 
+/// What [`Datapath::open`] gives: each for the part of the daemon that uses it.
+pub struct Opened {
+    /// The programs and their tables.
+    pub datapath: Datapath,
+    /// Machines that say they have a VIP.
+    pub claims: Claims,
+    /// The flows.
+    pub flows: FlowTable,
+    /// Flows that the programs made.
+    pub news: News,
+    /// Replies that wait for their flow.
+    pub held: Held,
+}
+
 /// The programs and their maps.
 pub struct Datapath {
     hooks: Hooks,
@@ -68,32 +84,44 @@ pub struct Datapath {
     stations: Array<MapData, MacEntry>,
     verdicts: PerCpuArray<MapData, u64>,
     vip_counts: PerCpuArray<MapData, VipCountEntry>,
+    services: ServiceMaps,
+    doors: Array<MapData, u32>,
     ingress: OwnedFd,
     egress: OwnedFd,
 }
 
 impl Datapath {
     /// Loads the programs for node `me`, with the maps pinned below `dir` or new ones. Nothing is attached yet; it will be to
-    /// `hook`.
+    /// `hook`. The table has room for `flows_max` flows; one of another size is replaced, and its flows are taken over.
     ///
     /// # Errors
     /// [`Error`]: a right is missing, the kernel refuses the programs, or the pinned maps are another build's.
-    pub fn open(dir: &Path, me: NodeId, hook: Hook) -> Result<(Datapath, Claims), Error> {
+    pub fn open(dir: &Path, me: NodeId, hook: Hook, flows_max: u32) -> Result<Opened, Error> {
         // The programs share these two maps with dsc-ringd, which may not have started yet.
         drop(LeaseMap::open(dir)?);
         let pins = dir.join(LAYOUT);
         let hooks = Hooks::open(&pins, hook)?;
+        // Each flow has two entries.
+        let entries = flows_max.saturating_mul(2);
         check_shapes(&pins)?;
+        let outgrown = flows::unpin_other_size(&pins.join("flows"), entries)?;
         let me = u32::from(me.0);
         let mut ebpf = EbpfLoader::new()
             .btf(None)
             .default_map_pin_directory(&pins)
             .override_global("me", &me, true)
+            .map_max_entries("flows", entries)
             .load(OBJECT)
             .map_err(|e| Error::Load(Box::new(e)))?;
         let ingress = load(&mut ebpf, Direction::Ingress)?;
         let egress = load(&mut ebpf, Direction::Egress)?;
-        let claims = Claims(taken::<RingBuf<MapData>>(&mut ebpf, "claims")?);
+        let claims = Claims(taken(&mut ebpf, "claims")?);
+        let news = News(taken(&mut ebpf, "news")?);
+        let held = Held(taken(&mut ebpf, "held")?);
+        let mut flows = FlowTable::take(&mut ebpf)?;
+        if let Some(old) = outgrown {
+            flows.take_over(old)?;
+        }
         let datapath = Datapath {
             hooks,
             nics: Vec::new(),
@@ -106,6 +134,8 @@ impl Datapath {
             stations: taken(&mut ebpf, "stations")?,
             verdicts: taken(&mut ebpf, "verdicts")?,
             vip_counts: taken(&mut ebpf, "vip_counts")?,
+            services: ServiceMaps::take(&mut ebpf)?,
+            doors: taken(&mut ebpf, "doors")?,
             ingress,
             egress,
         };
@@ -113,7 +143,27 @@ impl Datapath {
         drop(ebpf);
         // SAFETY: it only returns free pages to the system.
         unsafe { libc::malloc_trim(0) };
-        Ok((datapath, claims))
+        Ok(Opened { datapath, claims, flows, news, held })
+    }
+
+    /// Makes these the services and their backends, by their numbers. Flows that exist are not touched.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused an entry; those before it are in force.
+    pub fn set_services(
+        &mut self,
+        services: &[Service],
+        backends: &[Backend],
+    ) -> Result<(), Error> {
+        self.services.set(services, backends)
+    }
+
+    /// What this node did for `backend` since the maps were made.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused to read the map.
+    pub fn backend_count(&self, backend: BackendId) -> Result<BackendCount, Error> {
+        self.services.count(backend)
     }
 
     /// Makes `vips` the virtual addresses that the programs know; all others are any machine's. A VIP that stays is
@@ -151,8 +201,19 @@ impl Datapath {
         let faulty: Vec<u32> = self.faults.iter().map(|(nic, _)| *nic).collect();
         self.hooks.keep_only(&indices, &faulty)?;
         retain("nics", &mut self.nic_map, &entries)?;
+        self.set_doors(nics)?;
         self.nics = nics.to_vec();
         self.forget_gone();
+        Ok(())
+    }
+
+    /// By which interface a flow's packets leave for each subnet; none for a subnet that has lost its interface.
+    fn set_doors(&mut self, nics: &[Nic]) -> Result<(), Error> {
+        for subnet in SubnetId::all() {
+            let door = nics.iter().find(|nic| nic.subnet == subnet).map_or(0, |nic| nic.index);
+            let index = u32::from(subnet.0);
+            self.doors.set(index, door, 0).map_err(|e| fill("doors", e))?;
+        }
         Ok(())
     }
 
@@ -313,7 +374,7 @@ impl Datapath {
     }
 }
 
-fn fill(map: &'static str, source: aya::maps::MapError) -> Error {
+pub(crate) fn fill(map: &'static str, source: aya::maps::MapError) -> Error {
     Error::Fill { map, source: Box::new(source) }
 }
 
@@ -343,7 +404,7 @@ fn load(ebpf: &mut Ebpf, direction: Direction) -> Result<OwnedFd, Error> {
     fd.map_err(|e| Error::Load(Box::new(aya::programs::ProgramError::IOError(e).into())))
 }
 
-fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
+pub(crate) fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
     ebpf: &mut Ebpf,
     name: &'static str,
 ) -> Result<T, Error> {
@@ -352,7 +413,7 @@ fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
 }
 
 /// Puts `entries` into `map`.
-fn insert<K: Pod + Ord, V: Pod>(
+pub(crate) fn insert<K: Pod + Ord, V: Pod>(
     name: &'static str,
     map: &mut HashMap<MapData, K, V>,
     entries: &BTreeMap<K, V>,
@@ -364,7 +425,7 @@ fn insert<K: Pod + Ord, V: Pod>(
 }
 
 /// Takes everything but `entries` out of `map`.
-fn retain<K: Pod + Ord, V: Pod>(
+pub(crate) fn retain<K: Pod + Ord, V: Pod>(
     name: &'static str,
     map: &mut HashMap<MapData, K, V>,
     entries: &BTreeMap<K, V>,

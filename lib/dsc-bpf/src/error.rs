@@ -54,6 +54,11 @@ pub enum Error {
         /// The kernel's reason.
         source: Box<aya::maps::MapError>,
     },
+    /// The table of flows could not be read or changed.
+    Flows {
+        /// The system's reason.
+        source: io::Error,
+    },
     /// A pinned map has another shape than this build expects.
     Layout {
         /// Where it is pinned.
@@ -126,6 +131,9 @@ impl fmt::Display for Error {
                 write!(f, "cannot examine programs on interfaces: {source}{}", advice(source))
             }
             Error::Fill { map, source } => write!(f, "cannot access BPF map {map}: {source}"),
+            Error::Flows { source } => {
+                write!(f, "cannot access the table of flows: {source}{}", advice(source))
+            }
             Error::Layout { path } => write!(
                 f,
                 "cannot use BPF map {}: its layout is another build's: run `dsc-fwd --detach` of that build first",
@@ -142,7 +150,8 @@ impl std::error::Error for Error {
             | Error::Map { source, .. }
             | Error::Attach { source, .. }
             | Error::Detach { source, .. }
-            | Error::Hook { source } => Some(source),
+            | Error::Hook { source }
+            | Error::Flows { source } => Some(source),
             Error::Load(source) => Some(source),
             Error::Fill { source, .. } => Some(source),
             Error::Layout { .. } => None,

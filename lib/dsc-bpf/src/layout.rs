@@ -1,11 +1,13 @@
 //! What the maps hold, as `bpf/maps.h` lays it out. Both sides assert every size and offset, so that a change on
 //! one side alone does not compile; a change on both needs a new [`crate::LAYOUT`].
 
+use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
 use dsc_wire::ids::{NODES_MAX, PAST_MAX, SUBNETS_MAX, VIPS_MAX};
 use std::mem::{offset_of, size_of};
 
 // These numbers are also in bpf/constants.h.
 const _: () = assert!(NODES_MAX == 64 && SUBNETS_MAX == 8 && VIPS_MAX == 1024 && PAST_MAX == 4);
+const _: () = assert!(SERVICES_MAX == 128 && BACKENDS_MAX == 1024);
 
 include!(concat!(env!("OUT_DIR"), "/verdicts.rs"));
 
@@ -64,6 +66,157 @@ const _: () = assert!(
         && offset_of!(VipCountEntry, steered) == 16
 );
 
+/// A service as it is found (`struct service_key`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ServiceKey {
+    pub vip: u16,
+    /// Big-endian, as in a packet; so are all ports below.
+    pub port: [u8; 2],
+    pub protocol: u8,
+    pub unused: [u8; 3],
+}
+const _: () = assert!(
+    size_of::<ServiceKey>() == 8
+        && offset_of!(ServiceKey, port) == 2
+        && offset_of!(ServiceKey, protocol) == 4
+);
+
+/// `struct service`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ServiceEntry {
+    pub index: u16,
+    pub kind: u8,
+    pub unused: u8,
+}
+const _: () = assert!(size_of::<ServiceEntry>() == 4 && offset_of!(ServiceEntry, kind) == 2);
+
+/// `SERVICE_LOCAL`, `SERVICE_NAT`.
+pub(crate) const SERVICE_LOCAL: u8 = 0;
+pub(crate) const SERVICE_NAT: u8 = 1;
+
+/// `MAGLEV_SIZE`: slots of a table; a prime.
+pub const MAGLEV_SIZE: usize = 16_381;
+/// `MAGLEV_EMPTY`: in a slot of a service that has no backend.
+pub const MAGLEV_EMPTY: u16 = u16::MAX;
+pub(crate) const MAGLEV_ROOM: usize = 16_384;
+
+/// `struct slots`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Slots(pub [u16; MAGLEV_ROOM]);
+
+/// Where a flow may go (`struct backend`). IPv4 addresses are in the first four bytes, here and below.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BackendEntry {
+    pub address: [u8; 16],
+    pub port: [u8; 2],
+    pub subnet: u8,
+    pub state: u8,
+}
+const _: () = assert!(
+    size_of::<BackendEntry>() == 20
+        && offset_of!(BackendEntry, port) == 16
+        && offset_of!(BackendEntry, subnet) == 18
+        && offset_of!(BackendEntry, state) == 19
+);
+
+/// `BACKEND_ENABLED`, `BACKEND_DRAINING`, `BACKEND_DISABLED`.
+pub(crate) const BACKEND_ENABLED: u8 = 0;
+pub(crate) const BACKEND_DRAINING: u8 = 1;
+pub(crate) const BACKEND_DISABLED: u8 = 2;
+
+/// A backend's end of its flows (`struct end`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EndKey {
+    pub address: [u8; 16],
+    pub port: [u8; 2],
+    pub protocol: u8,
+    pub six: u8,
+}
+const _: () = assert!(
+    size_of::<EndKey>() == 20
+        && offset_of!(EndKey, port) == 16
+        && offset_of!(EndKey, protocol) == 18
+        && offset_of!(EndKey, six) == 19
+);
+
+/// One direction of a flow (`struct flow_key`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct EntryKey {
+    pub source: [u8; 16],
+    pub dest: [u8; 16],
+    pub source_port: [u8; 2],
+    pub dest_port: [u8; 2],
+    pub protocol: u8,
+    pub six: u8,
+    pub unused: [u8; 2],
+}
+const _: () = assert!(
+    size_of::<EntryKey>() == 40
+        && offset_of!(EntryKey, dest) == 16
+        && offset_of!(EntryKey, source_port) == 32
+        && offset_of!(EntryKey, dest_port) == 34
+        && offset_of!(EntryKey, protocol) == 36
+        && offset_of!(EntryKey, six) == 37
+);
+
+/// What becomes of its packets (`struct flow`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub address: [u8; 16],
+    pub port: [u8; 2],
+    pub backend: u16,
+    pub way: u8,
+    pub subnet: u8,
+    pub unused: [u8; 2],
+    pub marks: u32,
+    pub seen: u32,
+}
+const _: () = assert!(
+    size_of::<Entry>() == 32
+        && offset_of!(Entry, port) == 16
+        && offset_of!(Entry, backend) == 18
+        && offset_of!(Entry, way) == 20
+        && offset_of!(Entry, subnet) == 21
+        && offset_of!(Entry, marks) == 24
+        && offset_of!(Entry, seen) == 28
+);
+
+/// `WAY_REQUEST`, `WAY_REPLY`.
+pub(crate) const WAY_REQUEST: u8 = 0;
+pub(crate) const WAY_REPLY: u8 = 1;
+/// `MARK_OPEN`, `MARK_FIN`, `MARK_RESET`.
+pub(crate) const MARK_OPEN: u32 = 1;
+pub(crate) const MARK_FIN: u32 = 2;
+pub(crate) const MARK_RESET: u32 = 4;
+/// `TICK`: the unit of `seen` is 2^30 nanoseconds.
+pub(crate) const TICK_BITS: u32 = 30;
+
+/// Packets of one backend on one processor (`struct backend_count`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BackendCountEntry {
+    pub flows: u64,
+    pub request_packets: u64,
+    pub request_bytes: u64,
+    pub reply_packets: u64,
+    pub reply_bytes: u64,
+}
+const _: () = assert!(size_of::<BackendCountEntry>() == 40);
+
+/// Bytes of a `struct news`: key, entry.
+pub(crate) const NEWS_BYTES: usize = size_of::<EntryKey>() + size_of::<Entry>();
+/// `HELD_FRAME`: the longest frame that is held.
+pub(crate) const HELD_FRAME: usize = 256;
+/// Bytes of a `struct held`: interface, length, frame.
+pub(crate) const HELD_BYTES: usize = 8 + HELD_FRAME;
+
 /// Bytes of a `struct claim`: VIP index in the machine's order, then the MAC address.
 pub(crate) const CLAIM_BYTES: usize = 8;
 
@@ -75,9 +228,25 @@ unsafe impl aya::Pod for NicEntry {}
 unsafe impl aya::Pod for MacEntry {}
 // SAFETY: as above.
 unsafe impl aya::Pod for VipCountEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for ServiceKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for ServiceEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Slots {}
+// SAFETY: as above.
+unsafe impl aya::Pod for BackendEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for EndKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for EntryKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Entry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for BackendCountEntry {}
 
 /// A pinned map that the programs bring along: name, bytes of a key, bytes of a value.
-pub(crate) const MAPS: [(&str, usize, usize); 8] = [
+pub(crate) const MAPS: [(&str, usize, usize); 17] = [
     ("vips4", 4, size_of::<VipEntry>()),
     ("vips6", 16, size_of::<VipEntry>()),
     ("nics", 4, size_of::<NicEntry>()),
@@ -86,4 +255,13 @@ pub(crate) const MAPS: [(&str, usize, usize); 8] = [
     ("verdicts", 4, 8),
     ("vip_counts", 4, size_of::<VipCountEntry>()),
     ("claims", 0, 0),
+    ("services", size_of::<ServiceKey>(), size_of::<ServiceEntry>()),
+    ("maglev", 4, size_of::<Slots>()),
+    ("backends", 4, size_of::<BackendEntry>()),
+    ("ends", size_of::<EndKey>(), 4),
+    ("backend_counts", 4, size_of::<BackendCountEntry>()),
+    ("doors", 4, 4),
+    ("flows", size_of::<EntryKey>(), size_of::<Entry>()),
+    ("news", 0, 0),
+    ("held", 0, 0),
 ];

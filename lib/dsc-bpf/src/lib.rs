@@ -3,9 +3,10 @@
 //! ```text
 //!   dsc-ringd --- LeaseMap ---> lease, hosts ---+        (one store per change, no call into the kernel)
 //!                                               v
-//!   dsc-fwd ----- Datapath ---> vips, peers --> ingress, egress on each subnet's interface
-//!                     ^                            |
-//!                     +--- counters, conflicts ----+
+//!   dsc-fwd ----- Datapath ---> vips, peers, --> ingress, egress on each subnet's interface
+//!                     ^         services          |  |
+//!                     |  <----> flows <-----------+  |
+//!                     +- counters, conflicts, news --+
 //! ```
 //! Called by `dsc-ringd` (the lease alone) and `dsc-fwd` (everything else). It never decides who hosts what.
 
@@ -16,18 +17,35 @@ mod clsact;
 mod datapath;
 mod direction;
 mod error;
+mod flows;
 mod hook;
 mod layout;
 mod lease;
 mod links;
+mod services;
 mod tc;
 
 pub use claims::Claims;
-pub use datapath::{Datapath, Nic, VipCount};
+pub use datapath::{Datapath, Nic, Opened, VipCount};
 pub use error::Error;
+pub use flows::{FlowTable, Held, News, Put, Seen, Walk};
 pub use hook::Hook;
+pub use layout::{MAGLEV_EMPTY, MAGLEV_SIZE};
 pub use lease::LeaseMap;
+pub use services::{Backend, BackendCount, Service};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs
 /// and daemons of two builds that disagree never meet.
-pub const LAYOUT: &str = "v1";
+pub const LAYOUT: &str = "v2";
+
+/// An address as the maps hold it: IPv4 in the first four bytes.
+fn octets(address: std::net::IpAddr) -> [u8; 16] {
+    match address {
+        std::net::IpAddr::V4(a) => {
+            let mut octets = [0; 16];
+            octets[..4].copy_from_slice(&a.octets());
+            octets
+        }
+        std::net::IpAddr::V6(a) => a.octets(),
+    }
+}

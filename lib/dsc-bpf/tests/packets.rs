@@ -6,9 +6,12 @@ mod place;
 mod rows;
 mod run;
 
-use dsc_bpf::{Datapath, Hook, LeaseMap, Nic};
+use dsc_bpf::{
+    Backend, Datapath, FlowTable, Held, Hook, LeaseMap, MAGLEV_EMPTY, MAGLEV_SIZE, News, Nic,
+    Opened, Put, Seen, Service, Walk,
+};
 use dsc_wire::local::HostState;
-use dsc_wire::{NodeId, SubnetId, Time, VipId};
+use dsc_wire::{BackendState, FlowState, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId};
 use rows::{ARRIVAL, Expect, Row, Way};
 use run::{DROP, NEXT, Outcome, REDIRECT, run};
 use std::collections::BTreeMap;
@@ -17,11 +20,20 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
+const VIPS: [(u16, &str, u8); 4] =
+    [(0, "10.1.0.100", 0), (1, "fd00:1::100", 0), (2, "10.2.0.100", 1), (3, "fd00:2::100", 1)];
+
+/// Room for so many flows.
+const FLOWS: u32 = 64;
+
 /// Node 1 with an interface on subnet 0, the programs loaded, the VIPs on loopback, and one connection from
 /// `CLIENT` to each VIP that ends here.
 struct Node {
     datapath: Datapath,
     claims: dsc_bpf::Claims,
+    flows: FlowTable,
+    news: News,
+    held: Held,
     lease: LeaseMap,
     nic: u32,
     ports: rows::Ports,
@@ -61,6 +73,44 @@ fn close(listener: &TcpListener) -> u16 {
     client.port()
 }
 
+fn index_of(nic: &str) -> u32 {
+    let text = std::fs::read_to_string(format!("/sys/class/net/{nic}/ifindex")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+/// The services of `rows::nat`, one backend each.
+fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
+    use rows::nat::{CLOSED, NOWHERE, TALK, WEB, backend};
+    let (mut services, mut backends) = (Vec::new(), Vec::new());
+    for version in [4, 6] {
+        let outside = VipId(u16::from(version == 6));
+        for (port, protocol) in [
+            (WEB, Protocol::Tcp),
+            (CLOSED, Protocol::Tcp),
+            (NOWHERE, Protocol::Tcp),
+            (TALK, Protocol::Udp),
+        ] {
+            let number = if port == CLOSED { MAGLEV_EMPTY } else { backends.len() as u16 };
+            services.push(Service {
+                vips: vec![outside, VipId(outside.0 + 2)],
+                protocol,
+                port,
+                kind: ServiceKind::Nat,
+                slots: vec![number; MAGLEV_SIZE],
+            });
+            backends.push(Backend {
+                address: backend(version, port),
+                protocol,
+                subnet: SubnetId(if port == NOWHERE { 2 } else { 1 }),
+                state: if port == CLOSED { BackendState::Disabled } else { BackendState::Enabled },
+            });
+        }
+    }
+    datapath.set_services(&services, &backends).unwrap();
+    let vips = VIPS.map(|(_, ip, subnet)| (ip.parse().unwrap(), SubnetId(subnet)));
+    flows.know(&vips, &backends);
+}
+
 fn node() -> Node {
     place::enter();
     ip("link set lo up");
@@ -71,19 +121,15 @@ fn node() -> Node {
             if address.contains(':') { " nodad" } else { "" }
         ));
     }
-    let index: u32 =
-        std::fs::read_to_string("/sys/class/net/d0/ifindex").unwrap().trim().parse().unwrap();
+    ip("link add e0 type veth peer name e1");
+    let index = index_of("d0");
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
-    let (mut datapath, claims) = Datapath::open(dir, NodeId(1), Hook::best().unwrap())
-        .unwrap_or_else(|e| panic!("{e}: {e:#?}"));
+    let Opened { mut datapath, claims, flows, news, held } =
+        Datapath::open(dir, NodeId(1), Hook::best().unwrap(), FLOWS)
+            .unwrap_or_else(|e| panic!("{e}: {e:#?}"));
     datapath
-        .set_vips(&[
-            (VipId(0), "10.1.0.100".parse().unwrap(), SubnetId(0)),
-            (VipId(1), "fd00:1::100".parse().unwrap(), SubnetId(0)),
-            (VipId(2), "10.2.0.100".parse().unwrap(), SubnetId(1)),
-            (VipId(3), "fd00:2::100".parse().unwrap(), SubnetId(1)),
-        ])
+        .set_vips(&VIPS.map(|(id, ip, subnet)| (VipId(id), ip.parse().unwrap(), SubnetId(subnet))))
         .unwrap();
     datapath
         .set_macs(&[
@@ -92,33 +138,48 @@ fn node() -> Node {
             (NodeId(2), SubnetId(0), rows::NODE2),
         ])
         .unwrap();
-    datapath
-        .set_nics(&[Nic {
-            index,
-            name: "d0".into(),
-            subnet: SubnetId(0),
-            mac: rows::ME,
-            router: true,
-            address4: Some(frames::v4("10.1.0.2")),
-            address6: Some(frames::v6("fe80::2")),
-        }])
-        .unwrap();
+    let outside = Nic {
+        index,
+        name: "d0".into(),
+        subnet: SubnetId(0),
+        mac: rows::ME,
+        router: true,
+        address4: Some(frames::v4("10.1.0.2")),
+        address6: Some(frames::v6("fe80::2")),
+    };
+    let (name, subnet) = ("e0".into(), SubnetId(1));
+    let inside = Nic { index: index_of("e0"), name, subnet, ..outside.clone() };
+    datapath.set_nics(&[outside, inside]).unwrap();
+    let mut flows = flows;
+    serve(&mut datapath, &mut flows);
     let sockets = vec![
         connect("10.1.0.100".parse().unwrap(), "10.1.0.250".parse().unwrap()),
         connect("fd00:1::100".parse().unwrap(), "fd00:1::250".parse().unwrap()),
     ];
     let port = |i: usize| -> u16 { sockets[i].1.local_addr().unwrap().port() };
     let ports = rows::Ports { four: port(0), six: port(1), closed: close(&sockets[0].0) };
-    Node { datapath, claims, lease, nic: index, ports, _sockets: sockets }
+    Node { datapath, claims, flows, news, held, lease, nic: index, ports, _sockets: sockets }
 }
 
 impl Node {
-    fn prepare(&self, row: &Row) {
+    fn prepare(&mut self, row: &Row) {
+        for old in self.all_flows() {
+            self.flows.remove(&old.flow).unwrap();
+        }
+        for flow in &row.flows {
+            assert_eq!(self.flows.put(flow, Time(1)).unwrap(), Put::New, "{}", row.name);
+        }
         self.lease.set_lease(if row.lease { Time::NEVER } else { Time(1) });
         let past: Vec<NodeId> = row.past.iter().map(|n| NodeId(*n)).collect();
         for vip in 0..4 {
             self.lease.set_host(VipId(vip), row.host, &past);
         }
+    }
+
+    fn all_flows(&self) -> Vec<Seen> {
+        let (mut walk, mut found) = (Walk::default(), Vec::new());
+        while self.flows.walk(&mut walk, 256, &mut found).unwrap() {}
+        found
     }
 
     fn counts(&self) -> BTreeMap<String, u64> {
@@ -190,7 +251,7 @@ fn every_verdict_has_a_row() {
     let node = node();
     let table = rows::table(node.ports);
     // The kernel fails to change a frame only without memory; a full ring has a test of its own.
-    let elsewhere = ["dropped_failed", "claim_conflict_lost"];
+    let elsewhere = ["dropped_failed", "claim_conflict_lost", "nat_full"];
     for name in node.counts().keys() {
         assert!(
             elsewhere.contains(&name.as_str()) || table.iter().any(|row| row.verdict == Some(name)),
@@ -215,7 +276,7 @@ fn a_full_ring_of_claims_is_counted() {
 /// Whatever the bytes: one verdict, one of three actions, and nothing that is too short for a question is answered.
 #[test]
 fn cut_and_changed_frames_are_harmless() {
-    let node = node();
+    let mut node = node();
     for row in rows::table(node.ports) {
         node.prepare(&row);
         for length in 14..row.frame.len() {
@@ -241,7 +302,9 @@ fn cut_and_changed_frames_are_harmless() {
                 frame[at] ^= flip;
                 let outcome = node.run(row.way, &frame);
                 assert!([NEXT, DROP, REDIRECT].contains(&outcome.action), "{} byte {at}", row.name);
-                if outcome.action == REDIRECT {
+                // A routed frame gets its addresses from the kernel, behind the program.
+                let routed = row.verdict.is_some_and(|verdict| verdict.starts_with("nat_"));
+                if outcome.action == REDIRECT && !routed {
                     assert_eq!(
                         outcome.frame[6..12],
                         rows::ME,
@@ -259,8 +322,9 @@ fn cut_and_changed_frames_are_harmless() {
 
 #[test]
 fn frames_are_counted_for_their_vip() {
-    let node = node();
-    let named = |name: &str| rows::table(node.ports).into_iter().find(|r| r.name == name).unwrap();
+    let mut node = node();
+    let ports = node.ports;
+    let named = |name: &str| rows::table(ports).into_iter().find(|r| r.name == name).unwrap();
     for (name, packets, steered) in [(ARRIVAL, 1, 0), (rows::STEERED, 0, 1)] {
         let row = named(name);
         node.prepare(&row);
@@ -281,4 +345,77 @@ fn entries_of_an_earlier_configuration_go() {
     assert_eq!(node.run(Way::In, &row.frame).action, DROP);
     node.datapath.set_vips(&[(VipId(0), "10.1.0.101".parse().unwrap(), SubnetId(0))]).unwrap();
     assert_eq!(node.run(Way::In, &row.frame).action, NEXT);
+}
+
+/// The states of a connection as its packets tell them, and what the daemon is told of it.
+#[test]
+fn a_flow_is_followed_from_its_first_packet_to_the_next_one_on_its_port() {
+    use frames::{ACK, FIN, SYN, SYN_ACK};
+    use rows::nat::{HOST, Packet, WEB, backend, client, vip};
+    let mut node = node();
+    for version in [4, 6] {
+        let (c, v, b) = (client(version, 5000), vip(version, WEB), backend(version, WEB));
+        let request = |flags| Packet::tcp(c, v, flags).frame(rows::ME, rows::CLIENT);
+        let reply = |flags| Packet::tcp(b, c, flags).frame(rows::ME, HOST);
+        node.prepare(&Row::new("flow", request(SYN)));
+        node.news.by_ref().count();
+        let steps = [
+            (request(SYN), "nat_new", FlowState::Opening, Some(FlowState::Opening)),
+            (reply(SYN_ACK), "nat_reply", FlowState::Opening, None),
+            (request(ACK), "nat_request", FlowState::Open, Some(FlowState::Open)),
+            (reply(ACK), "nat_reply", FlowState::Open, None),
+            (reply(FIN | ACK), "nat_reply", FlowState::ServerClosed, Some(FlowState::ServerClosed)),
+            (request(SYN), "nat_request", FlowState::ServerClosed, None),
+            (request(FIN | ACK), "nat_request", FlowState::Closed, Some(FlowState::ClientClosed)),
+            (reply(ACK), "nat_reply", FlowState::Closed, None),
+            (request(SYN), "nat_new", FlowState::Opening, Some(FlowState::Opening)),
+        ];
+        for (number, (frame, verdict, state, told)) in steps.into_iter().enumerate() {
+            let (_, counted) = node.counted(|| node.run(Way::In, &frame));
+            assert_eq!(counted, [(verdict.to_owned(), 1)], "step {number}");
+            let flows = node.all_flows();
+            let [seen] = &flows[..] else { panic!("step {number}: {flows:?}") };
+            assert_eq!((seen.flow.key.client, seen.flow.key.vip), (c, v));
+            assert_eq!((seen.flow.backend, seen.flow.state), (b, state), "step {number}");
+            let news: Vec<FlowState> = node.news.by_ref().map(|flow| flow.state).collect();
+            assert_eq!(news, told.into_iter().collect::<Vec<_>>(), "step {number}");
+        }
+    }
+}
+
+#[test]
+fn a_full_table_refuses_new_flows_and_keeps_those_it_has() {
+    use frames::{ACK, SYN};
+    use rows::nat::{Packet, WEB, client, vip};
+    let mut node = node();
+    let packet = |port, flags| {
+        Packet::tcp(client(4, port), vip(4, WEB), flags).frame(rows::ME, rows::CLIENT)
+    };
+    node.prepare(&Row::new("full", packet(1, SYN)));
+    let many = 4 * FLOWS as u16;
+    let (_, counted) =
+        node.counted(|| (1..=many).for_each(|port| drop(node.run(Way::In, &packet(port, SYN)))));
+    let counted: BTreeMap<String, u64> = counted.into_iter().collect();
+    assert!(counted["nat_new"] >= u64::from(FLOWS), "{counted:?}");
+    assert_eq!(counted["nat_new"] + counted["nat_full"], u64::from(many));
+    assert_eq!(node.all_flows().len() as u64, counted["nat_new"]);
+    for seen in node.all_flows() {
+        let frame = packet(seen.flow.key.client.port(), ACK);
+        let (_, counted) = node.counted(|| node.run(Way::In, &frame));
+        assert_eq!(counted, [("nat_request".to_owned(), 1)]);
+    }
+    let flow =
+        rows::nat::flow(Protocol::Tcp, client(4, 9999), vip(4, WEB), rows::nat::backend(4, WEB));
+    assert_eq!(node.flows.put(&flow, Time(1)).unwrap(), Put::Full);
+    assert_eq!(node.all_flows().len() as u64, counted["nat_new"], "half a flow was put");
+}
+
+#[test]
+fn a_reply_without_flow_is_kept_whole() {
+    use rows::nat::{HOST, Packet, WEB, backend, client};
+    let mut node = node();
+    let frame = Packet::tcp(backend(4, WEB), client(4, 7), frames::SYN_ACK).frame(rows::ME, HOST);
+    node.prepare(&Row::new("held", frame.clone()));
+    node.run(Way::In, &frame);
+    assert_eq!(node.held.by_ref().collect::<Vec<_>>(), [(node.nic, frame)]);
 }

@@ -109,12 +109,16 @@ pub struct FlowKey {
 
 /// How far a flow has come; it decides how long a silent one is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum FlowState {
     /// The client has sent its first packet.
     Opening,
     /// Both ends have spoken.
     Open,
+    /// The client has closed its direction.
+    ClientClosed,
+    /// The backend has closed its direction.
+    ServerClosed,
     /// Reset, or both ends have closed.
     Closed,
     /// No node needs to know it any more.
@@ -142,8 +146,10 @@ impl Flow {
         w.u8(match self.state {
             FlowState::Opening => 0,
             FlowState::Open => 1,
-            FlowState::Closed => 2,
-            FlowState::Gone => 3,
+            FlowState::ClientClosed => 2,
+            FlowState::ServerClosed => 3,
+            FlowState::Closed => 4,
+            FlowState::Gone => 5,
         });
         let six = if self.backend.is_ipv6() { 0x80 } else { 0 };
         w.u8(self.key.protocol.number() | six);
@@ -164,8 +170,10 @@ impl Flow {
         let state = match r.u8()? {
             0 => FlowState::Opening,
             1 => FlowState::Open,
-            2 => FlowState::Closed,
-            3 => FlowState::Gone,
+            2 => FlowState::ClientClosed,
+            3 => FlowState::ServerClosed,
+            4 => FlowState::Closed,
+            5 => FlowState::Gone,
             _ => return Err(Malformed::Value),
         };
         let kind = r.u8()?;
@@ -188,6 +196,15 @@ impl Flow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const STATES: [FlowState; 6] = [
+        FlowState::Opening,
+        FlowState::Open,
+        FlowState::ClientClosed,
+        FlowState::ServerClosed,
+        FlowState::Closed,
+        FlowState::Gone,
+    ];
 
     fn flow(six: bool, state: FlowState) -> Flow {
         let end = |text: &str| text.parse().unwrap();
@@ -226,7 +243,7 @@ mod tests {
         let mut w = Writer::new(FLOW_BYTES_MAX);
         flow(false, FlowState::Open).encode(&mut w);
         let good = w.finish().unwrap();
-        for (at, value) in [(0, 4), (0, 255), (1, 1), (1, 0x80 | 58)] {
+        for (at, value) in [(0, 6), (0, 255), (1, 1), (1, 0x80 | 58)] {
             let mut bytes = good.clone();
             bytes[at] = value;
             assert_eq!(Flow::decode(&mut Reader::new(&bytes)), Err(Malformed::Value));

@@ -44,7 +44,7 @@ static __always_inline enum verdict answer_arp(struct __sk_buff *skb, struct arp
 	return bpf_skb_store_bytes(skb, 0, arp, sizeof(*arp), 0) < 0 ? V_dropped_failed : V_answered_arp;
 }
 
-static __always_inline enum verdict arp_in(struct __sk_buff *skb, const struct nic *nic)
+static __noinline enum verdict arp_in(struct __sk_buff *skb, const struct nic *nic)
 {
 	const struct vip *vip;
 	enum verdict verdict;
@@ -68,7 +68,7 @@ static __always_inline enum verdict arp_in(struct __sk_buff *skb, const struct n
 
 /* The OS asks for other machines with a VIP as its own address if that is the source of the packet that waits;
    everybody who hears that would believe it. */
-static __always_inline enum verdict arp_out(struct __sk_buff *skb, const struct nic *nic)
+static __noinline enum verdict arp_out(struct __sk_buff *skb, const struct nic *nic)
 {
 	const struct vip *vip;
 	struct arp arp;

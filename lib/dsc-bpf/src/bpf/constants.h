@@ -11,6 +11,22 @@
 #define MACS_MAX (NODES_MAX * SUBNETS_MAX)
 /* Interfaces with programs; more than one per subnet while an interface is being replaced. */
 #define NICS_MAX 64
+#define SERVICES_MAX 128
+#define BACKENDS_MAX 1024
+/* Slots of a service's table; asserted against dsc_flow::MAGLEV_SIZE by dsc-fwd. A prime, so that every step walks all. */
+#define MAGLEV_SIZE 16381
+#define MAGLEV_ROOM 16384 /* so many are in the map */
+#define MAGLEV_EMPTY 0xFFFF
+/* Both directions of every flow; the loader sets the real number. */
+#define FLOWS_MAX 2048
+/* Flows that wait to be read; more are counted and found by the next sweep. A power of two, whole pages. */
+#define NEWS_BYTES (1 << 20)
+/* Replies that wait for their flow, with their frames. */
+#define HELD_BYTES (1 << 18)
+/* The longest reply that is kept for its flow: a SYN-ACK with all its options, a small datagram. */
+#define HELD_FRAME 256
+/* Slots that are tried when a backend already has a connection from the client's port. */
+#define CLASHES_MAX 4
 /* Claims that wait to be read; more are counted and forgotten. A power of two, whole pages. */
 #define CLAIMS_BYTES 4096
 
@@ -19,6 +35,10 @@
 #define IP4_BYTES 20
 #define IP6_BYTES 40
 #define TCP_BYTES 20
+#define TCP_CHECKSUM 16
+#define UDP_CHECKSUM 6
+/* No transport header begins later: the longest IPv4 header, or IPv6 with the extensions that are followed. */
+#define AT_MAX 255
 #define ND_BYTES 24
 #define ICMP_BYTES 8
 /* As much of a frame as the fast path looks at: Ethernet, IPv6, TCP. */
@@ -42,6 +62,7 @@
 #define PROTO_HOP_BY_HOP 0
 #define PROTO_ICMP 1
 #define PROTO_TCP 6
+#define PROTO_UDP 17
 #define PROTO_ROUTING 43
 #define PROTO_AUTHENTICATION 51
 #define PROTO_ICMP6 58
@@ -67,7 +88,28 @@
 #define HOST_INCOMING 2
 #define HOST_STEER 3
 
+/* Kinds of a service; asserted against service.rs. */
+#define SERVICE_LOCAL 0
+#define SERVICE_NAT 1
+
+/* States of a backend. */
+#define BACKEND_ENABLED 0
+#define BACKEND_DRAINING 1
+#define BACKEND_DISABLED 2
+
+/* The two entries of a flow. */
+#define WAY_REQUEST 0
+#define WAY_REPLY 1
+
+/* What was seen of a flow, in the entry of the direction it was seen in; asserted against flows.rs. */
+#define MARK_OPEN 1  /* both ends have spoken */
+#define MARK_FIN 2   /* this end has closed */
+#define MARK_RESET 4 /* either end has reset it */
+
 /* Flags of an interface. */
 #define NIC_ROUTER 1
+
+/* The verifier knows the bounds of one value, not of another that the compiler makes from the same sources. */
+#define KEEP(value) asm volatile("" : "+r"(value))
 
 #endif

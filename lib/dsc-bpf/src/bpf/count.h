@@ -11,13 +11,19 @@ static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *v
 
 	if (!count)
 		return;
-	if (verdict == V_steered || verdict == V_steered_past) {
+	if (verdict >= FIRST_ROUTE) {
+		count->packets++;
+		count->bytes += skb->len;
+	} else if (verdict == V_steered || verdict == V_steered_past) {
 		count->steered++;
 	} else if (verdict == V_delivered || verdict == V_delivered_socket || verdict == V_delivered_steered) {
 		count->packets++;
 		count->bytes += skb->len;
 	}
 }
+
+/* Where in skb->cb the walk leaves the interface for frames that are routed. */
+#define CB_DOOR 0
 
 /* The action that belongs to a verdict. A frame that cannot be sent counts as sent: the interface counts it. */
 static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)
@@ -31,7 +37,9 @@ static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)
 		return NEXT;
 	if (verdict < FIRST_SEND)
 		return DROP;
-	return bpf_redirect(skb->ifindex, 0);
+	if (verdict < FIRST_ROUTE)
+		return bpf_redirect(skb->ifindex, 0);
+	return bpf_redirect_neigh(skb->cb[CB_DOOR], 0, 0, 0);
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include "maps.h"
 #include "arp.h"
 #include "count.h"
+#include "nat.h"
 #include "neighbour.h"
 #include "parse.h"
 #include "steer.h"
@@ -55,6 +56,9 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	} else {
 		return V_other;
 	}
+	parse_transport(skb, &f);
+	if (!f.vip)
+		return f.ports ? from_end(skb, &f) : V_other;
 	nic = nic_of(skb);
 	verdict = nic ? to_vip(skb, nic, &f) : V_dropped_stray;
 	count_vip(skb, f.vip, verdict);

@@ -72,6 +72,119 @@ struct claim {
 SIZE(claim, 8);
 AT(claim, mac, 2);
 
+/* A service, found by VIP, port and protocol. */
+struct service_key {
+	__u16 vip; /* index */
+	__be16 port;
+	__u8 protocol;
+	__u8 unused[3];
+};
+SIZE(service_key, 8);
+AT(service_key, port, 2);
+AT(service_key, protocol, 4);
+
+struct service {
+	__u16 index; /* into `maglev` */
+	__u8 kind;   /* SERVICE_* */
+	__u8 unused;
+};
+SIZE(service, 4);
+AT(service, kind, 2);
+
+/* A service's table: which backend a hash is for. */
+struct slots {
+	__u16 backend[MAGLEV_ROOM];
+};
+SIZE(slots, 2 * MAGLEV_ROOM);
+
+/* Where a flow of a service may go. IPv4 addresses are in the first four bytes, here and below; the rest is zero. */
+struct backend {
+	__u8 address[16];
+	__be16 port;
+	__u8 subnet;
+	__u8 state; /* BACKEND_* */
+};
+SIZE(backend, 20);
+AT(backend, port, 16);
+AT(backend, subnet, 18);
+AT(backend, state, 19);
+
+/* One end of a backend's flows; what is not from one of them needs no look at the flows. */
+struct end {
+	__u8 address[16];
+	__be16 port;
+	__u8 protocol;
+	__u8 six;
+};
+SIZE(end, 20);
+AT(end, port, 16);
+AT(end, protocol, 18);
+AT(end, six, 19);
+
+/* One direction of a flow, as its packets arrive. */
+struct flow_key {
+	__u8 source[16];
+	__u8 dest[16];
+	__be16 source_port;
+	__be16 dest_port;
+	__u8 protocol;
+	__u8 six;
+	__u8 unused[2];
+};
+SIZE(flow_key, 40);
+AT(flow_key, dest, 16);
+AT(flow_key, source_port, 32);
+AT(flow_key, dest_port, 34);
+AT(flow_key, protocol, 36);
+AT(flow_key, six, 37);
+
+/* What becomes of its packets. A request's destination, a reply's source is replaced. */
+struct flow {
+	__u8 address[16];
+	__be16 port;
+	__u16 backend;
+	__u8 way;    /* WAY_* */
+	__u8 subnet; /* where the packet leaves */
+	__u8 unused[2];
+	__u32 marks; /* MARK_* */
+	__u32 seen;  /* when the last packet came: TICK() */
+};
+SIZE(flow, 32);
+AT(flow, port, 16);
+AT(flow, backend, 18);
+AT(flow, way, 20);
+AT(flow, subnet, 21);
+AT(flow, marks, 24);
+AT(flow, seen, 28);
+
+/* The unit of `seen`, a little more than a second. */
+#define TICK(ns) ((__u32)((ns) >> 30))
+
+/* A flow that was made here or has come further. */
+struct news {
+	struct flow_key key;
+	struct flow flow;
+};
+SIZE(news, 72);
+
+/* A reply that came before its flow. */
+struct held {
+	__u32 nic;
+	__u32 bytes;
+	__u8 frame[HELD_FRAME];
+};
+SIZE(held, 8 + HELD_FRAME);
+
+/* Packets of one backend on one processor. */
+struct backend_count {
+	__u64 flows; /* begun here */
+	__u64 request_packets;
+	__u64 request_bytes;
+	__u64 reply_packets;
+	__u64 reply_bytes;
+};
+SIZE(backend_count, 40);
+
 #define MAP(name, kind, key_type, value_type, count, map_bits) \
 	struct { \
 		__uint(type, kind); \
@@ -97,11 +210,41 @@ MAP(stations, BPF_MAP_TYPE_ARRAY, __u32, struct mac, MACS_MAX, 0);
 MAP(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, VERDICTS, 0);
 MAP(vip_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vip_count, VIPS_MAX, 0);
 
+MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, VIPS_MAX, 0);
+MAP(maglev, BPF_MAP_TYPE_ARRAY, __u32, struct slots, SERVICES_MAX, 0);
+MAP(backends, BPF_MAP_TYPE_ARRAY, __u32, struct backend, BACKENDS_MAX, 0);
+MAP(ends, BPF_MAP_TYPE_HASH, struct end, __u32, BACKENDS_MAX, 0);
+MAP(backend_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_count, BACKENDS_MAX, 0);
+/* Our interface on each subnet. */
+MAP(doors, BPF_MAP_TYPE_ARRAY, __u32, __u32, SUBNETS_MAX, 0);
+MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, FLOWS_MAX, 0);
+
+#define RING(name, bytes) \
+	struct { \
+		__uint(type, BPF_MAP_TYPE_RINGBUF); \
+		__uint(max_entries, bytes); \
+		__uint(pinning, LIBBPF_PIN_BY_NAME); \
+	} name SEC(".maps")
+
+RING(claims, CLAIMS_BYTES);
+RING(news, NEWS_BYTES);
+RING(held, HELD_BYTES);
+
+/* Room for what is too large for the stack; only while one frame comes in, which nothing else on its processor interrupts. */
+struct desk {
+	struct flow_key key;
+	struct flow_key back;
+	struct flow_key stale;
+	struct flow fresh;
+	struct flow reply;
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, CLAIMS_BYTES);
-	__uint(pinning, LIBBPF_PIN_BY_NAME);
-} claims SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct desk);
+} desks SEC(".maps");
 
 /* Which node this is; set by the loader. */
 const volatile __u32 me = 0;

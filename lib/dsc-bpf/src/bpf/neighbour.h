@@ -48,14 +48,6 @@ struct pseudo {
 };
 SIZE(pseudo, 40);
 
-static __always_inline __u16 fold(__u64 sum)
-{
-	sum = (sum & 0xFFFF) + (sum >> 16 & 0xFFFF) + (sum >> 32);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	sum = (sum & 0xFFFF) + (sum >> 16);
-	return sum;
-}
-
 static __always_inline __s64 sum_pseudo(const struct nd *nd, __u32 length)
 {
 	struct pseudo pseudo = { .length = bpf_htonl(length), .next = bpf_htonl(PROTO_ICMP6) };
@@ -175,7 +167,7 @@ static __always_inline enum verdict answer_nd(struct __sk_buff *skb, const struc
 }
 
 /* V_other: not about the MAC address of a VIP. */
-static __always_inline enum verdict nd_in(struct __sk_buff *skb, const struct nic *nic)
+static __noinline enum verdict nd_in(struct __sk_buff *skb, const struct nic *nic)
 {
 	const struct vip *vip;
 	enum verdict verdict;
@@ -216,7 +208,7 @@ static __always_inline enum verdict mend_source(struct __sk_buff *skb, const str
 	return V_egress_request_mended;
 }
 
-static __always_inline enum verdict nd_out(struct __sk_buff *skb, const struct nic *nic)
+static __noinline enum verdict nd_out(struct __sk_buff *skb, const struct nic *nic)
 {
 	const struct vip *source, *target;
 	struct nd nd;

@@ -5,16 +5,18 @@
 
 #include "maps.h"
 
-/* An IP frame whose destination is a VIP. */
+/* An IP frame. */
 struct frame {
-	const struct vip *vip;
+	const struct vip *vip; /* its destination; 0 if that is none */
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */
 	__u8 fragment;       /* of IPv4: no ports, so no connection; in IPv6 it is a protocol of its own */
+	__u8 ports;          /* the tuple has them and they are the frame's own: TCP or UDP */
 	__u8 tcp;            /* tuple is filled */
 	__u8 syn;            /* opens a connection */
 	__u8 ack_only;       /* may carry a SYN cookie */
+	__u8 flags;          /* of TCP */
 	__u32 at;            /* of the transport header */
 	struct bpf_sock_tuple tuple; /* as a segment that arrives: source is the other end */
 };
@@ -50,10 +52,30 @@ static __always_inline void pull(struct __sk_buff *skb, __u32 bytes)
 		bpf_skb_pull_data(skb, skb->len < bytes ? skb->len : bytes);
 }
 
+static __always_inline __u16 fold(__u64 sum)
+{
+	sum = (sum & 0xFFFF) + (sum >> 16 & 0xFFFF) + (sum >> 32);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	sum = (sum & 0xFFFF) + (sum >> 16);
+	return sum;
+}
+
 struct ports {
 	__be16 source;
 	__be16 dest;
 };
+
+static __always_inline void set_ports(struct frame *f, const struct ports *p)
+{
+	f->ports = 1;
+	if (f->is6) {
+		f->tuple.ipv6.sport = p->source;
+		f->tuple.ipv6.dport = p->dest;
+	} else {
+		f->tuple.ipv4.sport = p->source;
+		f->tuple.ipv4.dport = p->dest;
+	}
+}
 
 /* The head of a TCP segment, for its ports and flags. */
 static __always_inline void parse_tcp(struct __sk_buff *skb, struct frame *f)
@@ -65,15 +87,18 @@ static __always_inline void parse_tcp(struct __sk_buff *skb, struct frame *f)
 		return;
 	__builtin_memcpy(&p, &head, sizeof(p));
 	f->tcp = 1;
+	f->flags = head.bytes[13];
 	f->syn = (head.bytes[13] & 0x12) == 0x02;
 	f->ack_only = (head.bytes[13] & 0x17) == 0x10;
-	if (f->is6) {
-		f->tuple.ipv6.sport = p.source;
-		f->tuple.ipv6.dport = p.dest;
-	} else {
-		f->tuple.ipv4.sport = p.source;
-		f->tuple.ipv4.dport = p.dest;
-	}
+	set_ports(f, &p);
+}
+
+static __always_inline void parse_udp(struct __sk_buff *skb, struct frame *f)
+{
+	struct ports p;
+
+	if (bpf_skb_load_bytes(skb, f->at, &p, sizeof(p)) == 0)
+		set_ports(f, &p);
 }
 
 /* An ICMP error belongs to the connection of the segment it quotes, which this node sent: the tuple is turned
@@ -143,13 +168,15 @@ static __always_inline void parse_transport(struct __sk_buff *skb, struct frame 
 		return;
 	if (f->proto == PROTO_TCP)
 		parse_tcp(skb, f);
+	else if (f->proto == PROTO_UDP)
+		parse_udp(skb, f);
 	else if (!f->is6 && f->proto == PROTO_ICMP)
 		parse_quote4(skb, f);
 	else if (f->is6 && f->proto == PROTO_ICMP6)
 		parse_quote6(skb, f);
 }
 
-/* True if the frame is for a VIP; the rest of `f` is then filled. */
+/* True if it is an IP frame; `f` is then filled but for the transport. */
 static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
 {
 	void *data, *end;
@@ -161,9 +188,9 @@ static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
 	ip = data + ETH_BYTES;
 	if (data + ETH_BYTES + IP4_BYTES > end)
 		return 0;
-	f->vip = vip4(&ip->daddr);
-	if (!f->vip || ip->version != 4 || ip->ihl < 5)
+	if (ip->version != 4 || ip->ihl < 5)
 		return 0;
+	f->vip = vip4(&ip->daddr);
 	copy6(f->source_mac, data + 6);
 	f->is6 = 0;
 	f->proto = ip->protocol;
@@ -185,9 +212,9 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct frame *f)
 	ip = data + ETH_BYTES;
 	if (data + ETH_BYTES + IP6_BYTES > end)
 		return 0;
-	f->vip = vip6(&ip->daddr);
-	if (!f->vip || ip->version != 6)
+	if (ip->version != 6)
 		return 0;
+	f->vip = vip6(&ip->daddr);
 	copy6(f->source_mac, data + 6);
 	f->is6 = 1;
 	f->proto = ip->nexthdr;

@@ -143,14 +143,4 @@ static __always_inline enum verdict from_member(struct __sk_buff *skb, const str
 	return next == -1 ? V_refused : V_dropped_stray;
 }
 
-static __always_inline enum verdict to_vip(struct __sk_buff *skb, const struct nic *nic, struct frame *f)
-{
-	struct host host = host_of(f->vip);
-
-	parse_transport(skb, f);
-	if (is_member(f->source_mac))
-		return from_member(skb, nic, f, &host);
-	return from_outside(skb, nic, f, &host);
-}
-
 #endif

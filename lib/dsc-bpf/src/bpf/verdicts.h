@@ -10,6 +10,8 @@
 	X(delivered_socket)     /* to a VIP hosted elsewhere: its connection ends here (B.2) */ \
 	X(delivered_steered)    /* another member handed it to the host */ \
 	X(refused)              /* its connection ends nowhere: the stack sends the RST */ \
+	X(nat_refused)          /* no backend takes it: the stack says so to the client */ \
+	X(nat_unknown)          /* from a backend, of no flow: somebody speaks to it directly */ \
 	X(egress_request_mended) /* sender of an ARP request or solicitation made the NIC's own */
 
 /* The frame ends here. */
@@ -27,6 +29,13 @@
 	X(dropped_hops)         /* handed on too often */ \
 	X(dropped_no_mac)       /* to be steered to a node whose MAC is not known */ \
 	X(dropped_failed)       /* the kernel refused to change or send it */ \
+	X(nat_full)             /* a new flow, but the table is full */ \
+	X(nat_clash)            /* a new flow, but every backend tried has one from the client's address and port */ \
+	X(nat_hops)             /* its hops are used up */ \
+	X(nat_stray)            /* an RST of a flow that is not known */ \
+	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
+	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
+	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
 	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */
 
 /* The frame leaves by the interface it came from. */
@@ -36,16 +45,25 @@
 	X(steered)              /* to the member that hosts the VIP */ \
 	X(steered_past)         /* to an earlier host, which may have the connection */
 
+/* The frame is rewritten and leaves by the interface of another subnet. */
+#define VERDICTS_ROUTE(X) \
+	X(nat_new)              /* first packet of a flow, to a backend */ \
+	X(nat_adopted)          /* of a flow that is not known but began before: to the backend it must have had */ \
+	X(nat_request)          /* to a backend */ \
+	X(nat_reply)            /* from a backend to the client */
+
 #define VERDICT_NAME(name) V_##name,
 enum verdict {
 	VERDICTS_PASS(VERDICT_NAME)
 	VERDICTS_DROP(VERDICT_NAME)
 	VERDICTS_SEND(VERDICT_NAME)
+	VERDICTS_ROUTE(VERDICT_NAME)
 	VERDICTS
 };
 
 /* The first of each list. */
 #define FIRST_DROP V_silent_off
 #define FIRST_SEND V_answered_arp
+#define FIRST_ROUTE V_nat_new
 
 #endif

@@ -1,11 +1,13 @@
 //! Frames for the packet rows, byte by byte, with right checksums.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub type Mac = [u8; 6];
 pub const BROADCAST: Mac = [0xFF; 6];
 
+pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
+pub const SYN_ACK: u8 = 0x12;
 pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
@@ -99,6 +101,18 @@ pub fn udp(source: u16, dest: u16) -> Vec<u8> {
     head.extend(dest.to_be_bytes());
     head.extend([0, 12, 0, 0, b'd', b's', b'c', b'!']);
     head
+}
+
+/// Fills in the checksum at `place` of a TCP segment or UDP datagram (RFC 9293 §3.1, RFC 8200 §8.1).
+pub fn with_checksum(segment: &mut [u8], place: usize, source: IpAddr, dest: IpAddr, protocol: u8) {
+    let length = (segment.len() as u32).to_be_bytes();
+    let kind = u32::from(protocol).to_be_bytes();
+    let octets = |ip: IpAddr| match ip {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    let sum = checksum(&[&octets(source), &octets(dest), &length, &kind, segment]);
+    segment[place..place + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// ICMP or ICMPv6 with `body` after the first eight bytes.

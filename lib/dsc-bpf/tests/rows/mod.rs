@@ -3,6 +3,7 @@
 mod arp;
 mod egress;
 mod forward;
+pub mod nat;
 mod neighbour;
 mod odd;
 
@@ -44,6 +45,8 @@ pub struct Row {
     pub host: HostState,
     pub past: &'static [u8],
     pub lease: bool,
+    /// In the table before the frame comes.
+    pub flows: Vec<dsc_wire::Flow>,
     /// The counter that grows; none for what the OS sends unhindered.
     pub verdict: Option<&'static str>,
     pub expect: Expect,
@@ -67,6 +70,7 @@ impl Row {
             host: ON,
             past: &[],
             lease: true,
+            flows: Vec::new(),
             verdict: None,
             expect: Expect::Pass,
         }
@@ -84,6 +88,11 @@ impl Row {
 
     pub fn past(mut self, past: &'static [u8]) -> Row {
         self.past = past;
+        self
+    }
+
+    pub fn flows(mut self, flows: &[dsc_wire::Flow]) -> Row {
+        self.flows = flows.to_vec();
         self
     }
 
@@ -156,6 +165,13 @@ pub struct Ports {
 
 /// All rows.
 pub fn table(ports: Ports) -> Vec<Row> {
-    [arp::rows(), neighbour::rows(), egress::rows(), forward::rows(ports), odd::rows(ports)]
-        .concat()
+    [
+        arp::rows(),
+        neighbour::rows(),
+        egress::rows(),
+        forward::rows(ports),
+        odd::rows(ports),
+        nat::rows(),
+    ]
+    .concat()
 }

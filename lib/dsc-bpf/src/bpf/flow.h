@@ -1,0 +1,94 @@
+/* The flows: how one is found, made, and how far it has come. Both entries of a flow are made together and taken
+   together; none is ever pushed out by another. Who ages them: dsc-fwd. */
+#ifndef DSC_FLOW_H
+#define DSC_FLOW_H
+
+#include "parse.h"
+
+/* The direction of the frame's packet. */
+static __always_inline void key_of(const struct frame *f, struct flow_key *key)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	if (f->is6) {
+		__builtin_memcpy(key->source, f->tuple.ipv6.saddr, 16);
+		__builtin_memcpy(key->dest, f->tuple.ipv6.daddr, 16);
+		key->source_port = f->tuple.ipv6.sport;
+		key->dest_port = f->tuple.ipv6.dport;
+	} else {
+		__builtin_memcpy(key->source, &f->tuple.ipv4.saddr, 4);
+		__builtin_memcpy(key->dest, &f->tuple.ipv4.daddr, 4);
+		key->source_port = f->tuple.ipv4.sport;
+		key->dest_port = f->tuple.ipv4.dport;
+	}
+	key->protocol = f->proto;
+	key->six = f->is6;
+}
+
+/* The other direction of the flow: what `flow` replaces is put in, and the ends change places. */
+static __always_inline void other_key(const struct flow_key *key, const struct flow *flow, struct flow_key *other)
+{
+	int request = flow->way == WAY_REQUEST;
+
+	__builtin_memcpy(other->source, request ? flow->address : key->dest, 16);
+	__builtin_memcpy(other->dest, request ? key->source : flow->address, 16);
+	other->source_port = request ? flow->port : key->dest_port;
+	other->dest_port = request ? key->source_port : flow->port;
+	other->protocol = key->protocol;
+	other->six = key->six;
+	other->unused[0] = other->unused[1] = 0;
+}
+
+/* Tells dsc-fwd; what has no room is found by its next sweep. */
+static __always_inline void tell(const struct flow_key *key, const struct flow *flow)
+{
+	struct news *item = bpf_ringbuf_reserve(&news, sizeof(*item), 0);
+
+	if (!item)
+		return;
+	item->key = *key;
+	item->flow = *flow;
+	bpf_ringbuf_submit(item, 0);
+}
+
+static __always_inline void mark(struct flow *flow, __u32 bits)
+{
+	__sync_fetch_and_or(&flow->marks, bits);
+}
+
+/* What a packet of a flow says about how far it has come. */
+static __always_inline void follow(const struct frame *f, const struct flow_key *key, struct flow *flow, __u64 now)
+{
+	__u32 before = flow->marks;
+	__u32 bits = 0;
+
+	if (flow->seen != TICK(now))
+		flow->seen = TICK(now);
+	if (f->tcp) {
+		if (flow->way == WAY_REQUEST && !(f->flags & 0x02))
+			bits |= MARK_OPEN;
+		if (f->flags & 0x01)
+			bits |= MARK_FIN;
+		if (f->flags & 0x04)
+			bits |= MARK_RESET;
+	} else if (flow->way == WAY_REPLY) {
+		bits |= MARK_OPEN;
+	}
+	if ((before & bits) == bits)
+		return;
+	mark(flow, bits);
+	tell(key, flow);
+}
+
+/* Has the flow ended, so that an opening packet begins another one? Its other key is put into `back`. */
+static __always_inline int ended(const struct flow_key *key, const struct flow *flow, struct flow_key *back)
+{
+	struct flow *other;
+
+	other_key(key, flow, back);
+	if (flow->marks & MARK_RESET)
+		return 1;
+	other = bpf_map_lookup_elem(&flows, back);
+	return !other || other->marks & MARK_RESET || (other->marks & flow->marks & MARK_FIN);
+}
+
+#endif

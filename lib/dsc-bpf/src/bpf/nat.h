@@ -1,0 +1,220 @@
+/* The load balancer's decisions: a packet for a service, a packet from a backend (B.3). Which node may decide is the
+   lease's and the host table's matter, as for every other frame for a VIP. */
+#ifndef DSC_NAT_H
+#define DSC_NAT_H
+
+#include "count.h"
+#include "rewrite.h"
+#include "service.h"
+#include "steer.h"
+
+static __always_inline void count_backend(struct __sk_buff *skb, const struct flow *flow, int begun)
+{
+	__u32 index = flow->backend;
+	struct backend_count *count = bpf_map_lookup_elem(&backend_counts, &index);
+
+	if (!count)
+		return;
+	count->flows += begun;
+	if (flow->way == WAY_REQUEST) {
+		count->request_packets++;
+		count->request_bytes += skb->len;
+	} else {
+		count->reply_packets++;
+		count->reply_bytes += skb->len;
+	}
+}
+
+/* Makes both entries of desk->fresh. The reply's comes first: a request that finds its own has both. */
+static __noinline enum verdict make(struct frame *f, struct desk *desk, enum verdict made)
+{
+	struct flow *fresh = &desk->fresh;
+	struct flow *reply = &desk->reply;
+	struct flow *old;
+	const struct vip *vip;
+
+	if (!desk)
+		return V_dropped_failed;
+	vip = f->vip;
+	if (!vip)
+		return V_dropped_failed;
+	__builtin_memcpy(reply->address, desk->key.dest, 16);
+	reply->port = desk->key.dest_port;
+	reply->backend = fresh->backend;
+	reply->way = WAY_REPLY;
+	reply->subnet = vip->subnet;
+	reply->marks = 0;
+	reply->seen = fresh->seen;
+	other_key(&desk->key, fresh, &desk->back);
+	if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_NOEXIST)) {
+		old = bpf_map_lookup_elem(&flows, &desk->back);
+		if (!old)
+			return V_nat_full;
+		if (!same16(old->address, reply->address) || old->port != reply->port) {
+			if (!ended(&desk->back, old, &desk->stale))
+				return V_nat_clash;
+			bpf_map_delete_elem(&flows, &desk->stale);
+		}
+		/* Else it is the rest of an ended flow between the same ends. */
+		if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_EXIST))
+			return V_nat_full;
+	}
+	if (bpf_map_update_elem(&flows, &desk->key, fresh, BPF_ANY)) {
+		bpf_map_delete_elem(&flows, &desk->back);
+		return V_nat_full;
+	}
+	tell(&desk->key, fresh);
+	return made;
+}
+
+/* Chooses a backend and makes the flow. */
+static __always_inline enum verdict begin(struct frame *f, struct desk *desk, const struct service *service,
+					  enum verdict made)
+{
+	__u32 hash = hash_of(&desk->key);
+
+	for (int i = 0; i < CLASHES_MAX; i++) {
+		__u32 index = slot_of(service, hash + i);
+		const struct backend *backend = index == MAGLEV_EMPTY ? 0 : backend_at(index);
+		enum verdict verdict;
+
+		if (!backend || backend->state == BACKEND_DISABLED)
+			return V_nat_refused;
+		__builtin_memcpy(desk->fresh.address, backend->address, 16);
+		desk->fresh.port = backend->port;
+		desk->fresh.backend = index;
+		desk->fresh.subnet = backend->subnet;
+		verdict = make(f, desk, made);
+		if (verdict != V_nat_clash)
+			return verdict;
+	}
+	return V_nat_clash;
+}
+
+/* A packet for a nat service at the node that serves its VIP. */
+static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	__u32 zero = 0;
+	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
+	const struct service *service = service_of(f);
+	struct flow *flow;
+	enum verdict verdict;
+
+	if (!desk || !service)
+		return V_dropped_failed;
+	key_of(f, &desk->key);
+	flow = bpf_map_lookup_elem(&flows, &desk->key);
+	if (flow && f->syn && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
+		bpf_map_delete_elem(&flows, &desk->back);
+		flow = 0;
+	}
+	if (flow && flow->way == WAY_REQUEST) {
+		const struct backend *backend = backend_at(flow->backend);
+
+		if (backend && backend->state == BACKEND_DISABLED)
+			return V_nat_refused;
+		verdict = route(skb, f, &desk->key, flow, V_nat_request);
+		if (verdict == V_nat_request) {
+			follow(f, &desk->key, flow, now);
+			count_backend(skb, flow, 0);
+		}
+		return verdict;
+	}
+	/* A stray RST would only make a flow to end it. */
+	if (f->tcp && f->flags & 0x04)
+		return V_nat_stray;
+	desk->fresh.way = WAY_REQUEST;
+	desk->fresh.marks = f->tcp && !f->syn ? MARK_OPEN : 0;
+	desk->fresh.seen = TICK(now);
+	verdict = begin(f, desk, service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
+	if (verdict < FIRST_ROUTE)
+		return verdict;
+	verdict = route(skb, f, &desk->key, &desk->fresh, verdict);
+	count_backend(skb, &desk->fresh, 1);
+	return verdict;
+}
+
+/* Who may serve a frame for a nat service. Its flows are on every node, so that no earlier host is asked. */
+static __always_inline enum verdict to_service(struct __sk_buff *skb, const struct nic *nic, struct frame *f,
+					       const struct host *host)
+{
+	int member = is_member(f->source_mac);
+
+	if (host->state == HOST_ON)
+		return lease_holds() ? request(skb, f) : V_dropped_lease;
+	if (host->state == HOST_INCOMING && member)
+		return request(skb, f);
+	if (host->state == HOST_STEER)
+		return member ? steer_on(skb, nic, f, host->node) : steer(skb, nic, host->node, V_steered);
+	return V_dropped_off;
+}
+
+static __always_inline enum verdict to_vip(struct __sk_buff *skb, const struct nic *nic, struct frame *f)
+{
+	struct host host = host_of(f->vip);
+
+	if (f->ports && service_of(f))
+		return to_service(skb, nic, f, &host);
+	if (is_member(f->source_mac))
+		return from_member(skb, nic, f, &host);
+	return from_outside(skb, nic, f, &host);
+}
+
+/* Keeps a reply for the flow that may be on its way from the node that made it (B.3). */
+static __always_inline enum verdict hold(struct __sk_buff *skb)
+{
+	struct held *item;
+	__u32 bytes = skb->len;
+
+	if (bytes < ETH_BYTES + IP4_BYTES || bytes > HELD_FRAME)
+		return V_nat_held_lost;
+	item = bpf_ringbuf_reserve(&held, sizeof(*item), 0);
+	if (!item)
+		return V_nat_held_lost;
+	item->nic = skb->ifindex;
+	item->bytes = bytes;
+	if (bpf_skb_load_bytes(skb, 0, item->frame, bytes) < 0) {
+		bpf_ringbuf_discard(item, 0);
+		return V_nat_held_lost;
+	}
+	bpf_ringbuf_submit(item, 0);
+	return V_nat_held;
+}
+
+/* A packet through this node; is it a backend's reply? */
+static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
+{
+	__u32 zero = 0;
+	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
+	struct end end = {};
+	struct flow_key *key;
+	struct flow *flow;
+	enum verdict verdict;
+
+	if (!desk)
+		return V_other;
+	key = &desk->key;
+	key_of(f, key);
+	__builtin_memcpy(end.address, key->source, 16);
+	end.port = key->source_port;
+	end.protocol = key->protocol;
+	end.six = key->six;
+	if (!bpf_map_lookup_elem(&ends, &end))
+		return V_other;
+	flow = bpf_map_lookup_elem(&flows, key);
+	if (!flow || flow->way != WAY_REPLY) {
+		/* Only a flow's first reply can be ahead of it. */
+		if (!f->tcp || (f->flags & 0x12) == 0x12)
+			return hold(skb);
+		return V_nat_unknown;
+	}
+	verdict = route(skb, f, key, flow, V_nat_reply);
+	if (verdict == V_nat_reply) {
+		follow(f, key, flow, bpf_ktime_get_boot_ns());
+		count_backend(skb, flow, 0);
+	}
+	return verdict;
+}
+
+#endif

@@ -1,0 +1,116 @@
+/* Rewrites one end of a packet: address, port, hops and checksums. A checksum that hardware is to fill in is kept so. */
+#ifndef DSC_REWRITE_H
+#define DSC_REWRITE_H
+
+#include "flow.h"
+
+/* RFC 1624: the checksum without the old words, with the new ones. */
+static __always_inline __u32 unsummed(__u16 check)
+{
+	return (__u16)~check;
+}
+
+static __always_inline __u32 swapped(__u32 sum, __u32 old, __u32 new)
+{
+	sum += (__u16)~(__u16)old + (__u16)~(__u16)(old >> 16);
+	return sum + (__u16)new + (__u16)(new >> 16);
+}
+
+/* The head of IPv4: address and one hop less. */
+static __always_inline int head4(struct iphdr *ip, int request, __u32 old, __u32 new)
+{
+	__u32 sum = unsummed(ip->check);
+	__u16 before, after;
+
+	if (ip->ttl <= 1)
+		return 0;
+	__builtin_memcpy(&before, &ip->ttl, 2);
+	ip->ttl--;
+	__builtin_memcpy(&after, &ip->ttl, 2);
+	sum = swapped(sum, old, new) + (__u16)~before + after;
+	ip->check = ~fold(sum);
+	if (request)
+		ip->daddr = new;
+	else
+		ip->saddr = new;
+	return 1;
+}
+
+/* `done`, or why the packet cannot go on. */
+static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+					    const struct flow *flow, enum verdict done)
+{
+	int request = flow->way == WAY_REQUEST;
+	const __u8 *old = request ? key->dest : key->source;
+	__be16 old_port = request ? key->dest_port : key->source_port;
+	__u32 at = f->at;
+	__u32 port_at = at + (request ? 2 : 0);
+	__u32 flags = f->tcp ? 0 : BPF_F_MARK_MANGLED_0;
+	__u32 sum_at = at + (f->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
+	__u8 address[16];
+	__be16 port = flow->port;
+	void *data = (void *)(long)skb->data;
+	void *end = (void *)(long)skb->data_end;
+	__be16 *place;
+	__s64 diff;
+
+	if (port_at > AT_MAX)
+		return V_dropped_failed;
+	__builtin_memcpy(address, flow->address, 16);
+	place = data + port_at;
+	KEEP(place);
+	if ((void *)(place + 1) > end) {
+		if (bpf_skb_pull_data(skb, at + TCP_BYTES < skb->len ? at + TCP_BYTES : skb->len) < 0)
+			return V_dropped_failed;
+		data = (void *)(long)skb->data;
+		end = (void *)(long)skb->data_end;
+		place = data + port_at;
+		KEEP(place);
+		if ((void *)(place + 1) > end)
+			return V_dropped_failed;
+	}
+	*place = port;
+	if (f->is6) {
+		struct ipv6hdr *ip = data + ETH_BYTES;
+
+		if ((void *)(ip + 1) > end)
+			return V_dropped_failed;
+		if (ip->hop_limit <= 1)
+			return V_nat_hops;
+		ip->hop_limit--;
+		__builtin_memcpy(request ? (void *)&ip->daddr : (void *)&ip->saddr, address, 16);
+		diff = bpf_csum_diff((__be32 *)old, 16, (__be32 *)address, 16, 0);
+		if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)
+			return V_dropped_failed;
+	} else {
+		struct iphdr *ip = data + ETH_BYTES;
+		__u32 from, to;
+
+		if ((void *)(ip + 1) > end)
+			return V_dropped_failed;
+		__builtin_memcpy(&from, old, 4);
+		__builtin_memcpy(&to, address, 4);
+		if (!head4(ip, request, from, to))
+			return V_nat_hops;
+		if (bpf_l4_csum_replace(skb, sum_at, from, to, BPF_F_PSEUDO_HDR | flags | 4) < 0)
+			return V_dropped_failed;
+	}
+	if (old_port != port && bpf_l4_csum_replace(skb, sum_at, old_port, port, flags | 2) < 0)
+		return V_dropped_failed;
+	return done;
+}
+
+/* Rewrites the packet and says by which interface it leaves. */
+static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+					  const struct flow *flow, enum verdict done)
+{
+	__u32 subnet = flow->subnet;
+	const __u32 *door = bpf_map_lookup_elem(&doors, &subnet);
+
+	if (!door || !*door)
+		return V_nat_no_way;
+	skb->cb[CB_DOOR] = *door;
+	return rewrite(skb, f, key, flow, done);
+}
+
+#endif

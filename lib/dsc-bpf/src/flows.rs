@@ -1,0 +1,464 @@
+//! The kernel's table of flows as user space sees it: what the programs made, what peers made, what is old. Each flow has two
+//! entries, one per direction; they are put and removed together. Called by `dsc-fwd` alone.
+
+use crate::layout::{
+    Entry, EntryKey, HELD_BYTES, HELD_FRAME, MARK_FIN, MARK_OPEN, MARK_RESET, NEWS_BYTES,
+    TICK_BITS, WAY_REPLY, WAY_REQUEST,
+};
+use crate::services::Backend;
+use crate::{Error, call, octets};
+use aya::Ebpf;
+use aya::maps::{HashMap, Map, MapData, MapError, RingBuf};
+use dsc_wire::{BackendId, Flow, FlowKey, FlowState, Protocol, SubnetId, Time};
+use std::collections::HashMap as StdMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::Path;
+
+/// Entries that are taken over at once.
+const TAKEN: usize = 4096;
+
+/// A flow in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Which, and how far it has come by the entries of both directions.
+    pub flow: Flow,
+    /// Its backend.
+    pub backend: BackendId,
+    /// When its last packet came through this node, or a peer last told of it; to about a second.
+    pub at: Time,
+}
+
+/// What became of a flow that was to be put into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Put {
+    /// It was not there.
+    New,
+    /// It was there, and is now as far as either knew.
+    Known,
+    /// The backend's port has a flow from the same client's port to another VIP.
+    Clash,
+    /// The table is full.
+    Full,
+    /// Its VIP or backend is in no service of this node's configuration.
+    Foreign,
+}
+
+/// Where a walk through the table is. It meets every flow that is there from its beginning to its end.
+#[derive(Clone, Debug, Default)]
+pub struct Walk {
+    batch: Option<u32>,
+}
+
+/// The table.
+pub struct FlowTable {
+    map: HashMap<MapData, EntryKey, Entry>,
+    /// The same, for what the loader crate does not offer.
+    fd: OwnedFd,
+    vips: StdMap<IpAddr, SubnetId>,
+    backends: StdMap<(Protocol, SocketAddr), (BackendId, SubnetId)>,
+}
+
+impl FlowTable {
+    pub(crate) fn take(ebpf: &mut Ebpf) -> Result<FlowTable, Error> {
+        let map = ebpf.take_map("flows").expect("the object has this map");
+        let Map::HashMap(data) = &map else { panic!("flows is a hash") };
+        let fd = data.fd().as_fd().try_clone_to_owned();
+        let fd = fd.map_err(|source| Error::Flows { source })?;
+        let map = HashMap::try_from(map).map_err(|e| crate::datapath::fill("flows", e))?;
+        Ok(FlowTable { map, fd, vips: StdMap::new(), backends: StdMap::new() })
+    }
+
+    /// Copies the entries of an earlier table, as many as there is room for. Those that its programs make meanwhile are
+    /// adopted by their next packet.
+    pub(crate) fn take_over(&mut self, old: OwnedFd) -> Result<(), Error> {
+        let (mut place, mut more) = (None, true);
+        let mut keys = vec![EntryKey::default(); TAKEN];
+        let mut entries = vec![Entry::default(); TAKEN];
+        while more {
+            let count;
+            (count, more) = call::lookup_batch(old.as_fd(), &mut place, &mut keys, &mut entries)
+                .map_err(|source| Error::Flows { source })?;
+            for (key, entry) in keys.iter().zip(&entries).take(count) {
+                if !self.set(key, entry)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells where VIPs and backends are; flows of others are [`Put::Foreign`].
+    pub fn know(&mut self, vips: &[(IpAddr, SubnetId)], backends: &[Backend]) {
+        self.vips = vips.iter().copied().collect();
+        self.backends = (0u16..)
+            .zip(backends)
+            .map(|(index, b)| ((b.protocol, b.address), (BackendId(index), b.subnet)))
+            .collect();
+    }
+
+    /// Puts a flow in that a peer knows, or joins what it knows with what is here.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused for another reason than a full table.
+    pub fn put(&mut self, flow: &Flow, now: Time) -> Result<Put, Error> {
+        let places = (
+            self.vips.get(&flow.key.vip.ip()),
+            self.backends.get(&(flow.key.protocol, flow.backend)),
+        );
+        let (Some(vip_subnet), Some((backend, subnet))) = places else { return Ok(Put::Foreign) };
+        let (request_marks, reply_marks) = marks(flow.state);
+        let seen = tick(now);
+        let key = request_key(&flow.key);
+        let request = Entry {
+            address: octets(flow.backend.ip()),
+            port: flow.backend.port().to_be_bytes(),
+            backend: backend.0,
+            way: WAY_REQUEST,
+            subnet: subnet.0,
+            marks: request_marks,
+            seen,
+            ..Entry::default()
+        };
+        let back = reply_key(flow);
+        let reply = Entry {
+            address: octets(flow.key.vip.ip()),
+            port: flow.key.vip.port().to_be_bytes(),
+            backend: backend.0,
+            way: WAY_REPLY,
+            subnet: vip_subnet.0,
+            marks: reply_marks,
+            seen,
+            ..Entry::default()
+        };
+        let old = self.get(&key)?;
+        if let Some(old) =
+            old.filter(|old| (old.address, old.port) != (request.address, request.port))
+        {
+            // The client's port was used again, or two hosts chose: whoever told last has seen the later packet.
+            self.delete(&reply_key(&Flow { backend: end(&key, old.address, old.port), ..*flow }))?;
+        }
+        let same = old.filter(|old| (old.address, old.port) == (request.address, request.port));
+        let there = self.get(&back)?;
+        if there.is_some_and(|there| {
+            (there.address, there.port) != (reply.address, reply.port)
+                && there.marks & MARK_RESET == 0
+        }) {
+            return Ok(Put::Clash);
+        }
+        // A port that is used again begins anew; else both know something.
+        let joins = flow.state != FlowState::Opening || request_marks != 0;
+        let keep = |old: Option<Entry>| old.filter(|_| joins).map_or(0, |old| old.marks);
+        let reply = Entry { marks: reply.marks | keep(there), ..reply };
+        let request = Entry { marks: request.marks | keep(same), ..request };
+        if !self.set(&back, &reply)? {
+            return Ok(Put::Full);
+        }
+        if !self.set(&key, &request)? {
+            self.delete(&back)?;
+            return Ok(Put::Full);
+        }
+        Ok(if same.is_some() { Put::Known } else { Put::New })
+    }
+
+    /// Takes a flow out; nothing happens if it is not there.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused.
+    pub fn remove(&mut self, flow: &Flow) -> Result<(), Error> {
+        self.delete(&request_key(&flow.key))?;
+        let back = reply_key(flow);
+        let of_this = |entry: &Entry| entry.address == octets(flow.key.vip.ip());
+        if self.get(&back)?.as_ref().is_some_and(of_this) { self.delete(&back) } else { Ok(()) }
+    }
+
+    /// Is the flow there that a reply from `backend` to `client` belongs to? The VIP's end, if so.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused.
+    pub fn vip_of_reply(
+        &self,
+        protocol: Protocol,
+        backend: SocketAddr,
+        client: SocketAddr,
+    ) -> Result<Option<SocketAddr>, Error> {
+        let key = entry_key(protocol, backend, client);
+        let entry = self.get(&key)?.filter(|entry| entry.way == WAY_REPLY);
+        Ok(entry.map(|entry| end(&key, entry.address, entry.port)))
+    }
+
+    /// Flows from where `walk` is, about half of `most`; an empty batch may come before the end. False at the end.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused.
+    pub fn walk(&self, walk: &mut Walk, most: usize, out: &mut Vec<Seen>) -> Result<bool, Error> {
+        let mut keys = vec![EntryKey::default(); most];
+        let mut entries = vec![Entry::default(); most];
+        let (count, more) =
+            call::lookup_batch(self.fd.as_fd(), &mut walk.batch, &mut keys, &mut entries)
+                .map_err(|source| Error::Flows { source })?;
+        for (key, entry) in keys.iter().zip(&entries).take(count) {
+            if entry.way != WAY_REQUEST {
+                // A reply whose request is gone would never be met again.
+                self.drop_widow(key, entry)?;
+                continue;
+            }
+            let Some(flow) = flow_of(key, entry) else { continue };
+            let other = self.get(&reply_key(&flow))?;
+            let state = joined(entry.marks, other.map_or(0, |o| o.marks));
+            let last = entry.seen.max(other.map_or(0, |o| o.seen));
+            out.push(Seen {
+                flow: Flow { state, ..flow },
+                backend: BackendId(entry.backend),
+                at: Time(u64::from(last) << TICK_BITS),
+            });
+        }
+        Ok(more)
+    }
+
+    fn drop_widow(&self, key: &EntryKey, entry: &Entry) -> Result<(), Error> {
+        let Some(flow) = flow_of(key, entry) else { return Ok(()) };
+        if self.get(&request_key(&flow.key))?.is_none() {
+            let result = call::delete(self.fd.as_fd(), key);
+            return result.map_err(|source| Error::Flows { source });
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &EntryKey) -> Result<Option<Entry>, Error> {
+        match self.map.get(key, 0) {
+            Ok(entry) => Ok(Some(entry)),
+            Err(MapError::KeyNotFound) => Ok(None),
+            Err(e) => Err(crate::datapath::fill("flows", e)),
+        }
+    }
+
+    /// False if the table is full.
+    fn set(&mut self, key: &EntryKey, entry: &Entry) -> Result<bool, Error> {
+        match self.map.insert(key, entry, 0) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(e)) if is_full(&e.io_error) => Ok(false),
+            Err(e) => Err(crate::datapath::fill("flows", e)),
+        }
+    }
+
+    fn delete(&mut self, key: &EntryKey) -> Result<(), Error> {
+        match self.map.remove(key) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => {
+                Ok(())
+            }
+            Err(e) => Err(crate::datapath::fill("flows", e)),
+        }
+    }
+}
+
+/// Takes the pin off a table that has not `entries` entries, and returns it.
+pub(crate) fn unpin_other_size(pin: &Path, entries: u32) -> Result<Option<OwnedFd>, Error> {
+    let old = match call::pinned(pin) {
+        Ok(old) => old,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::Flows { source }),
+    };
+    let shape = call::shape(old.as_fd()).map_err(|source| Error::Flows { source })?;
+    if shape.max_entries == entries {
+        return Ok(None);
+    }
+    std::fs::remove_file(pin).map_err(|source| Error::Flows { source })?;
+    Ok(Some(old))
+}
+
+fn is_full(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM))
+}
+
+/// Flows that the programs made, and those that came further. A bounded ring: what does not fit is found by a walk.
+pub struct News(pub(crate) RingBuf<MapData>);
+
+impl Iterator for News {
+    type Item = Flow;
+
+    fn next(&mut self) -> Option<Flow> {
+        loop {
+            let item = self.0.next()?;
+            let bytes: &[u8; NEWS_BYTES] = item[..].try_into().ok()?;
+            let (key, entry) = bytes.split_at(size_of::<EntryKey>());
+            // SAFETY: both are plain integers and the kernel wrote exactly these layouts; the ring aligns to 8 bytes only.
+            let (key, entry) = unsafe {
+                (
+                    key.as_ptr().cast::<EntryKey>().read_unaligned(),
+                    entry.as_ptr().cast::<Entry>().read_unaligned(),
+                )
+            };
+            if let Some(flow) = flow_of(&key, &entry) {
+                return Some(flow);
+            }
+        }
+    }
+}
+
+impl AsFd for News {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for News {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+/// Replies that came before their flow: the frame, and the interface it came by. Bounded; see the verdict `nat_held_lost`.
+pub struct Held(pub(crate) RingBuf<MapData>);
+
+impl Iterator for Held {
+    type Item = (u32, Vec<u8>);
+
+    fn next(&mut self) -> Option<(u32, Vec<u8>)> {
+        let item = self.0.next()?;
+        let bytes: &[u8; HELD_BYTES] = item[..].try_into().ok()?;
+        let word = |at: usize| {
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
+        let length = (word(4) as usize).min(HELD_FRAME);
+        Some((word(0), bytes[8..8 + length].to_vec()))
+    }
+}
+
+impl AsFd for Held {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Held {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+fn tick(now: Time) -> u32 {
+    (now.0 >> TICK_BITS) as u32
+}
+
+fn entry_key(protocol: Protocol, source: SocketAddr, dest: SocketAddr) -> EntryKey {
+    EntryKey {
+        source: octets(source.ip()),
+        dest: octets(dest.ip()),
+        source_port: source.port().to_be_bytes(),
+        dest_port: dest.port().to_be_bytes(),
+        protocol: protocol.number(),
+        six: u8::from(source.is_ipv6()),
+        unused: [0; 2],
+    }
+}
+
+fn request_key(key: &FlowKey) -> EntryKey {
+    entry_key(key.protocol, key.client, key.vip)
+}
+
+fn reply_key(flow: &Flow) -> EntryKey {
+    entry_key(flow.key.protocol, flow.backend, flow.key.client)
+}
+
+fn end(key: &EntryKey, address: [u8; 16], port: [u8; 2]) -> SocketAddr {
+    let ip = if key.six == 0 {
+        IpAddr::V4(Ipv4Addr::new(address[0], address[1], address[2], address[3]))
+    } else {
+        IpAddr::V6(Ipv6Addr::from(address))
+    };
+    SocketAddr::new(ip, u16::from_be_bytes(port))
+}
+
+/// The flow that an entry of either direction belongs to, as far as this direction has come. None if it is nonsense.
+fn flow_of(key: &EntryKey, entry: &Entry) -> Option<Flow> {
+    let protocol = Protocol::of_number(key.protocol)?;
+    let source = end(key, key.source, key.source_port);
+    let dest = end(key, key.dest, key.dest_port);
+    let replaced = end(key, entry.address, entry.port);
+    Some(if entry.way == WAY_REQUEST {
+        let state = joined(entry.marks, 0);
+        Flow { key: FlowKey { protocol, client: source, vip: dest }, backend: replaced, state }
+    } else {
+        let state = joined(0, entry.marks);
+        Flow { key: FlowKey { protocol, client: dest, vip: replaced }, backend: source, state }
+    })
+}
+
+fn joined(request: u32, reply: u32) -> FlowState {
+    let either = request | reply;
+    if either & MARK_RESET != 0 || request & reply & MARK_FIN != 0 {
+        FlowState::Closed
+    } else if request & MARK_FIN != 0 {
+        FlowState::ClientClosed
+    } else if reply & MARK_FIN != 0 {
+        FlowState::ServerClosed
+    } else if either & MARK_OPEN != 0 {
+        FlowState::Open
+    } else {
+        FlowState::Opening
+    }
+}
+
+/// What a state says about the two directions.
+fn marks(state: FlowState) -> (u32, u32) {
+    match state {
+        FlowState::Opening => (0, 0),
+        FlowState::Open => (MARK_OPEN, 0),
+        FlowState::ClientClosed => (MARK_OPEN | MARK_FIN, 0),
+        FlowState::ServerClosed => (MARK_OPEN, MARK_FIN),
+        FlowState::Closed | FlowState::Gone => (MARK_OPEN | MARK_FIN, MARK_FIN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(state: FlowState) -> Flow {
+        let end = |text: &str| text.parse().unwrap();
+        let key = FlowKey {
+            protocol: Protocol::Tcp,
+            client: end("10.1.0.250:4000"),
+            vip: end("10.1.0.100:80"),
+        };
+        Flow { key, backend: end("10.2.0.101:8080"), state }
+    }
+
+    #[test]
+    fn a_state_is_the_same_after_its_marks() {
+        for state in [
+            FlowState::Opening,
+            FlowState::Open,
+            FlowState::ClientClosed,
+            FlowState::ServerClosed,
+            FlowState::Closed,
+        ] {
+            let (request, reply) = marks(state);
+            assert_eq!(joined(request, reply), state);
+        }
+        assert_eq!(joined(MARK_RESET, 0), FlowState::Closed);
+        assert_eq!(joined(0, MARK_RESET), FlowState::Closed);
+    }
+
+    #[test]
+    fn both_entries_tell_the_same_flow() {
+        let flow = flow(FlowState::Opening);
+        let request = Entry {
+            address: octets(flow.backend.ip()),
+            port: flow.backend.port().to_be_bytes(),
+            way: WAY_REQUEST,
+            ..Entry::default()
+        };
+        let reply = Entry {
+            address: octets(flow.key.vip.ip()),
+            port: flow.key.vip.port().to_be_bytes(),
+            way: WAY_REPLY,
+            ..Entry::default()
+        };
+        assert_eq!(flow_of(&request_key(&flow.key), &request), Some(flow));
+        assert_eq!(flow_of(&reply_key(&flow), &reply), Some(flow));
+    }
+}
