@@ -8,14 +8,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dsc-wire", &[]),
     ("dsc-rml", &["dsc-wire"]),
     ("dsc-ring", &["dsc-wire"]),
+    ("dsc-flow", &["dsc-wire"]),
     ("dsc-conf", &["dsc-wire"]),
     ("dsc-sys", &["dsc-wire"]),
     ("dsc-bpf", &["dsc-wire"]),
     ("dsc-lab", &["dsc-wire", "dsc-conf"]),
     ("dsc-ringd", &["dsc-wire", "dsc-rml", "dsc-ring", "dsc-conf", "dsc-sys", "dsc-bpf"]),
-    ("dsc-fwd", &["dsc-wire", "dsc-conf", "dsc-sys", "dsc-bpf"]),
+    ("dsc-fwd", &["dsc-wire", "dsc-flow", "dsc-conf", "dsc-sys", "dsc-bpf"]),
     ("dsc-mon", &["dsc-wire", "dsc-conf", "dsc-sys"]),
-    ("dscctl", &["dsc-wire", "dsc-conf", "dsc-sys"]),
+    ("dscctl", &["dsc-wire", "dsc-flow", "dsc-conf", "dsc-sys"]),
 ];
 
 /// External crates that have one room: the crate, the only members that may use it. Tests may use any.
@@ -32,7 +33,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates without a world: nothing external, no clock, no sockets, no threads.
-const PURE: &[&str] = &["dsc-rml", "dsc-ring"];
+const PURE: &[&str] = &["dsc-rml", "dsc-ring", "dsc-flow"];
 
 /// What a pure crate never says.
 const WORLD: &[&str] = &[

@@ -1,0 +1,8 @@
+//! The decisions of the load balancer, without a world: no clock, no socket, no kernel. Every node comes to the
+//! same ones, because they depend on the configuration only.
+//!
+//! ```text
+//!   backends of a service --maglev--> table --dsc-fwd--> kernel: a new flow's hash picks a row
+//! ```
+
+pub mod maglev;
