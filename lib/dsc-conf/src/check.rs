@@ -4,8 +4,9 @@
 use crate::config::{Config, Node, Source, Subnet};
 use crate::draft::Draft;
 use crate::problem::{Problem, Problems};
-use crate::{addresses, pools};
+use crate::{addresses, pools, services};
 use dsc_wire::Partition;
+use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -15,17 +16,23 @@ use toml::Spanned;
 pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     let few_subnets = at_most("subnet", SUBNETS_MAX, draft.subnets.iter().map(|s| &s.at), problems);
     let few_nodes = at_most("node", NODES_MAX, draft.nodes.iter().map(|n| &n.at), problems);
+    let services = draft.services.iter().map(|s| &s.at);
+    let few_services = at_most("service", SERVICES_MAX, services, problems);
+    let backends: Vec<_> = draft.services.iter().flat_map(|s| &s.backends).map(|b| &b.at).collect();
+    let few_backends = at_most("backend", BACKENDS_MAX, backends.into_iter(), problems);
     unique("subnet", draft.subnets.iter().filter_map(|s| s.name.as_ref()), problems);
     unique("node", draft.nodes.iter().filter_map(|n| n.name.as_ref()), problems);
+    unique("service", draft.services.iter().filter_map(|s| s.name.as_ref()), problems);
     partition(&draft, problems);
     draft.timing.check(draft.nodes.len(), problems);
-    if !few_subnets || !few_nodes {
+    if !few_subnets || !few_nodes || !few_services || !few_backends {
         // What follows compares each with each, which only the limits keep cheap.
         return None;
     }
     disjoint(&draft, problems);
     let rows = addresses::check(&draft, problems);
     let (vips, vip_places) = pools::check(&draft, &rows, problems);
+    let (services, backends) = services::check(&draft, &rows, &vips, problems);
     if !problems.is_empty() {
         return None;
     }
@@ -60,6 +67,9 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
         subnets,
         nodes,
         vips,
+        services,
+        backends,
+        flows_max: draft.flows_max,
         source,
     })
 }

@@ -6,12 +6,13 @@ use crate::problem::{Problem, Problems};
 use crate::{TEXT_MAX, check, digest, print, read};
 use dsc_wire::local::Names;
 use dsc_wire::{
-    Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, Timing, VipId, VipPlan,
+    BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol,
+    ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
 };
 use std::fmt;
 use std::fs::File;
 use std::io::Read;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +36,12 @@ pub struct Config {
     pub nodes: Vec<Node>,
     /// Every address of every pool, by [`VipId`]: subnet by subnet, in the order of their pools.
     pub vips: Vec<Vip>,
+    /// By [`ServiceId`]; at most 128. No two have an end (VIP, protocol, port) in common.
+    pub services: Vec<Service>,
+    /// Every backend of every service, by [`BackendId`]: service by service, in the order of their lists; at most 1024.
+    pub backends: Vec<Backend>,
+    /// Flows that the kernel's table holds; 1024..=4194304.
+    pub flows_max: u32,
     pub(crate) source: Source,
 }
 
@@ -71,6 +78,45 @@ pub struct Vip {
     pub preferred: Option<NodeId>,
     /// How firmly it stays; without an entry of its own 1.
     pub persistence: Persistence,
+}
+
+/// A port of some VIPs, and what becomes of the packets to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// Its name, which no other service has.
+    pub name: String,
+    /// Its VIPs, each once, at least one; in `nat` services all of the backends' family.
+    pub vips: Vec<VipId>,
+    /// What it is spoken over.
+    pub protocol: Protocol,
+    /// Its port on each of its VIPs; not 0.
+    pub port: u16,
+    /// What becomes of its packets.
+    pub kind: ServiceKind,
+    /// Its backends, whatever their state: none in a `local` service, at least one in a `nat` service.
+    pub backends: Vec<BackendId>,
+}
+
+/// A server behind a `nat` service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    /// The service it serves; a server of two services is two backends.
+    pub service: ServiceId,
+    /// Where it listens: inside a network of its subnet, no VIP and no node's address; the port is not 0.
+    pub address: SocketAddr,
+    /// The subnet whose neighbour it is. Every node that may host a VIP of its service is on it.
+    pub subnet: SubnetId,
+    /// Its share of new flows, relative to the service's others; 1..=100.
+    pub weight: u32,
+    /// What it is given until an operator says otherwise.
+    pub state: BackendState,
+}
+
+impl Backend {
+    /// What people call it: `10.2.0.201:8080`, `[fd00:2::201]:8080`.
+    pub fn called(&self) -> String {
+        self.address.to_string()
+    }
 }
 
 /// Where the values came from; two configurations from different places may be equal.
@@ -197,6 +243,28 @@ impl Config {
     pub fn vip_with_address(&self, address: IpAddr) -> Option<VipId> {
         let position = self.vips.iter().position(|v| v.address == address)?;
         Some(VipId(position as u16))
+    }
+
+    /// The service of this name.
+    pub fn service_named(&self, name: &str) -> Option<ServiceId> {
+        let position = self.services.iter().position(|s| s.name == name)?;
+        Some(ServiceId(position as u16))
+    }
+
+    /// Every end that a service has: protocol, VIP and port, each once; at most 128 * 1024, in the order of services.
+    pub fn ends(&self) -> impl Iterator<Item = (Protocol, SocketAddr, ServiceId)> {
+        (0u16..).map(ServiceId).zip(&self.services).flat_map(move |(id, service)| {
+            service.vips.iter().map(move |vip| {
+                let address = self.vips[vip.index()].address;
+                (service.protocol, SocketAddr::new(address, service.port), id)
+            })
+        })
+    }
+
+    /// The backends of a service, whatever their state.
+    pub fn backends_of(&self, service: ServiceId) -> impl Iterator<Item = (BackendId, &Backend)> {
+        let own = self.services.get(service.index()).map_or(&[][..], |s| &s.backends);
+        own.iter().map(|id| (*id, &self.backends[id.index()]))
     }
 
     /// The node that is named, or else the one that a machine with these addresses is.

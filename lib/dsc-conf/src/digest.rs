@@ -1,6 +1,8 @@
 //! One number for everything that must be the same on every node. Nodes compare it before they form a ring.
 
+use crate::FLOWS;
 use crate::config::Config;
+use crate::print::{kind, state};
 use dsc_wire::{Partition, Timing};
 use std::fmt::Write;
 
@@ -47,6 +49,24 @@ fn canonical(config: &Config) -> String {
         let preferred = vip.preferred.map_or(-1, |n| i32::from(n.0));
         let persistence = u8::from(vip.persistence);
         line(format!("vip {} {} {preferred} {persistence}", vip.subnet.0, vip.address));
+    }
+    for service in &config.services {
+        let kind = kind(service.kind);
+        line(format!("service {} {} {} {kind}", service.name, service.protocol, service.port));
+        for vip in &service.vips {
+            line(format!("end {}", vip.0));
+        }
+        for backend in service.backends.iter().map(|b| &config.backends[b.index()]) {
+            line(format!(
+                "backend {} {} {}",
+                backend.address,
+                backend.weight,
+                state(backend.state)
+            ));
+        }
+    }
+    if config.flows_max != FLOWS {
+        line(format!("flows {}", config.flows_max));
     }
     out
 }

@@ -3,7 +3,7 @@
 
 use crate::network::{AddressRange, Network};
 use crate::timing::TimingDraft;
-use dsc_wire::{Partition, Persistence};
+use dsc_wire::{BackendState, Partition, Persistence, Protocol, ServiceKind};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ pub(crate) struct Draft {
     pub subnets: Vec<SubnetDraft>,
     pub nodes: Vec<NodeDraft>,
     pub vips: Vec<VipDraft>,
+    pub services: Vec<ServiceDraft>,
+    pub flows_max: u32,
 }
 
 pub(crate) struct SubnetDraft {
@@ -43,6 +45,44 @@ pub(crate) struct VipDraft {
     pub address: Option<Spanned<IpAddr>>,
     pub preferred: Option<Spanned<String>>,
     pub persistence: Option<Spanned<Persistence>>,
+}
+
+pub(crate) struct ServiceDraft {
+    pub at: Range<usize>,
+    pub name: Option<Spanned<String>>,
+    pub vips: VipsDraft,
+    pub protocol: Option<Protocol>,
+    pub port: Option<u16>,
+    pub kind: Option<ServiceKind>,
+    /// Place of the key `backends`, if it is there.
+    pub backends_at: Option<Range<usize>>,
+    pub backends: Vec<BackendDraft>,
+    /// Were all its backends tables? If not, they are not missed.
+    pub backends_whole: bool,
+}
+
+/// The VIPs of a service as they are written.
+pub(crate) enum VipsDraft {
+    /// The pool of the subnet of this name.
+    Pool(Spanned<String>),
+    /// These.
+    List(Vec<Spanned<IpAddr>>),
+}
+
+pub(crate) struct BackendDraft {
+    pub at: Range<usize>,
+    pub address: Option<Spanned<IpAddr>>,
+    /// Its own, or the service's.
+    pub port: Option<u16>,
+    pub weight: u32,
+    pub state: BackendState,
+}
+
+impl ServiceDraft {
+    /// For messages.
+    pub fn called(&self) -> &str {
+        self.name.as_ref().map_or("?", |n| n.get_ref())
+    }
 }
 
 impl SubnetDraft {

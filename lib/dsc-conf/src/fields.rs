@@ -20,7 +20,8 @@ fn title(table: &str) -> String {
     match table {
         "" => "the file".to_owned(),
         "timing" => "`timing`".to_owned(),
-        "cluster" => "[cluster]".to_owned(),
+        "cluster" | "flows" => format!("[{table}]"),
+        "backends" => "a backend".to_owned(),
         _ => format!("[[{table}]]"),
     }
 }
@@ -108,6 +109,25 @@ impl<'t, 'i> Fields<'t, 'i> {
         found
     }
 
+    /// One of some words, each with its value; anything else is reported.
+    pub fn choice<T: Copy>(
+        &self,
+        key: &str,
+        words: &[(&str, T)],
+        problems: &mut Problems,
+    ) -> Option<Spanned<T>> {
+        let word = self.string(key, problems)?;
+        let found = words.iter().find(|(w, _)| w == word.get_ref());
+        if found.is_none() {
+            let known: Vec<String> = words.iter().map(|(w, _)| format!("{w:?}")).collect();
+            let (last, rest) = known.split_last().map_or(("", &[][..]), |(l, r)| (l, r));
+            let message = format!("{key} {:?} is not known", word.get_ref());
+            let expected = format!("expected {} or {last}", rest.join(", "));
+            problems.add(Problem::at(word.span(), message, expected));
+        }
+        found.map(|(_, value)| Spanned::new(word.span(), *value))
+    }
+
     /// An integer from `low` to `high`; anything else is reported.
     pub fn integer(&self, key: &str, low: i64, high: i64, problems: &mut Problems) -> Option<i64> {
         let value = self.get(key)?;
@@ -149,17 +169,26 @@ impl<'t, 'i> Fields<'t, 'i> {
         key: &str,
         problems: &mut Problems,
     ) -> Vec<(Range<usize>, &'t DeTable<'i>)> {
+        self.tables_such_as(key, &format!("tables that begin with [[{key}]]"), problems)
+    }
+
+    /// The tables of an array of tables; anything else is reported, with what was expected.
+    pub fn tables_such_as(
+        &self,
+        key: &str,
+        expected: &str,
+        problems: &mut Problems,
+    ) -> Vec<(Range<usize>, &'t DeTable<'i>)> {
         let Some(value) = self.get(key) else { return Vec::new() };
-        let expected = format!("tables that begin with [[{key}]]");
         let Some(array) = value.get_ref().as_array() else {
-            problems.add(mistyped(key, value, &expected));
+            problems.add(mistyped(key, value, expected));
             return Vec::new();
         };
         let mut found = Vec::new();
         for element in array.iter() {
             match element.get_ref().as_table() {
                 Some(table) => found.push((element.span(), table)),
-                None => problems.add(mistyped(key, element, &expected)),
+                None => problems.add(mistyped(key, element, expected)),
             }
         }
         found

@@ -4,7 +4,8 @@
 /// A key of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// The table it stands in: `cluster`, `timing`, `subnet`, `node` or `vip`; empty at the top.
+    /// The table it stands in: `cluster`, `timing`, `subnet`, `node`, `vip`, `service`, `backends` or `flows`;
+    /// empty at the top.
     pub table: &'static str,
     /// The key.
     pub key: &'static str,
@@ -26,6 +27,8 @@ pub const KEYS: &[KeyDoc] = &[
     must("", "subnet"),
     must("", "node"),
     may("", "vip"),
+    may("", "service"),
+    may("", "flows"),
     must("cluster", "name"),
     may("cluster", "key_file"),
     may("cluster", "port"),
@@ -47,6 +50,17 @@ pub const KEYS: &[KeyDoc] = &[
     must("vip", "address"),
     may("vip", "preferred"),
     may("vip", "persistence"),
+    must("service", "name"),
+    must("service", "vips"),
+    may("service", "protocol"),
+    must("service", "port"),
+    may("service", "kind"),
+    may("service", "backends"),
+    must("backends", "address"),
+    may("backends", "port"),
+    may("backends", "weight"),
+    may("backends", "state"),
+    may("flows", "max"),
 ];
 
 /// The keys of one table.

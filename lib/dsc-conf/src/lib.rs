@@ -21,9 +21,10 @@ mod pools;
 mod print;
 mod problem;
 mod read;
+mod services;
 mod timing;
 
-pub use config::{Config, Node, NodeUnknown, Subnet, Vip};
+pub use config::{Backend, Config, Node, NodeUnknown, Service, Subnet, Vip};
 pub use keys::{KEYS, KeyDoc};
 pub use network::{AddressRange, Network};
 pub use problem::{Problem, Problems};
@@ -38,3 +39,11 @@ pub const NETWORKS_MAX: usize = 16;
 pub const KEY_FILE: &str = "/etc/dsc/key";
 /// The UDP port where the configuration names none.
 pub const PORT: u16 = 7946;
+/// How many flows the kernel's table holds where the configuration does not say.
+pub const FLOWS: u32 = 131_072;
+/// Fewest flows that the kernel's table may be made for.
+pub const FLOWS_LEAST: u32 = 1024;
+/// Most flows that the kernel's table may be made for.
+pub const FLOWS_MOST: u32 = 4_194_304;
+/// Largest weight of a backend.
+pub const WEIGHT_MAX: u32 = 100;

@@ -1,8 +1,8 @@
 //! The configuration as a file again: what is printed can be read.
 
-use crate::config::Config;
+use crate::config::{Backend, Config};
 use crate::timing::ms;
-use dsc_wire::{Partition, Persistence, Timing};
+use dsc_wire::{BackendState, Partition, Persistence, ServiceKind, Timing};
 use std::fmt::Write;
 
 /// A complete `dsc.toml` with every value spelled out.
@@ -50,7 +50,46 @@ pub(crate) fn toml(config: &Config) -> String {
         }
         line(format!("persistence = {}", u8::from(vip.persistence)));
     }
+    for service in &config.services {
+        line(format!("\n[[service]]\nname = {}", quoted(&service.name)));
+        let addresses = service.vips.iter().map(|v| config.vips[v.index()].address.to_string());
+        line(format!("vips = {}", list(addresses)));
+        line(format!("protocol = \"{}\"", service.protocol));
+        line(format!("port = {}", service.port));
+        line(format!("kind = \"{}\"", kind(service.kind)));
+        if !service.backends.is_empty() {
+            line("backends = [".to_owned());
+            service.backends.iter().for_each(|b| line(backend(&config.backends[b.index()])));
+            line("]".to_owned());
+        }
+    }
+    line(format!("\n[flows]\nmax = {}", config.flows_max));
     out
+}
+
+pub(crate) fn kind(kind: ServiceKind) -> &'static str {
+    match kind {
+        ServiceKind::Nat => "nat",
+        ServiceKind::Local => "local",
+    }
+}
+
+pub(crate) fn state(state: BackendState) -> &'static str {
+    match state {
+        BackendState::Enabled => "enabled",
+        BackendState::Draining => "draining",
+        BackendState::Disabled => "disabled",
+    }
+}
+
+fn backend(backend: &Backend) -> String {
+    format!(
+        "  {{ address = \"{}\", port = {}, weight = {}, state = \"{}\" }},",
+        backend.address.ip(),
+        backend.address.port(),
+        backend.weight,
+        state(backend.state)
+    )
 }
 
 /// A lease that adapts cannot be written, so it stands for its profile; a fixed one is written.

@@ -5,7 +5,7 @@ use crate::draft::{Draft, NodeDraft, SubnetDraft, VipDraft};
 use crate::fields::{Fields, Value, mistyped, string};
 use crate::network::{AddressRange, Network, NetworkError, RangeError};
 use crate::problem::{Problem, Problems};
-use crate::{KEY_FILE, NETWORKS_MAX, PORT, timing};
+use crate::{KEY_FILE, NETWORKS_MAX, PORT, services, timing};
 use dsc_wire::{Partition, Persistence};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -38,6 +38,7 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     let subnets = subnets.into_iter().map(|(at, t)| subnet(at, t, problems)).collect();
     let nodes = nodes.into_iter().map(|(at, t)| node(at, t, problems)).collect();
     let vips = vips.into_iter().map(|(at, t)| vip(at, t, problems)).collect();
+    let (services, flows_max) = services::read(&file, problems);
     let value = file.get("cluster")?;
     let Some(table) = value.get_ref().as_table() else {
         problems.add(mistyped("cluster", value, "a table that begins with [cluster]"));
@@ -54,6 +55,8 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
         subnets,
         nodes,
         vips,
+        services,
+        flows_max,
     })
 }
 
@@ -70,19 +73,9 @@ fn key_file(cluster: &Fields, problems: &mut Problems) -> PathBuf {
 }
 
 fn partition(cluster: &Fields, at: Range<usize>, problems: &mut Problems) -> Spanned<Partition> {
-    let Some(word) = cluster.string("partition", problems) else {
-        return Spanned::new(at, Partition::Serve);
-    };
-    let mode = match word.get_ref().as_str() {
-        "serve" => Partition::Serve,
-        "majority" => Partition::Majority,
-        other => {
-            let message = format!("partition {other:?} is not known");
-            problems.add(Problem::at(word.span(), message, "expected \"serve\" or \"majority\""));
-            Partition::Serve
-        }
-    };
-    Spanned::new(word.span(), mode)
+    let modes = [("serve", Partition::Serve), ("majority", Partition::Majority)];
+    let mode = cluster.choice("partition", &modes, problems);
+    mode.unwrap_or_else(|| Spanned::new(at, Partition::Serve))
 }
 
 fn subnet(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> SubnetDraft {
@@ -226,7 +219,8 @@ fn vip(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> VipDraft {
     }
 }
 
-fn ip(key: &str, value: &Value, problems: &mut Problems) -> Option<Spanned<IpAddr>> {
+/// A usable address; anything else is reported.
+pub(crate) fn ip(key: &str, value: &Value, problems: &mut Problems) -> Option<Spanned<IpAddr>> {
     let Some(text) = string(value) else {
         problems.add(mistyped(key, value, "an address, such as \"10.1.0.1\" or \"fd00:1::1\""));
         return None;
@@ -270,7 +264,7 @@ fn not_usable(text: &Spanned<String>) -> Problem {
 }
 
 /// Names are words on command lines, in logs and in file names.
-fn legal_name(of: &str, name: &Spanned<String>, problems: &mut Problems) -> bool {
+pub(crate) fn legal_name(of: &str, name: &Spanned<String>, problems: &mut Problems) -> bool {
     let text = name.get_ref();
     let legal = text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())

@@ -74,9 +74,20 @@ fn mutated_files() {
 fn large_files() {
     let fill = |unit: &str| unit.repeat(dsc_conf::TEXT_MAX / unit.len());
     let cluster = "[cluster]\nname = \"x\"\n";
-    for unit in
-        ["[", "a.", "{", "\"", "[[node]]\n", "[[subnet]]\n", "[[vip]]\n", "\n", "a=[{b=", "\u{1b}"]
-    {
+    for unit in [
+        "[",
+        "a.",
+        "{",
+        "\"",
+        "[[node]]\n",
+        "[[subnet]]\n",
+        "[[vip]]\n",
+        "[[service]]\n",
+        "[[service]]\n[[service.backends]]\n",
+        "\n",
+        "a=[{b=",
+        "\u{1b}",
+    ] {
         read(&fill(unit));
     }
     let half = |unit: &str| unit.repeat(dsc_conf::TEXT_MAX / 2 / unit.len() - 32);
@@ -87,6 +98,14 @@ fn large_files() {
     read(&many("networks", &half("1,")));
     read(&format!("{}pool=[{}]", many("networks", "\"10.0.0.0/24\""), half("\"10.0.1.1\",")));
     read(&format!("{}{}", cluster, half("[[vip]]\naddress=\"10.0.0.1\"\n")));
+    let service = |key: &str, values: &str| {
+        let pool = many("networks", "\"10.0.0.0/24\"") + "pool=[\"10.0.0.100-10.0.0.200\"]\n";
+        format!("{pool}[[service]]\nname=\"s\"\nport=1\n{key}=[{values}]\n")
+    };
+    read(&service("vips", &half("\"10.0.0.100\",")));
+    read(&service("backends", &half("{},")));
+    let most = "{address=\"10.0.0.1\"},".repeat(1024);
+    read(&service("vips=\"s\"\nbackends", &most));
     read(&format!("a{} = 1", half(".a")));
     let wide = "x".repeat(dsc_conf::TEXT_MAX + 1);
     assert_eq!(Config::parse(&wide, "wide").unwrap_err().count(), 1);

@@ -1,7 +1,10 @@
 //! What a good file becomes, and that what is printed can be read.
 
 use dsc_conf::{Config, KEYS, NodeUnknown};
-use dsc_wire::{NodeId, Partition, Persistence, SubnetId, Timing, VipId};
+use dsc_wire::{
+    BackendId, BackendState, NodeId, Partition, Persistence, Protocol, ServiceId, ServiceKind,
+    SubnetId, Timing, VipId,
+};
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -45,6 +48,31 @@ persistence = 3
 [[vip]]
 address = "fd00:1::100"
 persistence = 0
+
+[[service]]
+name = "web"
+vips = "ext"
+port = 80
+backends = [
+  { address = "10.2.0.201", port = 8080, weight = 2 },
+  { address = "10.2.0.202", state = "draining" },
+]
+
+[[service]]
+name = "dns"
+vips = ["10.1.0.102", "fd00:1::100"]
+protocol = "udp"
+port = 53
+kind = "local"
+
+[[service]]
+name = "mail"
+vips = ["10.1.0.101"]
+port = 25
+backends = [{ address = "10.2.0.201" }]
+
+[flows]
+max = 2048
 "#;
 
 fn shop() -> Config {
@@ -76,6 +104,54 @@ fn every_value_arrives() {
     assert_eq!(config.vips[0].persistence, Persistence::Current, "without an entry: 1");
     assert_eq!(config.vips[4].subnet, SubnetId(1));
     assert_eq!(config.nodes[2].addresses, [None, Some(ip("10.2.0.3"))]);
+    assert_eq!(config.flows_max, 2048);
+}
+
+#[test]
+fn services_and_backends_get_numbers() {
+    let config = shop();
+    let [web, dns, mail] = config.services.as_slice() else { panic!("{:?}", config.services) };
+    let of_ext = [VipId(0), VipId(1), VipId(2)];
+    assert_eq!(web.vips, of_ext, "the pool's VIPs of the backends' family");
+    assert_eq!((web.protocol, web.kind), (Protocol::Tcp, ServiceKind::Nat), "the defaults");
+    assert_eq!(web.backends, [BackendId(0), BackendId(1)]);
+    assert_eq!((dns.protocol, dns.port, dns.kind), (Protocol::Udp, 53, ServiceKind::Local));
+    assert_eq!((dns.vips.as_slice(), dns.backends.len()), (&[VipId(2), VipId(3)][..], 0));
+    assert_eq!(mail.backends, [BackendId(2)]);
+    let called: Vec<String> = config.backends.iter().map(|b| b.called()).collect();
+    assert_eq!(
+        called,
+        ["10.2.0.201:8080", "10.2.0.202:80", "10.2.0.201:25"],
+        "their port, or the service's"
+    );
+    let of = |id| config.backends_of(ServiceId(id)).map(|(b, _)| b.0).collect::<Vec<_>>();
+    assert_eq!((of(0), of(1), of(2), of(3)), (vec![0, 1], vec![], vec![2], vec![]));
+    let second = &config.backends[1];
+    assert_eq!((second.service, second.subnet), (ServiceId(0), SubnetId(1)));
+    assert_eq!((second.weight, second.state), (1, BackendState::Draining));
+    assert_eq!((config.backends[0].weight, config.backends[0].state), (2, BackendState::Enabled));
+    assert_eq!(config.service_named("mail"), Some(ServiceId(2)));
+    assert_eq!(config.service_named("ftp"), None);
+    let ends: Vec<_> = config.ends().map(|(p, at, id)| format!("{p} {at} {}", id.0)).collect();
+    assert_eq!(
+        ends,
+        [
+            "tcp 10.1.0.100:80 0",
+            "tcp 10.1.0.101:80 0",
+            "tcp 10.1.0.102:80 0",
+            "udp 10.1.0.102:53 1",
+            "udp [fd00:1::100]:53 1",
+            "tcp 10.1.0.101:25 2",
+        ]
+    );
+}
+
+#[test]
+fn without_services_the_table_of_flows_has_its_usual_size() {
+    let (before, _) = SHOP.split_once("[[service]]").unwrap();
+    let config = Config::parse(before, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!((config.services.len(), config.backends.len()), (0, 0));
+    assert_eq!(config.flows_max, dsc_conf::FLOWS);
 }
 
 #[test]
@@ -158,6 +234,15 @@ fn the_digest_covers_what_must_be_equal() {
         ("preferred = \"n2\"", "preferred = \"n1\""),
         ("ext = \"10.1.0.1\"", "ext = \"10.1.0.11\""),
         ("witness = true", "witness = false"),
+        ("\"web\"", "\"wet\""),
+        ("[\"10.1.0.101\"]", "[\"10.1.0.102\"]"),
+        ("port = 25", "port = 26"),
+        ("port = 53\nkind", "port = 54\nkind"),
+        ("\"udp\"", "\"tcp\""),
+        ("weight = 2", "weight = 3"),
+        ("port = 8080", "port = 8081"),
+        ("\"draining\"", "\"disabled\""),
+        ("max = 2048", "max = 2049"),
     ] {
         assert_ne!(digest(from, to), ours, "{from} -> {to}");
     }
@@ -165,6 +250,11 @@ fn the_digest_covers_what_must_be_equal() {
         ("/etc/dsc/key", "/root/key"),
         ("port = 7946", "# the same in other words\nport = 0x1f0a"),
         ("\"10.1.0.100-10.1.0.102\"", "\"10.1.0.100\", \"10.1.0.101-10.1.0.102\""),
+        (
+            "vips = \"ext\"",
+            "kind = \"nat\"\nvips = [\"10.1.0.100\", \"10.1.0.101\", \"10.1.0.102\"]",
+        ),
+        ("state = \"draining\"", "state = \"draining\", weight = 1, port = 80"),
     ] {
         assert_eq!(digest(from, to), ours, "{from} -> {to}");
     }
@@ -172,7 +262,8 @@ fn the_digest_covers_what_must_be_equal() {
 
 #[test]
 fn the_digest_does_not_change_between_builds() {
-    let text = SHOP.replace(
+    let (before, services) = SHOP.split_at(SHOP.find("[[service]]").unwrap());
+    let text = before.replace(
         r#"{ profile = "fast", removal_ms = 4.25, lease_ms = 30 }"#,
         "{ rotation_ms = 4, removal_ms = 4.25, starve_ms = 7, lease_ms = 30, beacon_ms = 10, stall_ms = 2 }",
     );
@@ -182,6 +273,8 @@ fn the_digest_does_not_change_between_builds() {
         17326074821609395443,
         "nodes of two builds would refuse each other"
     );
+    let config = Config::parse(&(text + services), "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(config.digest(), 12_619_335_106_550_929_617, "and so would they with services");
 }
 
 #[test]
@@ -208,6 +301,8 @@ fn the_table_of_keys_is_the_truth() {
         let header = match doc.table {
             "cluster" => "[cluster]".to_owned(),
             "timing" => "[cluster.timing]".to_owned(),
+            "flows" => "[flows]".to_owned(),
+            "backends" => "[[service]]\n[[service.backends]]".to_owned(),
             table => format!("[[{table}]]"),
         };
         let unknown = |key: &str| {
