@@ -6,10 +6,12 @@ mod settle;
 use crate::addresses::Keeper;
 use crate::announce::{self, Announcer};
 use crate::conflicts::Conflicts;
+use crate::flows::Flows;
 use crate::gratuitous::Voice;
+use crate::held::Waiting;
 use crate::views::Views;
-use crate::{control, ground};
-use dsc_bpf::{Claims, Datapath, Hook, LeaseMap};
+use crate::{balance, control, ground};
+use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened};
 use dsc_conf::Config;
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::link::Links;
@@ -17,7 +19,7 @@ use dsc_sys::local::{Access, Context, Server, Teller};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::readiness::Edge;
 use dsc_wire::local::{Counter, Facts, HostState, Mac, View, socket};
-use dsc_wire::{NodeId, SubnetId, SubnetSet, Time, VipId};
+use dsc_wire::{BackendState, NodeId, SubnetId, SubnetSet, Time, VipId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -55,6 +57,8 @@ pub struct Daemon {
     vips: Vec<(VipId, IpAddr, SubnetId)>,
     datapath: Datapath,
     claims: Claims,
+    flows: Flows,
+    waiting: Waiting,
     lease: LeaseMap,
     keeper: Keeper,
     voices: Vec<Voice>,
@@ -91,10 +95,17 @@ impl Daemon {
         let teller =
             Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
-        let opened = Datapath::open(bpf_dir, me, hook);
-        let (mut datapath, claims) = opened.map_err(|e| e.to_string())?;
+        let opened = Datapath::open(bpf_dir, me, hook, balance::flows_max(&config));
+        let Opened { mut datapath, claims, flows, news, held } =
+            opened.map_err(|e| e.to_string())?;
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
+        let mut flows = Flows::new(flows, news, config.backends.len(), clock::now());
+        let states: Vec<BackendState> = config.backends.iter().map(|b| b.state).collect();
+        let (services, backends) = balance::rows(&config, &states);
+        let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
+        flows.know(&places, &backends);
+        datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
         let views = Some(Views::new(&context, run_dir));
         let mut daemon = Daemon {
             keeper: Keeper::open()?,
@@ -103,6 +114,8 @@ impl Daemon {
             vips,
             datapath,
             claims,
+            flows,
+            waiting: Waiting::open(held)?,
             lease,
             voices: Vec::new(),
             macs: BTreeMap::new(),
@@ -136,6 +149,10 @@ impl Daemon {
         let mut links = Links::open().map_err(|e| format!("cannot watch interfaces: {e}"))?;
         let claims = self.claims.as_fd().try_clone_to_owned().and_then(Edge::new);
         let claims = claims.map_err(|e| format!("cannot watch claims: {e}"))?;
+        let news = self.flows.as_fd().try_clone_to_owned().and_then(Edge::new);
+        let news = news.map_err(|e| format!("cannot watch flows: {e}"))?;
+        let held = self.waiting.as_fd().try_clone_to_owned().and_then(Edge::new);
+        let held = held.map_err(|e| format!("cannot watch replies: {e}"))?;
         let mut alarm = Alarm::new().map_err(|e| format!("cannot make a timer: {e}"))?;
         let mut seconds = tokio::time::interval(INTERVAL);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -147,7 +164,9 @@ impl Daemon {
         let mut questions = true;
         Self::told(notify::ready("attached"));
         loop {
+            self.flow_turn(clock::now())?;
             let due = self.announcer.deadline().min(claims_due.unwrap_or(Time::NEVER));
+            let due = due.min(self.flows.deadline()).min(self.waiting.deadline());
             alarm.set(due).map_err(|e| format!("cannot set a timer: {e}"))?;
             tokio::select! {
                 (views, result) = &mut asked => {
@@ -162,6 +181,8 @@ impl Daemon {
                     drain(&mut links).await?;
                     self.settle();
                 }
+                result = news.next() => result.map_err(|e| format!("cannot watch flows: {e}"))?,
+                result = held.next() => result.map_err(|e| format!("cannot watch replies: {e}"))?,
                 result = claims.next(), if claims_due.is_none() => {
                     result.map_err(|e| format!("cannot watch claims: {e}"))?;
                     claims_due = Some(clock::now() + CLAIMS_INTERVAL);
@@ -196,6 +217,15 @@ impl Daemon {
         }
         Self::told(notify::stopping("the kernel goes on"));
         Ok(())
+    }
+
+    /// Everything about flows that can be done now.
+    fn flow_turn(&mut self, now: Time) -> Result<(), String> {
+        let mut changed = Vec::new();
+        self.flows.news(&mut changed);
+        self.flows.look(now, &mut changed)?;
+        self.waiting.take(now);
+        self.waiting.turn(now, self.flows.table())
     }
 
     fn subnet(&self, subnet: SubnetId) -> &str {

@@ -2,11 +2,14 @@
 
 mod addresses;
 mod announce;
+mod balance;
 mod conflicts;
 mod control;
 mod daemon;
+mod flows;
 mod gratuitous;
 mod ground;
+mod held;
 mod views;
 
 use clap::Parser;

@@ -3,6 +3,10 @@
 //!
 //! ```text
 //!   backends of a service --maglev--> table --dsc-fwd--> kernel: a new flow's hash picks a row
+//!   silent flow ------------age-----> how long it is kept
+//!   reply without its flow --reply--> as the kernel would have sent it
 //! ```
 
+pub mod age;
 pub mod maglev;
+pub mod reply;

@@ -20,6 +20,7 @@ pub mod local;
 pub mod log;
 pub mod nic;
 pub mod notify;
+pub mod packets;
 pub mod random;
 pub mod readiness;
 pub mod realtime;

@@ -1,0 +1,164 @@
+//! Keeps the kernel's table of flows: reads what the programs tell, puts in what peers tell, takes out what is old, says
+//! what the peers have to be reminded of. It knows no socket.
+
+use dsc_bpf::{FlowTable, News, Put, Seen, Walk};
+use dsc_flow::age;
+use dsc_wire::local::Counter;
+use dsc_wire::{BackendId, Flow, SubnetId, Time};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Between two looks at a part of the table.
+const LOOK: Duration = Duration::from_millis(250);
+/// A walk through the whole table takes at least so long.
+const ROUND: Duration = Duration::from_secs(5);
+/// Entries that are read in one look: at a table of a million flows a walk takes about half a minute, and one per cent of a
+/// processor.
+const ENTRIES: usize = 16_384;
+/// News that are read at once; the rest waits for the next turn.
+const NEWS: usize = 4096;
+/// The kernel's clock of flows ticks about so often.
+const TICK: Duration = Duration::from_millis(1074);
+
+/// The table and what is known of it.
+pub struct Flows {
+    table: FlowTable,
+    news: News,
+    walk: Walk,
+    /// When the walk began, and when the one before did.
+    begun: Time,
+    before: Time,
+    next: Time,
+    /// Flows met by the walk so far; by the last whole one; of each backend by the last whole one.
+    met: Vec<u64>,
+    counted: Vec<u64>,
+    rounds: u64,
+    told: u64,
+    put: [u64; 5],
+    aged: u64,
+}
+
+impl Flows {
+    /// Of `backends` backends.
+    pub fn new(table: FlowTable, news: News, backends: usize, now: Time) -> Flows {
+        Flows {
+            table,
+            news,
+            walk: Walk::default(),
+            begun: now,
+            before: now,
+            next: now,
+            met: vec![0; backends],
+            counted: vec![0; backends],
+            rounds: 0,
+            told: 0,
+            put: [0; 5],
+            aged: 0,
+        }
+    }
+
+    /// Tells where VIPs and backends are.
+    pub fn know(&mut self, vips: &[(IpAddr, SubnetId)], backends: &[dsc_bpf::Backend]) {
+        self.table.know(vips, backends);
+    }
+
+    /// The table itself, for questions.
+    pub fn table(&self) -> &FlowTable {
+        &self.table
+    }
+
+    /// What the programs have made or seen since the last call; at most a few thousand.
+    pub fn news(&mut self, out: &mut Vec<Flow>) {
+        out.extend(self.news.by_ref().take(NEWS));
+        self.told += out.len() as u64;
+    }
+
+    /// Puts in what a peer knows.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn apply(&mut self, flows: &[Flow], now: Time) -> Result<(), String> {
+        for flow in flows {
+            let put = self.table.put(flow, now).map_err(|e| e.to_string())?;
+            self.put[put as usize] += 1;
+        }
+        Ok(())
+    }
+
+    /// When [`Flows::look`] is due.
+    pub fn deadline(&self) -> Time {
+        self.next
+    }
+
+    /// Looks at the next part of the table: takes old flows out, and adds those that go on and are due for it to `remind`.
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn look(&mut self, now: Time, remind: &mut Vec<Flow>) -> Result<(), String> {
+        if now < self.next {
+            return Ok(());
+        }
+        self.next = now + LOOK;
+        let mut seen = Vec::new();
+        let more = self.table.walk(&mut self.walk, ENTRIES, &mut seen);
+        let more = more.map_err(|e| e.to_string())?;
+        for seen in &seen {
+            self.judge(now, seen, remind)?;
+        }
+        if !more {
+            self.counted.clone_from(&self.met);
+            self.met.fill(0);
+            self.rounds += 1;
+            self.before = self.begun;
+            self.begun = self.next.max(self.begun + ROUND);
+            self.next = self.begun;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, now: Time, seen: &Seen, remind: &mut Vec<Flow>) -> Result<(), String> {
+        let Flow { key, state, .. } = seen.flow;
+        if seen.at + age::lifetime(key.protocol, state) + TICK < now {
+            self.aged += 1;
+            return self.table.remove(&seen.flow).map_err(|e| e.to_string());
+        }
+        if let Some(count) = self.met.get_mut(seen.backend.index()) {
+            *count += 1;
+        }
+        // It had packets since the walk before this one came by; spread over the rounds by its port.
+        let alive = seen.at + TICK >= self.before;
+        let every = age::refresh(key.protocol, state).as_secs() / ROUND.as_secs();
+        let turn = self.rounds + u64::from(key.client.port());
+        if alive && turn.is_multiple_of(every.max(1)) {
+            remind.push(seen.flow);
+        }
+        Ok(())
+    }
+
+    /// Flows of `backend` as of the last walk.
+    pub fn of_backend(&self, backend: BackendId) -> u64 {
+        self.counted.get(backend.index()).copied().unwrap_or(0)
+    }
+
+    /// What was told, put and taken.
+    pub fn counters(&self) -> Vec<Counter> {
+        let of = |put: Put| self.put[put as usize];
+        [
+            ("flows_told_by_programs", self.told),
+            ("flows_put", of(Put::New)),
+            ("flows_joined", of(Put::Known)),
+            ("flows_clashed", of(Put::Clash)),
+            ("flows_without_room", of(Put::Full)),
+            ("flows_of_no_service_here", of(Put::Foreign)),
+            ("flows_aged", self.aged),
+        ]
+        .map(|(name, count)| Counter { name: name.to_owned(), count })
+        .into()
+    }
+}
+
+impl std::os::fd::AsFd for Flows {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.news.as_fd()
+    }
+}

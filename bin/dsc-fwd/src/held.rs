@@ -1,0 +1,107 @@
+//! Replies that came before their flow (§B.3): kept for a moment, sent on as soon as the flow is known. One whose flow does
+//! not come is somebody's who speaks to the backend directly, and goes on as it is.
+
+use dsc_bpf::{FlowTable, Held};
+use dsc_flow::reply::{self, Reply};
+use dsc_sys::packets::PacketSender;
+use dsc_wire::Time;
+use dsc_wire::local::Counter;
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// How long a reply is kept; a peer's flow takes a millisecond at worst, unless it has to be asked for again.
+const HOLD: Duration = Duration::from_millis(10);
+/// Most that are kept; the oldest go on when there are more.
+const KEPT_MAX: usize = 1024;
+
+/// The replies that wait.
+pub struct Waiting {
+    source: Held,
+    sender: PacketSender,
+    kept: VecDeque<Kept>,
+    released: u64,
+    gave_up: u64,
+    strange: u64,
+    unsent: u64,
+}
+
+struct Kept {
+    until: Time,
+    frame: Vec<u8>,
+    reply: Reply,
+}
+
+impl Waiting {
+    /// Of those that the programs leave in `source`.
+    ///
+    /// # Errors
+    /// The system's: `CAP_NET_RAW` is missing.
+    pub fn open(source: Held) -> Result<Waiting, String> {
+        let sender = PacketSender::open()
+            .map_err(|e| format!("cannot send packets: {e}: is CAP_NET_RAW there?"))?;
+        let kept = VecDeque::new();
+        Ok(Waiting { source, sender, kept, released: 0, gave_up: 0, strange: 0, unsent: 0 })
+    }
+
+    /// Takes what the programs have left since the last call.
+    pub fn take(&mut self, now: Time) {
+        for (_, frame) in self.source.by_ref() {
+            match reply::read(&frame) {
+                Some(reply) => self.kept.push_back(Kept { until: now + HOLD, frame, reply }),
+                None => self.strange += 1,
+            }
+        }
+    }
+
+    /// When [`Waiting::turn`] is due even if no flow comes.
+    pub fn deadline(&self) -> Time {
+        self.kept.front().map_or(Time::NEVER, |kept| kept.until)
+    }
+
+    /// Sends on those whose flow is known now, and those that have waited for long enough.
+    ///
+    /// # Errors
+    /// The kernel does not let its table be read.
+    pub fn turn(&mut self, now: Time, table: &FlowTable) -> Result<(), String> {
+        for kept in std::mem::take(&mut self.kept) {
+            let Reply { protocol, backend, client, .. } = kept.reply;
+            let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;
+            let crowded = self.kept.len() >= KEPT_MAX;
+            let sent = match vip.and_then(|vip| reply::rewritten(&kept.frame, &kept.reply, vip)) {
+                Some(packet) => {
+                    self.released += 1;
+                    self.sender.send(&packet, client.ip())
+                }
+                None if crowded || kept.until <= now => {
+                    self.gave_up += 1;
+                    self.sender.send(reply::packet(&kept.frame, &kept.reply), client.ip())
+                }
+                None => {
+                    self.kept.push_back(kept);
+                    continue;
+                }
+            };
+            self.unsent += u64::from(sent.is_err());
+        }
+        Ok(())
+    }
+
+    /// What became of them.
+    pub fn counters(&self) -> Vec<Counter> {
+        [
+            ("replies_released", self.released),
+            ("replies_of_no_flow", self.gave_up),
+            ("replies_strange", self.strange),
+            ("replies_unsent", self.unsent),
+        ]
+        .map(|(name, count)| Counter { name: name.to_owned(), count })
+        .into()
+    }
+}
+
+impl AsFd for Waiting {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.source.as_fd()
+    }
+}
