@@ -26,6 +26,8 @@ pub fn answer_waiting(
                 Ok(Err(e)) => tracing::warn!("cannot encode counters: {e}"),
                 Err(e) => tracing::warn!("{e}"),
             },
+            // This build keeps no flows; the asker is told that nobody answered.
+            Ok(FwdRequest::Services | FwdRequest::Flows { .. }) => server.malformed += 1,
             Err(_) => server.malformed += 1,
         }
     }

@@ -1,9 +1,10 @@
 //! The one table of commands and options; usage, completions and the test against the manual page come from it.
 //! Called by `lib.rs`. It never looks at the cluster.
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
-use std::net::IpAddr;
+use dsc_wire::local::FLOWS_LISTED_MAX;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -64,6 +65,12 @@ pub enum Command {
         /// The node
         name: Option<String>,
     },
+    /// Show the services, and what this node forwards for them
+    Service,
+    /// Show the backends, and what this node forwards to them
+    Backend,
+    /// Show flows of this node's table
+    Flows(FlowsArguments),
     /// Show what happened
     Events {
         /// Go on with what happens from now on
@@ -121,6 +128,27 @@ pub struct StatusArguments {
     /// Show it again whenever it changes
     #[arg(long)]
     pub watch: bool,
+}
+
+/// Which flows.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FlowsArguments {
+    /// Only flows of this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Only flows of this client
+    #[arg(long, value_name = "IP")]
+    pub client: Option<IpAddr>,
+    /// Only flows to this backend
+    #[arg(long, value_name = "IP:PORT")]
+    pub backend: Option<SocketAddr>,
+    /// At most so many (1 to 10000)
+    #[arg(long, value_name = "NUMBER", default_value_t = 100,
+          value_parser = value_parser!(u32).range(1..=i64::from(FLOWS_LISTED_MAX)))]
+    pub limit: u32,
+    /// Say only how many there are
+    #[arg(long, conflicts_with = "limit")]
+    pub count: bool,
 }
 
 /// Changes of what a node may do.

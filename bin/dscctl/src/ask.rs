@@ -3,7 +3,10 @@
 
 use crate::failure::Failure;
 use dsc_wire::Time;
-use dsc_wire::local::{Command, Event, FwdCounters, FwdRequest, Reply, Request, View, WAIT_MAX_MS};
+use dsc_wire::local::{
+    Command, Event, FlowFilter, FwdCounters, FwdFlows, FwdServices, Reply, Request, View,
+    WAIT_MAX_MS,
+};
 use std::time::Duration;
 
 /// What the world answers.
@@ -11,8 +14,17 @@ pub trait Ask {
     /// ringd's answer to a question, on its `status` or, for a [`Request::Command`], its `control` socket.
     /// Fails with [`Failure::Unreachable`] after `patience`, with [`Failure::Refused`] if we have no right to ask.
     fn ringd(&self, request: &Request, patience: Duration) -> Result<Reply, Failure>;
-    /// fwd's answer; fails alike.
-    fn fwd(&self, request: &FwdRequest, patience: Duration) -> Result<FwdCounters, Failure>;
+    /// fwd's counters; fails alike.
+    fn counters(&self, patience: Duration) -> Result<FwdCounters, Failure>;
+    /// fwd's services and backends; fails alike.
+    fn services(&self, patience: Duration) -> Result<FwdServices, Failure>;
+    /// At most `limit` of fwd's flows; fails alike.
+    fn flows(
+        &self,
+        filter: FlowFilter,
+        limit: u32,
+        patience: Duration,
+    ) -> Result<FwdFlows, Failure>;
     /// The clock that leases are measured by.
     fn now(&self) -> Time;
     /// Milliseconds since 1970, UTC.

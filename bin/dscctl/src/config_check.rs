@@ -21,6 +21,8 @@ pub fn run(path: &Path, colour: bool) -> Result<Checked, Failure> {
                 nodes: config.nodes.len(),
                 subnets: config.subnets.len(),
                 vips: config.vips.len(),
+                services: config.services.len(),
+                backends: config.backends.len(),
                 config_digest: hex(config.digest()),
             }),
             problems: Vec::new(),

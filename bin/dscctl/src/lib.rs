@@ -2,7 +2,7 @@
 //! value, which is printed for people or for scripts.
 //!
 //! ```text
-//!   arguments --> reads, change, config_check, keygen --> shown --> show_text | show_json
+//!   arguments --> reads, flows, change, config_check, keygen --> shown --> show_text | show_json
 //!       |                     |
 //!    remote (ssh)            ask (questions) --> world (sockets, clocks)
 //! ```
@@ -13,6 +13,7 @@ pub mod change;
 pub mod config_check;
 pub mod events;
 pub mod failure;
+pub mod flows;
 pub mod keygen;
 pub mod local;
 pub mod names;
@@ -90,6 +91,9 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
         Command::Events { follow, since } => {
             reads::show_events(&world, &mut reader, *since, *follow)
         }
+        Command::Service => flows::show_services(&world, &mut reader),
+        Command::Backend => flows::show_backends(&world, &mut reader),
+        Command::Flows(wanted) => flows::show_flows(&world, &mut reader, wanted),
         Command::Counters => reads::show_counters(&world, &mut reader),
         Command::MoveVip { vip, node } => change(options, &mut out, Wish::Move(*vip, node)),
         Command::Pin { vip, node } => change(options, &mut out, Wish::Pin(*vip, node.as_deref())),

@@ -1,8 +1,8 @@
 //! From what people say to the indices that daemons use, and back. Called by every command; knows nothing but names.
 
 use crate::failure::Failure;
-use dsc_wire::local::Names;
-use dsc_wire::{NodeId, SubnetId, VipId};
+use dsc_wire::local::{FwdService, Names};
+use dsc_wire::{NodeId, ServiceId, SubnetId, VipId};
 use std::net::IpAddr;
 
 /// What a node is called; its index if the names do not tell.
@@ -45,6 +45,22 @@ pub fn find_vip(names: &Names, address: IpAddr) -> Result<VipId, Failure> {
             list(names.vips.iter().map(IpAddr::to_string))
         ))),
     }
+}
+
+/// The service that the operator calls `name`, or what there is instead.
+pub fn find_service(services: &[FwdService], name: &str) -> Result<ServiceId, Failure> {
+    match services.iter().position(|s| s.name == name) {
+        Some(index) => Ok(ServiceId(index as u16)),
+        None => Err(Failure::Usage(format!(
+            "no service {name:?}: the services of this cluster are {}",
+            list(services.iter().map(|s| s.name.clone()))
+        ))),
+    }
+}
+
+/// What a service is called.
+pub fn service(services: &[FwdService], id: ServiceId) -> String {
+    services.get(id.index()).map_or_else(|| format!("service#{}", id.0), |s| s.name.clone())
 }
 
 const LISTED_MAX: usize = 16;

@@ -7,7 +7,7 @@ use crate::failure::{DONE, Failure, NO};
 use crate::show::{Shown, lost, print};
 use crate::shown::Serving;
 use crate::{events, local, names, status};
-use dsc_wire::local::{FwdRequest, View};
+use dsc_wire::local::View;
 use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -38,7 +38,8 @@ pub struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn print(&mut self, shown: &Shown) -> Result<(), Failure> {
+    /// Prints an answer.
+    pub(crate) fn print(&mut self, shown: &Shown) -> Result<(), Failure> {
         print(self.out, self.json, shown)
     }
 
@@ -70,7 +71,7 @@ fn fill_status(
 ) -> Result<(Shown, bool), Failure> {
     let happened = ask::events(world, 0, Duration::ZERO, reader.timeout)?;
     if wanted.local {
-        let counters = world.fwd(&FwdRequest::Counters, FWD_PATIENCE.min(reader.timeout));
+        let counters = world.counters(FWD_PATIENCE.min(reader.timeout));
         let local = local::fill(view, counters.as_ref(), &happened, world.now(), world.wall_ms());
         let serving = local.serving;
         return Ok((Shown::Local(Box::new(local)), serving));
@@ -206,7 +207,7 @@ pub fn show_events(
 /// `counters`: those of both daemons; without the data path's it says why.
 pub fn show_counters(world: &dyn Ask, reader: &mut Reader) -> Result<u8, Failure> {
     let view = reader.view(world)?;
-    let counted = world.fwd(&FwdRequest::Counters, FWD_PATIENCE.min(reader.timeout));
+    let counted = world.counters(FWD_PATIENCE.min(reader.timeout));
     reader.print(&Shown::Counters(local::counters(&view, counted.as_ref().ok())))?;
     counted.map(|_| DONE)
 }

@@ -2,7 +2,8 @@
 
 use crate::failure::{Failure, reason};
 use crate::shown::{
-    Change, Checked, CounterRow, EventRow, KeyWritten, Local, NodeRow, Status, VipRow,
+    BackendRow, Change, Checked, CounterRow, EventRow, FlowCount, Flows, KeyWritten, Local,
+    NodeRow, ServiceRow, Status, VipRow,
 };
 use crate::{show_json, show_text};
 use std::io::{self, Write};
@@ -22,6 +23,14 @@ pub enum Shown {
     Nodes(Vec<NodeRow>),
     /// `node NAME`
     Node(NodeRow),
+    /// `service`
+    Services(Vec<ServiceRow>),
+    /// `backend`
+    Backends(Vec<BackendRow>),
+    /// `flows`
+    Flows(Flows),
+    /// `flows --count`
+    FlowCount(FlowCount),
     /// `events`
     Events(Vec<EventRow>),
     /// `counters`

@@ -10,6 +10,8 @@ use dsc_wire::local::{Duty, RingState};
 use dsc_wire::{Partition, Persistence};
 use std::io::{self, Write};
 
+mod flows;
+
 /// Prints one answer.
 pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
     match shown {
@@ -19,6 +21,10 @@ pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         Shown::Vip(vip) => show_vip(out, vip),
         Shown::Nodes(nodes) => show_nodes(out, nodes),
         Shown::Node(node) => show_node(out, node),
+        Shown::Services(services) => flows::show_services(out, services),
+        Shown::Backends(backends) => flows::show_backends(out, backends),
+        Shown::Flows(shown) => flows::show_flows(out, shown),
+        Shown::FlowCount(count) => flows::show_count(out, count),
         Shown::Events(events) => show_events(out, events),
         Shown::Counters(counters) => show_counters(out, counters),
         Shown::Change(change) => writeln!(out, "{}", change.text),
@@ -233,8 +239,14 @@ fn show_checked(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
         None => write!(out, "{}", checked.drawn),
         Some(contents) => writeln!(
             out,
-            "{}: right: cluster {}, {} nodes, {} subnets, {} VIPs",
-            checked.file, contents.cluster, contents.nodes, contents.subnets, contents.vips
+            "{}: right: cluster {}, {} nodes, {} subnets, {} VIPs, {} services, {} backends",
+            checked.file,
+            contents.cluster,
+            contents.nodes,
+            contents.subnets,
+            contents.vips,
+            contents.services,
+            contents.backends
         ),
     }
 }

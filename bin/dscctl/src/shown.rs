@@ -1,8 +1,8 @@
 //! The values that commands fill and `show_text.rs` and `show_json.rs` print. The field names are those of the
 //! JSON output and are promised in dscctl(8): add to them, never rename. No printing and no asking here.
 
-use dsc_wire::Persistence;
-use dsc_wire::local::{Counter, Duty, RingState};
+use dsc_wire::local::{Counter, Duty, FlowTotals, RingState};
+use dsc_wire::{BackendState, FlowState, Persistence, Protocol, ServiceKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -174,6 +174,93 @@ pub struct LocalVip {
     pub steered: u64,
 }
 
+/// One service on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceRow {
+    /// Its name.
+    pub name: String,
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+    /// Its port on each VIP.
+    pub port: u16,
+    /// `nat` or `local`.
+    pub kind: ServiceKind,
+    /// Its VIPs, in the order of the configuration.
+    pub vips: Vec<String>,
+    /// How many backends it has.
+    pub backends: usize,
+    /// How many of them get new flows.
+    pub enabled: usize,
+    /// Its flows in this node's table.
+    pub flows: u64,
+    /// Packets that this node forwarded for it.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The VIPs again, neighbours as ranges, for people.
+    #[serde(skip)]
+    pub ranges: Vec<String>,
+}
+
+/// One backend on this node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BackendRow {
+    /// The service it serves.
+    pub service: String,
+    /// Where it listens.
+    pub backend: String,
+    /// Its share of new flows.
+    pub weight: u32,
+    /// `enabled`, `draining` or `disabled`.
+    pub state: BackendState,
+    /// Its flows in this node's table.
+    pub flows: u64,
+    /// Packets that this node forwarded to it and from it.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// Some flows of this node's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows {
+    /// Ordered by service's end, then client.
+    pub rows: Vec<FlowRow>,
+    /// How many there are, of which the rows may be a part.
+    pub count: FlowCount,
+}
+
+/// One flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowRow {
+    /// `tcp` or `udp`.
+    pub protocol: Protocol,
+    /// The client's end.
+    pub client: String,
+    /// The VIP's end.
+    pub vip: String,
+    /// Where its packets go.
+    pub backend: String,
+    /// The service; none if the configuration no longer has it.
+    pub service: Option<String>,
+    /// `opening`, `open`, `closed` or `gone`.
+    pub state: FlowState,
+    /// Seconds since its last packet.
+    pub age_s: u64,
+    /// The node that forwards it, if known.
+    pub owner: Option<String>,
+}
+
+/// How many flows there are on this node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FlowCount {
+    /// As were asked for.
+    pub matched: u32,
+    /// The whole table.
+    #[serde(flatten)]
+    pub totals: FlowTotals,
+}
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EventRow {
@@ -257,6 +344,10 @@ pub struct Contents {
     pub subnets: usize,
     /// How many VIPs.
     pub vips: usize,
+    /// How many services.
+    pub services: usize,
+    /// How many backends of all services.
+    pub backends: usize,
     /// Digest of what must be the same on every node, 16 hexadecimal digits.
     pub config_digest: String,
 }

@@ -5,7 +5,9 @@ use crate::ask::Ask;
 use crate::failure::Failure;
 use dsc_sys::local::{AskError, GROUP_CHANGE, GROUP_READ, ask_blocking};
 use dsc_wire::Time;
-use dsc_wire::local::{FwdCounters, FwdRequest, Reply, Request, socket};
+use dsc_wire::local::{
+    FlowFilter, FwdCounters, FwdFlows, FwdRequest, FwdServices, Reply, Request, socket,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::path::PathBuf;
@@ -61,8 +63,21 @@ impl Ask for World {
         self.ask(name, request, patience)
     }
 
-    fn fwd(&self, request: &FwdRequest, patience: Duration) -> Result<FwdCounters, Failure> {
-        self.ask(socket::FWD, request, patience)
+    fn counters(&self, patience: Duration) -> Result<FwdCounters, Failure> {
+        self.ask(socket::FWD, &FwdRequest::Counters, patience)
+    }
+
+    fn services(&self, patience: Duration) -> Result<FwdServices, Failure> {
+        self.ask(socket::FWD, &FwdRequest::Services, patience)
+    }
+
+    fn flows(
+        &self,
+        filter: FlowFilter,
+        limit: u32,
+        patience: Duration,
+    ) -> Result<FwdFlows, Failure> {
+        self.ask(socket::FWD, &FwdRequest::Flows { filter, limit }, patience)
     }
 
     fn now(&self) -> Time {

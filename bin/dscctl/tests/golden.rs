@@ -4,8 +4,9 @@
 mod answer;
 
 use answer::{Case, case, folder};
-use dscctl::arguments::StatusArguments;
+use dscctl::arguments::{FlowsArguments, StatusArguments};
 use dscctl::failure::Failure;
+use dscctl::flows;
 use dscctl::reads::{self, Reader};
 use std::fmt::Write;
 use std::fs;
@@ -15,6 +16,7 @@ type Read<'a> = Box<dyn Fn(&Case, &mut Reader) -> Result<u8, Failure> + 'a>;
 
 fn reads(case: &Case) -> Vec<(String, Read<'_>)> {
     let status = |local| StatusArguments { local, global: !local, watch: false };
+    let flows = |count| FlowsArguments { count, limit: 4, ..FlowsArguments::default() };
     let mut reads: Vec<(String, Read)> = vec![
         ("status".into(), Box::new(move |c, r| reads::show_status(c, r, &status(false)))),
         ("status --local".into(), Box::new(move |c, r| reads::show_status(c, r, &status(true)))),
@@ -22,6 +24,10 @@ fn reads(case: &Case) -> Vec<(String, Read<'_>)> {
         ("node".into(), Box::new(|c, r| reads::show_node(c, r, None))),
         ("events".into(), Box::new(|c, r| reads::show_events(c, r, 0, false))),
         ("counters".into(), Box::new(|c, r| reads::show_counters(c, r))),
+        ("service".into(), Box::new(|c, r| flows::show_services(c, r))),
+        ("backend".into(), Box::new(|c, r| flows::show_backends(c, r))),
+        ("flows --limit 4".into(), Box::new(move |c, r| flows::show_flows(c, r, &flows(false)))),
+        ("flows --count".into(), Box::new(move |c, r| flows::show_flows(c, r, &flows(true)))),
     ];
     for vip in &case.view.names.vips {
         let read: Read = Box::new(move |c, r| reads::show_vip(c, r, Some(*vip)));

@@ -10,6 +10,7 @@ use dsc_wire::{Incarnation, NodeId, Time, VipId};
 use fake::{Daemons, Dir, dscctl, run};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Stdio};
 
 /// A case whose lease lasts by the real clock.
@@ -76,6 +77,9 @@ fn exit_codes_of_reads() {
         (&["node", "n3"], 1),
         (&["events"], 0),
         (&["counters"], 0),
+        (&["service"], 0),
+        (&["backend"], 0),
+        (&["flows"], 0),
     ] {
         assert_eq!(run(&dir.0, arguments).0, expected, "{arguments:?}");
     }
@@ -92,6 +96,7 @@ fn what_does_not_exist_is_a_usage_error_that_says_what_does() {
         (&["move-vip", "10.9.9.9", "n1"], "10.1.0.100, 10.1.0.101"),
         (&["pin", "10.1.0.100", "n9"], "n1, n2, n3"),
         (&["node", "close", "n9"], "n1, n2, n3"),
+        (&["flows", "--service", "ftp"], "web, six, ssh"),
     ] {
         let (code, out, err) = run(&dir.0, arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
@@ -108,6 +113,12 @@ fn what_does_not_exist_is_a_usage_error_that_says_what_does() {
         &["-H", ""],
         &["keygen", "-", "--add"],
         &["keygen", "--add", "--force"],
+        &["service", "web"],
+        &["flows", "--limit", "0"],
+        &["flows", "--limit", "10001"],
+        &["flows", "--limit", "9", "--count"],
+        &["flows", "--client", "n1"],
+        &["flows", "--backend", "10.2.0.201"],
     ] {
         assert_eq!(run(&dir.0, arguments).0, 2, "{arguments:?}");
     }
@@ -219,6 +230,35 @@ fn without_fwd_the_local_status_and_the_counters_say_so() {
     assert!(
         out.contains("tokens_accepted") && err.contains("start it with systemctl start dsc-fwd")
     );
+}
+
+#[test]
+fn flows_are_chosen_by_all_that_is_given() {
+    let dir = Dir::new();
+    let _daemons = Daemons::start(&dir.0, lasting("steady"), refuse);
+    let of_250 = "10.1.0.250:40000 10.1.0.250:40001";
+    for (arguments, clients) in [
+        (&[][..], &*format!("10.1.0.9:40000 {of_250} 10.1.0.251:40000 [fd00:1::fa]:40000")),
+        (&["--client", "10.1.0.250"], of_250),
+        (&["--service", "six"], "[fd00:1::fa]:40000"),
+        (&["--backend", "10.2.0.201:8080"], "10.1.0.250:40001 10.1.0.251:40000"),
+        (&["--backend", "[fd00:2::201]:53"], "[fd00:1::fa]:40000"),
+        (&["--client", "10.1.0.250", "--backend", "10.2.0.201:8080"], "10.1.0.250:40001"),
+        (&["--client", "10.1.0.250", "--service", "six"], ""),
+    ] {
+        let (code, out, _) = run(&dir.0, &[&["flows", "--json"], arguments].concat());
+        assert_eq!(code, 0, "{arguments:?}");
+        let client = |line| object(line)["client"].as_str().unwrap().parse().unwrap();
+        let mut found: Vec<SocketAddr> = out.lines().map(client).collect();
+        found.sort_unstable();
+        let expected: Vec<SocketAddr> =
+            clients.split_whitespace().map(|c| c.parse().unwrap()).collect();
+        assert_eq!(found, expected, "{arguments:?}");
+    }
+    let (_, out, _) = run(&dir.0, &["flows", "--service", "web", "--limit", "1"]);
+    assert!(out.ends_with("\n1 of 3 flows that match; the table has 5 of 131072\n"), "{out}");
+    let (_, out, _) = run(&dir.0, &["flows", "--service", "web", "--count", "--json"]);
+    assert_eq!((&object(&out)["matched"], &object(&out)["now"]), (&3.into(), &5.into()));
 }
 
 /// A program that runs until it is killed.
@@ -373,7 +413,10 @@ fn a_configuration_is_checked_without_any_daemon() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conf/dsc.toml");
     let (code, out, _) = run(&dir.0, &["config", "check", example]);
     assert_eq!(code, 0, "{out}");
-    assert!(out.contains(": right: cluster shop, 3 nodes, 2 subnets, 6 VIPs"), "{out}");
+    assert!(
+        out.contains(": right: cluster shop, 3 nodes, 2 subnets, 6 VIPs, 1 services, 2 backends"),
+        "{out}"
+    );
     let wrong = dir.0.join("wrong.toml");
     let text = std::fs::read_to_string(example).unwrap();
     std::fs::write(&wrong, text.replace("port = 7946", "port = 99999")).unwrap();

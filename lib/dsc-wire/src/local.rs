@@ -3,8 +3,13 @@
 //! ignored and missing ones defaulted, so that daemons of two builds can be mixed during an upgrade.
 
 mod event;
+mod fwd;
 
 pub use event::{Event, EventKind};
+pub use fwd::{
+    FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdCounters, FwdFlow, FwdFlows,
+    FwdRequest, FwdService, FwdServices, VipCounters,
+};
 
 use crate::cluster::{Partition, Persistence};
 use crate::ids::{Incarnation, NodeId, SubnetId, SubnetSet, VipId};
@@ -360,38 +365,4 @@ pub enum Reply {
         /// Why, for people.
         reason: String,
     },
-}
-
-/// A question to fwd.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum FwdRequest {
-    /// All counters of this node's data path.
-    Counters,
-}
-
-/// fwd's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FwdCounters {
-    /// One per VIP, frames and bytes that this node took for it.
-    pub vips: Vec<VipCounters>,
-    /// Frames per verdict of the kernel program.
-    pub verdicts: Vec<Counter>,
-    /// Programs attached, one line each: interface, hook, direction.
-    pub links: Vec<String>,
-}
-
-/// Counts of one VIP on this node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VipCounters {
-    /// The address.
-    pub vip: IpAddr,
-    /// Its state in this node's kernel.
-    pub state: HostState,
-    /// Frames delivered here.
-    pub packets: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Frames steered to another node.
-    pub steered: u64,
 }

@@ -1,7 +1,9 @@
 //! The cases below `views/`: what the daemons would say, as files. Read by the golden tests and by those of the program.
 
 use dsc_wire::Time;
-use dsc_wire::local::{Event, FwdCounters, FwdRequest, Reply, Request, View};
+use dsc_wire::local::{
+    Event, FlowFilter, FwdCounters, FwdFlow, FwdFlows, FwdServices, Reply, Request, View,
+};
 use dscctl::ask::Ask;
 use dscctl::failure::Failure;
 use serde::Deserialize;
@@ -21,6 +23,12 @@ pub struct Case {
     pub events: Vec<Event>,
     /// What fwd has counted; none if it does not run.
     pub fwd: Option<FwdCounters>,
+    /// What fwd forwards.
+    #[serde(default)]
+    pub services: FwdServices,
+    /// Its table of flows.
+    #[serde(default)]
+    pub flows: FwdFlows,
 }
 
 /// A folder of this test.
@@ -46,6 +54,26 @@ impl Case {
             Request::Command { .. } => Reply::Refused { reason: "not by this case".into() },
         }
     }
+
+    /// What fwd answers when it is asked for flows.
+    pub fn listed(&self, filter: &FlowFilter, limit: u32) -> FwdFlows {
+        let matches = |f: &&FwdFlow| {
+            filter.service.is_none_or(|s| f.service == Some(s))
+                && filter.client.is_none_or(|c| f.flow.key.client.ip() == c)
+                && filter.backend.is_none_or(|b| f.flow.backend == b)
+        };
+        let matched: Vec<FwdFlow> = self.flows.flows.iter().filter(matches).copied().collect();
+        FwdFlows {
+            matched: matched.len() as u32,
+            flows: matched.into_iter().take(limit as usize).collect(),
+            totals: self.flows.totals,
+        }
+    }
+
+    fn running<T>(&self, answer: T) -> Result<T, Failure> {
+        let gone = || Failure::Unreachable("cannot ask fwd: it is not running".into());
+        self.fwd.is_some().then_some(answer).ok_or_else(gone)
+    }
 }
 
 impl Ask for Case {
@@ -53,9 +81,16 @@ impl Ask for Case {
         Ok(self.reply(request))
     }
 
-    fn fwd(&self, _: &FwdRequest, _: Duration) -> Result<FwdCounters, Failure> {
-        let gone = || Failure::Unreachable("cannot ask fwd: it is not running".into());
-        self.fwd.clone().ok_or_else(gone)
+    fn counters(&self, _: Duration) -> Result<FwdCounters, Failure> {
+        self.running(self.fwd.clone()).map(Option::unwrap)
+    }
+
+    fn services(&self, _: Duration) -> Result<FwdServices, Failure> {
+        self.running(self.services.clone())
+    }
+
+    fn flows(&self, filter: FlowFilter, limit: u32, _: Duration) -> Result<FwdFlows, Failure> {
+        self.running(self.listed(&filter, limit))
     }
 
     fn now(&self) -> Time {

@@ -115,9 +115,15 @@ async fn serve(dir: &Path, case: &Mutex<Case>, stop: &AtomicBool, obey: Obey, re
         });
         if let Some(fwd) = &mut fwd {
             while let Some((asker, body)) = fwd.take().unwrap() {
-                let FwdRequest::Counters = serde_json::from_slice(&body).unwrap();
-                let counters = case.lock().unwrap().fwd.clone();
-                fwd.answer(&asker, serde_json::to_vec(&counters.unwrap()).unwrap());
+                let case = case.lock().unwrap();
+                let answer = match serde_json::from_slice(&body).unwrap() {
+                    FwdRequest::Counters => serde_json::to_vec(case.fwd.as_ref().unwrap()),
+                    FwdRequest::Services => serde_json::to_vec(&case.services),
+                    FwdRequest::Flows { filter, limit } => {
+                        serde_json::to_vec(&case.listed(&filter, limit))
+                    }
+                };
+                fwd.answer(&asker, answer.unwrap());
             }
         }
         tokio::time::sleep(LOOK).await;

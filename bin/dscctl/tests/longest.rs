@@ -1,0 +1,62 @@
+//! The longest answers that dsc-fwd may give are within what an answer may be: one that is not would never arrive.
+
+use dsc_sys::local::REPLY_MAX;
+use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
+use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX, VIPS_MAX};
+use dsc_wire::local::{
+    FLOWS_LISTED_MAX, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices, Names,
+};
+use dsc_wire::{
+    BackendId, BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, ServiceId, ServiceKind,
+    SubnetId, VipId,
+};
+use std::net::SocketAddr;
+
+#[test]
+fn the_longest_answers_about_flows_fit() {
+    let end: SocketAddr = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
+    let key = FlowKey { protocol: Protocol::Tcp, client: end, vip: end };
+    let flow = FwdFlow {
+        flow: Flow { key, backend: end, state: FlowState::Opening },
+        service: Some(ServiceId(127)),
+        age_s: u64::MAX,
+        owner: Some(NodeId(63)),
+    };
+    let flows = FwdFlows { flows: vec![flow; FLOWS_LISTED_MAX as usize], ..FwdFlows::default() };
+    let name = "x".repeat(63);
+    let most = u64::MAX;
+    let service = FwdService {
+        name: name.clone(),
+        vips: vec![VipId(1023); VIPS_MAX],
+        protocol: Protocol::Tcp,
+        port: 65_535,
+        kind: ServiceKind::Local,
+        backends: vec![BackendId(1023); BACKENDS_MAX / SERVICES_MAX],
+        flows: most,
+        packets: most,
+        bytes: most,
+    };
+    let backend = FwdBackend {
+        service: ServiceId(127),
+        address: end,
+        weight: 100,
+        state: BackendState::Draining,
+        flows: most,
+        packets: most,
+        bytes: most,
+    };
+    let names = Names {
+        cluster: name.clone(),
+        nodes: vec![name.clone(); NODES_MAX],
+        subnets: vec![name; SUBNETS_MAX],
+        vips: vec![end.ip(); VIPS_MAX],
+        vip_subnets: vec![SubnetId(7); VIPS_MAX],
+    };
+    let services = vec![service; SERVICES_MAX];
+    let services = FwdServices { names, services, backends: vec![backend; BACKENDS_MAX] };
+    for length in
+        [serde_json::to_vec(&flows).unwrap().len(), serde_json::to_vec(&services).unwrap().len()]
+    {
+        assert!(length > REPLY_MAX / 8 && length <= REPLY_MAX, "{length}");
+    }
+}
