@@ -86,7 +86,7 @@ pub fn move_vip(lab: &Lab, vip: usize, to: usize) -> Result<u64> {
             let node = lab.plan.node(to);
             dscctl(lab, to, &["move-vip", &address, &node])?;
         }
-        System::Keepalived { advert_ms } => {
+        System::Keepalived { advert_ms, .. } => {
             rewrite(lab, to, advert_ms, &[(vip, to)])?;
         }
     }
@@ -118,7 +118,9 @@ pub fn undo(lab: &Lab, node: usize) -> Result<u64> {
         System::Dsc => {
             dscctl(lab, node, &["node", "open", &lab.plan.node(node)])?;
         }
-        System::Keepalived { advert_ms } if program::find(lab, node, "keepalived").is_some() => {
+        System::Keepalived { advert_ms, .. }
+            if program::find(lab, node, "keepalived").is_some() =>
+        {
             rewrite(lab, node, advert_ms, &[])?;
         }
         System::Keepalived { .. } => {

@@ -1,7 +1,8 @@
 //! keepalived on the same nodes, for comparison: one VRRP instance per virtual address, spread over the nodes by
-//! priority, everything else as keepalived comes.
+//! priority (with conntrackd all on one node), everything else as keepalived comes.
 
-use crate::topology::{Plan, Subnet};
+use crate::peers;
+use crate::topology::{Beside, Plan, Subnet};
 use std::fmt::Write as _;
 
 /// VRRP's router number is one byte, not zero.
@@ -11,18 +12,28 @@ const PRIORITY_MOVED: usize = 254;
 /// Priority of the node that an instance belongs to.
 const PRIORITY_BEST: usize = 200;
 
-/// The node that an instance prefers.
+/// The node that an instance prefers. Connections through conntrackd need one node for all addresses: what comes
+/// back must pass the node that sent it on.
 pub fn preferred(plan: &Plan, vip: usize) -> usize {
-    vip % plan.nodes
+    if together(plan) { 0 } else { vip % plan.nodes }
+}
+
+/// Do all addresses move as one?
+fn together(plan: &Plan) -> bool {
+    plan.system.beside() == Beside::Conntrackd
 }
 
 /// Configuration of one node. `moved` names addresses that were moved on purpose, with their new nodes.
 pub fn config(plan: &Plan, node: usize, advert_ms: u32, moved: &[(usize, usize)]) -> String {
     let mut text =
         format!("global_defs {{\n    router_id {}\n    vrrp_version 3\n}}\n", plan.node(node));
+    if together(plan) {
+        text.push_str(&sync_group(plan));
+    }
     for (k, vip) in plan.vip_list().into_iter().enumerate().take(INSTANCES_MAX) {
         let distance = (node + plan.nodes - preferred(plan, k)) % plan.nodes;
-        let priority = if moved.contains(&(k, node)) {
+        let asked = |(vip, to): &(usize, usize)| *to == node && (*vip == k || together(plan));
+        let priority = if moved.iter().any(asked) {
             PRIORITY_MOVED
         } else {
             PRIORITY_BEST - distance * (PRIORITY_BEST - 20) / plan.nodes
@@ -43,6 +54,16 @@ pub fn config(plan: &Plan, node: usize, advert_ms: u32, moved: &[(usize, usize)]
         );
     }
     text
+}
+
+/// All instances change state together, and tell conntrackd.
+fn sync_group(plan: &Plan) -> String {
+    let count = plan.vip_list().len().min(INSTANCES_MAX);
+    let group: String = (0..count).map(|k| format!("        V{k}\n")).collect();
+    let script = peers::NOTIFY_SCRIPT;
+    format!(
+        "vrrp_sync_group ALL {{\n    group {{\n{group}    }}\n    notify_master \"{script} primary\" root\n    notify_backup \"{script} backup\" root\n    notify_fault \"{script} fault\" root\n}}\n"
+    )
 }
 
 /// VRRP for IPv6 wants a link-local virtual address first.

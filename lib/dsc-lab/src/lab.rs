@@ -73,6 +73,10 @@ impl Lab {
             wiring::attach(self, &machine)?;
         }
         nginx::make_files(&self.dir())?;
+        let serving = if self.plan.services { self.plan.hosts } else { 0 };
+        for host in 0..serving {
+            program::start_host(self, host)?;
+        }
         for node in 0..self.plan.nodes {
             program::start_node(self, node)?;
         }

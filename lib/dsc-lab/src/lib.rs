@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!              switch: bridge ext                      switch: bridge int
-//!   client ------+   +------ eth0  n1  eth1 --------------+   +----- h1
+//!   client ------+   +------ eth0  n1  eth1 --------------+   +----- h1 (nginx, echo: a backend)
 //!   probe  ------+---+------ eth0  n2  eth1 --------------+---+
 //!                    +------ eth0  n3  eth1 --------------+
 //!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
@@ -27,10 +27,12 @@ pub mod namespace;
 pub mod netlink;
 pub mod nginx;
 pub mod packet;
+pub mod peers;
 pub mod probe;
 pub mod process;
 pub mod program;
 pub mod scenario;
+pub mod services;
 pub mod topology;
 pub mod wait;
 pub mod wiring;

@@ -90,7 +90,13 @@ struct UpArguments {
     /// The last node is a witness.
     #[arg(long)]
     witness: bool,
-    /// dsc or keepalived-MS.
+    /// Hosts behind, h1, h2 ... on int; by default one if there is int.
+    #[arg(long)]
+    hosts: Option<usize>,
+    /// The hosts behind serve: web on TCP port 8080 and an echo on UDP port 9000 of every VIP of ext.
+    #[arg(long)]
+    services: bool,
+    /// dsc, keepalived-MS, keepalived-MS+conntrackd or keepalived-MS+haproxy.
     #[arg(long, default_value = "dsc", value_parser = System::parse)]
     system: System,
 }
@@ -201,7 +207,7 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         }) => {
             let systems = system.into_iter().flat_map(|system| match system {
                 System::Dsc => profile.iter().map(|p| (System::Dsc, p.clone())).collect::<Vec<_>>(),
-                System::Keepalived { advert_ms } => vec![(system, format!("{advert_ms}ms"))],
+                System::Keepalived { advert_ms, .. } => vec![(system, format!("{advert_ms}ms"))],
             });
             let mut bench = Bench {
                 json,
@@ -246,7 +252,9 @@ fn plan_of(up: UpArguments) -> Plan {
         vips: up.vips,
         vips6: up.vips6,
         vips_int: int,
-        hosts: int,
+        vips6_int: if up.services && up.vips6 > 0 { int } else { 0 },
+        hosts: up.hosts.unwrap_or(int),
+        services: up.services,
         system: up.system,
         timing,
         partition: up.partition,

@@ -1,4 +1,4 @@
-//! The web server on every node: it listens on all addresses, so that it answers on whatever virtual address the
+//! The web server on every node and on every host behind: it listens on all addresses, so that it answers on whatever virtual address the
 //! cluster brings, and its page says which node answered.
 
 use crate::error::{Doing, Result};
@@ -8,9 +8,18 @@ use std::path::Path;
 pub const LARGE: &str = "/large";
 /// Its length: more than a slow download takes in any scenario.
 pub const LARGE_BYTES: u64 = 1 << 30;
+/// A path that sends [`SLOW_BYTES`] in chunks of [`SLOW_CHUNK`] bytes, one every second: thousands at once are no load.
+pub const SLOW: &str = "/slow";
+/// The same with a chunk every 100 ms, for fewer downloads and finer figures.
+pub const STEADY: &str = "/steady";
+/// Bytes of both: more than an hour, and seven minutes.
+pub const SLOW_BYTES: usize = 4 << 20;
+/// Bytes of a chunk: one packet.
+pub const SLOW_CHUNK: usize = 1024;
 
-/// Configuration for one node; `root` is [`make_files`]'s directory, `own` one that is the node's own.
-pub fn config(node: &str, root: &Path, own: &str) -> String {
+/// Configuration for one machine; `root` is [`make_files`]'s directory, `own` one that is the machine's own.
+pub fn config(name: &str, port: u16, root: &Path, own: &str) -> String {
+    let fast = 10 * SLOW_CHUNK;
     let root = root.display();
     format!(
         "daemon off;
@@ -18,11 +27,12 @@ user root;
 worker_processes 1;
 pid {own}/nginx.pid;
 error_log {own}/nginx-error.log warn;
-events {{ worker_connections 8192; }}
-worker_rlimit_nofile 16384;
+events {{ worker_connections 16384; }}
+worker_rlimit_nofile 20000;
 http {{
     access_log off;
     sendfile on;
+    open_file_cache max=16 inactive=3600s;
     keepalive_requests 1000000;
     keepalive_timeout 300s;
     client_body_temp_path {own}/nginx-body;
@@ -31,22 +41,40 @@ http {{
     uwsgi_temp_path {own}/nginx-uwsgi;
     scgi_temp_path {own}/nginx-scgi;
     server {{
-        listen 80;
-        listen [::]:80;
-        location = / {{ default_type text/plain; return 200 \"{node}\\n\"; }}
+        listen {port} backlog=4096;
+        listen [::]:{port} backlog=4096;
+        location = / {{ default_type text/plain; return 200 \"{name}\\n\"; }}
         location = {LARGE} {{ root {root}; }}
+        location = {SLOW} {{ root {root}; limit_rate {SLOW_CHUNK}; sendfile_max_chunk {SLOW_CHUNK}; }}
+        location = {STEADY} {{ alias {root}{SLOW}; limit_rate {fast}; sendfile_max_chunk {SLOW_CHUNK}; }}
     }}
 }}
 "
     )
 }
 
-/// Makes the files that all nodes serve. The large one is a hole: it takes no room.
+/// Makes the files that all machines serve. The large one is a hole: it takes no room.
 ///
 /// # Errors
 /// Those of the file system.
 pub fn make_files(dir: &Path) -> Result<()> {
     let path = dir.join(LARGE.trim_start_matches('/'));
     let file = std::fs::File::create(&path).doing(|| format!("make {}", path.display()))?;
-    file.set_len(LARGE_BYTES).doing(|| format!("make {}", path.display()))
+    file.set_len(LARGE_BYTES).doing(|| format!("make {}", path.display()))?;
+    let path = dir.join(SLOW.trim_start_matches('/'));
+    std::fs::write(&path, slow_bytes()).doing(|| format!("make {}", path.display()))
+}
+
+/// What [`SLOW`] sends: no two places alike, so that bytes of another place are noticed.
+pub fn slow_bytes() -> Vec<u8> {
+    let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mut bytes = Vec::with_capacity(SLOW_BYTES);
+    while bytes.len() < SLOW_BYTES {
+        // xorshift64 (Marsaglia 2003).
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend(state.to_le_bytes());
+    }
+    bytes
 }

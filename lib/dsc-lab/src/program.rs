@@ -1,11 +1,12 @@
-//! The programs on a node: what belongs there, how each is started, where its pid and its log are. It starts,
+//! The programs on nodes and hosts behind: what belongs there, how each is started, where its pid and its log are. It starts,
 //! signals and lists them; what a fault does with them is `fault.rs`'s.
 
 use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
 use crate::process::Pid;
-use crate::topology::System;
-use crate::{keepalived, nginx, wait};
+use crate::services::{HOST_NUMBER, WEB_PORT};
+use crate::topology::{Beside, System, host_machine};
+use crate::{keepalived, nginx, peers, wait};
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,12 +15,18 @@ use std::process::Stdio;
 pub const ECHO: &str = "echo";
 /// The web server.
 pub const NGINX: &str = "nginx";
+/// Port of the web server on a node; the hosts behind have [`WEB_PORT`].
+const NODE_PORT: u16 = 80;
+const NGINX_CONF: &str = "/etc/dsc/nginx.conf";
 
 /// The daemons of the system under test, in their order of start.
 pub fn daemons(system: &System) -> &'static [&'static str] {
     match system {
         System::Dsc => &["dsc-ringd", "dsc-fwd", "dsc-mon"],
-        System::Keepalived { .. } => &["keepalived"],
+        System::Keepalived { beside: Beside::Nothing, .. } => &["keepalived"],
+        // keepalived's scripts speak to conntrackd, so that is there first.
+        System::Keepalived { beside: Beside::Conntrackd, .. } => &["conntrackd", "keepalived"],
+        System::Keepalived { beside: Beside::Haproxy, .. } => &["haproxy", "keepalived"],
     }
 }
 
@@ -29,10 +36,24 @@ pub fn daemons(system: &System) -> &'static [&'static str] {
 /// A file cannot be written or a program cannot be started or ends at once.
 pub fn start_node(lab: &Lab, node: usize) -> Result<()> {
     write_configuration(lab, node)?;
+    peers::prepare(lab, node)?;
     for name in [ECHO, NGINX].iter().chain(daemons(&lab.plan.system)) {
         start(lab, node, name)?;
     }
     Ok(())
+}
+
+/// Starts the web server and the echo on a host behind: it is a backend then.
+///
+/// # Errors
+/// As [`start_node`].
+pub fn start_host(lab: &Lab, host: usize) -> Result<()> {
+    let name = host_machine(host).name;
+    let config = nginx::config(&name, WEB_PORT, &lab.dir(), "/run/dsc");
+    lab.space(&name)?.write(NGINX_CONF, &config, 0o644)?;
+    start_on(lab, &name, NGINX, &nginx_argv())?;
+    let number = HOST_NUMBER.saturating_add(u8::try_from(host).unwrap_or(u8::MAX));
+    start_on(lab, &name, ECHO, &echo_argv(lab, number.into())).map(drop)
 }
 
 /// Starts one program on a node, by name.
@@ -49,17 +70,21 @@ pub fn start(lab: &Lab, node: usize, name: &str) -> Result<Pid> {
 /// # Errors
 /// As [`start`].
 pub fn start_as(lab: &Lab, node: usize, name: &str, argv: &[String]) -> Result<Pid> {
-    let space = lab.node(node)?;
-    let doing = || format!("start {name} on {}", space.name);
-    if find(lab, node, name).is_some() {
+    start_on(lab, &lab.plan.node(node), name, argv)
+}
+
+fn start_on(lab: &Lab, machine: &str, name: &str, argv: &[String]) -> Result<Pid> {
+    let space = lab.space(machine)?;
+    let doing = || format!("start {name} on {machine}");
+    if find_on(lab, machine, name).is_some() {
         return Err(Error::new(doing(), "it runs already"));
     }
-    let dir = lab.dir().join(&space.name);
+    let dir = lab.dir().join(machine);
     std::fs::create_dir_all(&dir).doing(doing)?;
     let log = std::fs::File::options()
         .create(true)
         .append(true)
-        .open(log_file(lab, node, name))
+        .open(dir.join(format!("{name}.log")))
         .doing(doing)?;
     let mut command = space.command(&argv[0])?;
     command
@@ -72,17 +97,15 @@ pub fn start_as(lab: &Lab, node: usize, name: &str, argv: &[String]) -> Result<P
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let child = command.spawn().doing(|| format!("{} ({})", doing(), argv[0]))?;
     let pid = Pid::of(child.id())?;
-    pid.save(&pid_file(lab, node, name))?;
+    pid.save(&pid_file(lab, machine, name))?;
     Ok(pid)
 }
 
 fn argv(lab: &Lab, node: usize, name: &str) -> Result<Vec<String>> {
     let own = |program: &str| lab.bin_dir.join(program).display().to_string();
     let words: Vec<String> = match (name, &lab.plan.system) {
-        (ECHO, _) => vec![own("dsc-lab"), "echo".into(), "--number".into(), node.to_string()],
-        (NGINX, _) => {
-            ["nginx", "-e", "stderr", "-c", "/etc/dsc/nginx.conf"].map(String::from).into()
-        }
+        (ECHO, _) => echo_argv(lab, node),
+        (NGINX, _) => nginx_argv(),
         ("keepalived", System::Keepalived { .. }) => [
             "keepalived",
             "--dont-fork",
@@ -94,6 +117,12 @@ fn argv(lab: &Lab, node: usize, name: &str) -> Result<Vec<String>> {
         ]
         .map(String::from)
         .into(),
+        ("conntrackd", System::Keepalived { beside: Beside::Conntrackd, .. }) => {
+            ["conntrackd", "-C", peers::CONNTRACKD_CONF].map(String::from).into()
+        }
+        ("haproxy", System::Keepalived { beside: Beside::Haproxy, .. }) => {
+            ["haproxy", "-db", "-f", peers::HAPROXY_CONF].map(String::from).into()
+        }
         (daemon, System::Dsc) if daemons(&System::Dsc).contains(&daemon) => vec![own(daemon)],
         _ => {
             return Err(Error::new(
@@ -105,18 +134,32 @@ fn argv(lab: &Lab, node: usize, name: &str) -> Result<Vec<String>> {
     Ok(words)
 }
 
+fn echo_argv(lab: &Lab, number: usize) -> Vec<String> {
+    let own = lab.bin_dir.join("dsc-lab").display().to_string();
+    vec![own, "echo".into(), "--number".into(), number.to_string()]
+}
+
+fn nginx_argv() -> Vec<String> {
+    ["nginx", "-e", "stderr", "-c", NGINX_CONF].map(String::from).into()
+}
+
 /// Where a program's output goes.
 pub fn log_file(lab: &Lab, node: usize, name: &str) -> PathBuf {
     lab.dir().join(lab.plan.node(node)).join(format!("{name}.log"))
 }
 
-fn pid_file(lab: &Lab, node: usize, name: &str) -> PathBuf {
-    lab.dir().join(lab.plan.node(node)).join(format!("{name}.pid"))
+fn pid_file(lab: &Lab, machine: &str, name: &str) -> PathBuf {
+    lab.dir().join(machine).join(format!("{name}.pid"))
 }
 
 /// The process of a program on a node, if it runs.
 pub fn find(lab: &Lab, node: usize, name: &str) -> Option<Pid> {
-    Pid::load(&pid_file(lab, node, name)).filter(Pid::alive)
+    find_on(lab, &lab.plan.node(node), name)
+}
+
+/// The process of a program on any machine, if it runs.
+pub fn find_on(lab: &Lab, machine: &str, name: &str) -> Option<Pid> {
+    Pid::load(&pid_file(lab, machine, name)).filter(Pid::alive)
 }
 
 /// Every process of the system under test on a node, children too.
@@ -161,21 +204,18 @@ fn gone(pid: &Pid, name: &str) -> Result<()> {
 /// Those of the file system.
 pub fn write_configuration(lab: &Lab, node: usize) -> Result<()> {
     let space = lab.node(node)?;
-    space.write(
-        "/etc/dsc/nginx.conf",
-        &nginx::config(&space.name, &lab.dir(), "/run/dsc"),
-        0o644,
-    )?;
+    let web = nginx::config(&space.name, NODE_PORT, &lab.dir(), "/run/dsc");
+    space.write(NGINX_CONF, &web, 0o644)?;
     match lab.plan.system {
         System::Dsc => {
             space.write("/etc/dsc/dsc.toml", &lab.plan.dsc_toml(), 0o644)?;
             // Only this lab's namespaces ever hear this key.
             space.write("/etc/dsc/key", &format!("{}\n", "5a".repeat(32)), 0o600)
         }
-        System::Keepalived { advert_ms } => space.write(
-            "/etc/dsc/keepalived.conf",
-            &keepalived::config(&lab.plan, node, advert_ms, &[]),
-            0o644,
-        ),
+        System::Keepalived { advert_ms, .. } => {
+            peers::write_configuration(lab, node)?;
+            let text = keepalived::config(&lab.plan, node, advert_ms, &[]);
+            space.write("/etc/dsc/keepalived.conf", &text, 0o644)
+        }
     }
 }

@@ -147,7 +147,7 @@ fn watch(lab: &Lab, prober: &Prober, affected: &[(usize, usize)]) {
     let (least_ms, most_ms) = match lab.plan.system {
         System::Dsc => (500, 2_500),
         // Three adverts and a part of one (RFC 5798), and the flapping after a thaw.
-        System::Keepalived { advert_ms } => {
+        System::Keepalived { advert_ms, .. } => {
             let react = u64::from(advert_ms) * 4;
             (react.max(500) + 500, react.max(500) * 2 + 2_500)
         }

@@ -1,6 +1,7 @@
 //! Names and addresses of everything in a lab, as pure functions of a [`Plan`]. Whoever needs an address or a
 //! configuration text asks here; nothing here touches the machine.
 
+use crate::services;
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -22,20 +23,55 @@ pub enum System {
     Keepalived {
         /// Advertisement interval, ms.
         advert_ms: u32,
+        /// What carries connections to the hosts behind.
+        #[serde(default)]
+        beside: Beside,
     },
 }
 
+/// What runs beside keepalived, so that hosts behind serve.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Beside {
+    /// Nothing: the nodes serve themselves.
+    #[default]
+    Nothing,
+    /// nftables DNAT, its connections copied to the other nodes by conntrackd.
+    Conntrackd,
+    /// HAProxy in TCP mode on every node.
+    Haproxy,
+}
+
+impl Beside {
+    /// Its word in a system's name.
+    pub fn word(self) -> &'static str {
+        match self {
+            Beside::Nothing => "",
+            Beside::Conntrackd => "+conntrackd",
+            Beside::Haproxy => "+haproxy",
+        }
+    }
+}
+
 impl System {
-    /// From the command line's word: `dsc`, `keepalived-10`, `keepalived-1000` ...
+    /// From the command line's word: `dsc`, `keepalived-10`, `keepalived-50+conntrackd` ...
     pub fn parse(word: &str) -> Result<System, String> {
         if word == "dsc" {
             return Ok(System::Dsc);
         }
-        word.strip_prefix("keepalived-")
-            .and_then(|ms| ms.parse().ok())
+        let beside = [Beside::Conntrackd, Beside::Haproxy, Beside::Nothing]
+            .into_iter()
+            .find(|b| word.ends_with(b.word()))
+            .unwrap_or_default();
+        word.strip_suffix(beside.word())
+            .and_then(|word| word.strip_prefix("keepalived-")?.parse().ok())
             .filter(|ms| (10..=10_000).contains(ms))
-            .map(|advert_ms| System::Keepalived { advert_ms })
-            .ok_or_else(|| format!("system is dsc or keepalived-MS (10 to 10000), not {word}"))
+            .map(|advert_ms| System::Keepalived { advert_ms, beside })
+            .ok_or_else(|| {
+                format!(
+                    "system is dsc, keepalived-MS (10 to 10000), keepalived-MS+conntrackd or keepalived-MS+haproxy, not {word}"
+                )
+            })
     }
 
     /// Name without its profile.
@@ -43,6 +79,24 @@ impl System {
         match self {
             System::Dsc => "dsc",
             System::Keepalived { .. } => "keepalived",
+        }
+    }
+
+    /// The word that [`System::parse`] reads.
+    pub fn word(&self) -> String {
+        match self {
+            System::Dsc => "dsc".into(),
+            System::Keepalived { advert_ms, beside } => {
+                format!("keepalived-{advert_ms}{}", beside.word())
+            }
+        }
+    }
+
+    /// What runs beside keepalived; nothing beside DSC.
+    pub fn beside(&self) -> Beside {
+        match self {
+            System::Dsc => Beside::Nothing,
+            System::Keepalived { beside, .. } => *beside,
         }
     }
 }
@@ -116,8 +170,12 @@ pub struct Plan {
     pub vips6: usize,
     /// IPv4 virtual addresses on `int`; the first is the gateway of the hosts behind.
     pub vips_int: usize,
+    /// IPv6 virtual addresses on `int`; the first is the IPv6 gateway of the hosts behind.
+    pub vips6_int: usize,
     /// Hosts behind the cluster, h1, h2 ... on `int`.
     pub hosts: usize,
+    /// The hosts behind serve, as backends of the services in `services.rs`.
+    pub services: bool,
     /// What serves.
     pub system: System,
     /// `timing` of dsc.toml, as TOML: `"default"`, `"fast"` or a table.
@@ -136,7 +194,9 @@ impl Default for Plan {
             vips: 4,
             vips6: 1,
             vips_int: 1,
+            vips6_int: 0,
             hosts: 1,
+            services: false,
             system: System::Dsc,
             timing: "\"default\"".into(),
             partition: "serve".into(),
@@ -161,14 +221,20 @@ impl Plan {
         match () {
             () if !(1..=NODES_MAX).contains(&self.nodes) => Err(format!("1 to {NODES_MAX} nodes")),
             () if self.vips > VIPS_MAX => Err(format!("at most {VIPS_MAX} VIPs")),
-            () if self.vips6 > 100 || self.vips_int > 100 => {
+            () if self.vips6 > 100 || self.vips_int > 100 || self.vips6_int > 100 => {
                 Err("at most 100 IPv6 and 100 int VIPs".into())
             }
             () if self.hosts > 20 => Err("at most 20 hosts behind".into()),
-            () if !has_int && (self.hosts > 0 || self.vips_int > 0) => {
+            () if !has_int && self.hosts + self.vips_int + self.vips6_int > 0 => {
                 Err("hosts behind and int VIPs need the subnet int".into())
             }
             () if self.vips + self.vips6 == 0 => Err("at least one VIP on ext".into()),
+            () if self.services && (self.hosts == 0 || self.vips_int + self.vips6_int == 0) => {
+                Err("services need a host behind, and a VIP on int as its gateway".into())
+            }
+            () if !self.services && self.system.beside() != Beside::Nothing => {
+                Err(format!("{} is for services: --services", self.system.word()))
+            }
             () => Ok(()),
         }
     }
@@ -178,9 +244,10 @@ impl Plan {
         let ext = (0..self.vips).map(|k| IpAddr::V4(Subnet::Ext.v4(vip_low(k))));
         let ext6 = (0..self.vips6).map(|k| IpAddr::V6(Subnet::Ext.v6(0x100 + k as u16)));
         let int = (0..self.vips_int).map(|k| IpAddr::V4(Subnet::Int.v4(vip_low(k))));
+        let int6 = (0..self.vips6_int).map(|k| IpAddr::V6(Subnet::Int.v6(0x100 + k as u16)));
         ext.chain(ext6)
             .map(|address| Vip { address, subnet: Subnet::Ext })
-            .chain(int.map(|address| Vip { address, subnet: Subnet::Int }))
+            .chain(int.chain(int6).map(|address| Vip { address, subnet: Subnet::Int }))
             .collect()
     }
 
@@ -206,11 +273,7 @@ impl Plan {
             interfaces: vec![(Subnet::Ext, "eth0")],
         };
         let mut all = vec![outside("client", 250), outside("probe", 251)];
-        all.extend((0..self.hosts).map(|h| Machine {
-            name: format!("h{}", h + 1),
-            low: 201 + h as u16,
-            interfaces: vec![(Subnet::Int, "eth0")],
-        }));
+        all.extend((0..self.hosts).map(host_machine));
         all.extend((0..self.nodes).map(|n| self.node_machine(n)));
         all
     }
@@ -222,6 +285,12 @@ impl Plan {
             low: index as u16 + 1,
             interfaces: self.subnets.iter().map(|s| (*s, s.interface())).collect(),
         }
+    }
+
+    /// The first virtual address of a subnet and family: the gateway of whoever is on that side.
+    pub fn gateway(&self, subnet: Subnet, v6: bool) -> Option<IpAddr> {
+        let fits = |v: &Vip| v.subnet == subnet && v.address.is_ipv6() == v6;
+        self.vip_list().into_iter().find(fits).map(|v| v.address)
     }
 
     /// dsc.toml, the same for every node.
@@ -255,7 +324,19 @@ impl Plan {
                 addresses.join(", ")
             );
         }
+        if self.services {
+            text.push_str(&services::toml(self));
+        }
         text
+    }
+}
+
+/// The h-th host behind as a machine, from 0.
+pub fn host_machine(index: usize) -> Machine {
+    Machine {
+        name: format!("h{}", index + 1),
+        low: 201 + index as u16,
+        interfaces: vec![(Subnet::Int, "eth0")],
     }
 }
 
@@ -348,7 +429,12 @@ mod tests {
     #[test]
     fn systems_have_names_that_parse() {
         assert_eq!(System::parse("dsc"), Ok(System::Dsc));
-        assert_eq!(System::parse("keepalived-50"), Ok(System::Keepalived { advert_ms: 50 }));
-        assert!(System::parse("keepalived-1").is_err());
+        for word in ["dsc", "keepalived-50", "keepalived-1000+conntrackd", "keepalived-10+haproxy"]
+        {
+            assert_eq!(System::parse(word).unwrap().word(), word);
+        }
+        for word in ["keepalived-1", "keepalived-50+", "keepalived+haproxy", "dsc+haproxy", ""] {
+            assert!(System::parse(word).is_err(), "{word}");
+        }
     }
 }

@@ -5,7 +5,6 @@ use crate::error::Result;
 use crate::lab::Lab;
 use crate::topology::{Machine, PREFIX4, Subnet, mac_text};
 use std::fmt::Write as _;
-use std::net::IpAddr;
 
 /// Bridges that forward at once, flood multicast like a plain switch, and are not filtered by iptables.
 ///
@@ -77,24 +76,28 @@ pub fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
     if is_node && lab.plan.hosts > 0 {
         space.sysctl(&[("net/ipv4/ip_forward", "1")])?;
     }
+    if is_node && lab.plan.vips6_int > 0 {
+        space.sysctl(&[("net/ipv6/conf/all/forwarding", "1")])?;
+    }
     Ok(())
 }
 
 /// Hosts behind reach the client through an internal VIP, and the client them through an external one.
 fn routes(lab: &Lab, machine: &Machine) -> String {
-    let gateway = |subnet: Subnet| {
-        lab.plan
-            .vip_list()
-            .into_iter()
-            .find(|v| v.subnet == subnet && v.address.is_ipv4())
-            .map(|v| v.address)
-    };
-    let route = |to: &str, via: Option<IpAddr>| {
+    let route = |to: &str, subnet: Subnet, v6: bool| {
+        let via = lab.plan.gateway(subnet, v6);
         via.map(|via| format!("route add {to} via {via}\n")).unwrap_or_default()
     };
     match machine.name.as_bytes()[0] {
-        b'h' => route("default", gateway(Subnet::Int)),
-        b'c' if lab.plan.hosts > 0 => route(&format!("10.2.0.0/{PREFIX4}"), gateway(Subnet::Ext)),
+        b'h' => route("default", Subnet::Int, false) + &route("::/0", Subnet::Int, true),
+        b'c' if lab.plan.hosts > 0 => {
+            let v6 = if lab.plan.vips6_int > 0 {
+                route("fd00:2::/64", Subnet::Ext, true)
+            } else {
+                String::new()
+            };
+            route(&format!("10.2.0.0/{PREFIX4}"), Subnet::Ext, false) + &v6
+        }
         _ => String::new(),
     }
 }

@@ -11,6 +11,7 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("bridge", &["iproute2"]),
     ("cc", &["gcc", "build-essential"]),
     ("clang", &["clang"]),
+    ("conntrackd", &["conntrackd"]),
     ("curl", &["curl"]),
     ("ethtool", &["ethtool"]),
     ("gcc", &["gcc", "build-essential"]),
@@ -136,7 +137,8 @@ fn the_section_of_the_build_is_complete_and_starts_no_service() {
     let section: BTreeSet<&str> = section.lines().filter(|l| !l.starts_with('#')).collect();
     let needed = ["gcc", "libc6-dev", "clang", "libbpf-dev", "libzmq3-dev", "pkg-config"];
     assert!(needed.iter().all(|p| section.contains(p)), "{section:?}");
-    assert!(!section.contains("nginx-light") && !section.contains("keepalived"), "{section:?}");
+    let serving = ["nginx-light", "keepalived", "conntrackd", "haproxy"];
+    assert!(serving.iter().all(|p| !section.contains(p)), "{section:?}");
 }
 
 /// There is one list: no script names packages itself.

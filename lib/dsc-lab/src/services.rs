@@ -1,0 +1,80 @@
+//! What clients reach through the cluster: the services of a lab whose hosts behind are backends, as `[[service]]`
+//! tables and as addresses to connect to. Pure; what the hosts run is `nginx.rs`'s and `echo.rs`'s.
+
+use crate::packet::ECHO_PORT;
+use crate::topology::{Plan, Subnet, host_machine};
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+
+/// TCP port of the web services, on virtual addresses and on backends.
+pub const WEB_PORT: u16 = 8080;
+/// UDP port of the echo service on virtual addresses; the backends' is [`ECHO_PORT`].
+pub const UDP_PORT: u16 = 9000;
+/// Number that the echo on the first host behind answers with, above every node's; the next ones follow.
+pub const HOST_NUMBER: u8 = 201;
+
+/// The `[[service]]` tables of dsc.toml: `web` and `udp` on every IPv4 address of `ext`, `web6` on every IPv6 one.
+/// A family without a gateway on `int` has none: its replies would find no way back.
+pub fn toml(plan: &Plan) -> String {
+    let mut text = String::new();
+    let mut service = |name: &str, protocol: &str, port: u16, v6: bool, backend_port: u16| {
+        if plan.gateway(Subnet::Ext, v6).is_none() || plan.gateway(Subnet::Int, v6).is_none() {
+            return;
+        }
+        let backends: Vec<String> = (0..plan.hosts)
+            .map(|h| {
+                let address = host_address(h, v6);
+                format!("    {{ address = \"{address}\", port = {backend_port} }},\n")
+            })
+            .collect();
+        let _ = write!(
+            text,
+            "\n[[service]]\nname = \"{name}\"\nvips = \"ext\"\nprotocol = \"{protocol}\"\nport = {port}\nbackends = [\n{}]\n",
+            backends.concat()
+        );
+    };
+    service("web", "tcp", WEB_PORT, false, WEB_PORT);
+    service("udp", "udp", UDP_PORT, false, ECHO_PORT);
+    service("web6", "tcp", WEB_PORT, true, WEB_PORT);
+    text
+}
+
+/// Address of the h-th host behind, from 0.
+pub fn host_address(index: usize, v6: bool) -> IpAddr {
+    let low = host_machine(index).low;
+    if v6 { IpAddr::V6(Subnet::Int.v6(low)) } else { IpAddr::V4(Subnet::Int.v4(low)) }
+}
+
+/// Where clients find the web service: every virtual address of `ext` of one family.
+pub fn web(plan: &Plan, v6: bool) -> Vec<SocketAddr> {
+    plan.vip_list()
+        .into_iter()
+        .filter(|v| v.subnet == Subnet::Ext && v.address.is_ipv6() == v6)
+        .map(|v| SocketAddr::new(v.address, WEB_PORT))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_needs_a_way_back() {
+        let plan = Plan { hosts: 2, services: true, ..Plan::default() };
+        plan.check().unwrap();
+        let text = plan.dsc_toml();
+        assert_eq!(text.matches("[[service]]").count(), 2, "{text}");
+        assert!(text.contains("{ address = \"10.2.0.202\", port = 8080 }"), "{text}");
+        let both = Plan { vips6_int: 1, ..plan.clone() };
+        let text = both.dsc_toml();
+        assert!(text.contains("{ address = \"fd00:2::c9\", port = 8080 }"), "{text}");
+        assert!(Plan { vips_int: 0, ..plan }.check().is_err());
+        assert!(!Plan::default().dsc_toml().contains("service"));
+    }
+
+    #[test]
+    fn numbers_of_hosts_fit() {
+        assert!(usize::from(HOST_NUMBER) >= crate::topology::NODES_MAX);
+        assert!(HOST_NUMBER.checked_add(19).is_some(), "20 hosts at most");
+    }
+}
