@@ -1,37 +1,43 @@
-//! Answers questions about the data path on the socket `fwd`: counters, read from the kernel when asked.
+//! Answers questions about the data path on the socket `fwd`, from what the kernel says when asked. What is asked about the load
+//! balancer is in `inventory.rs`.
 
 use dsc_bpf::{Datapath, LeaseMap};
 use dsc_sys::local::Server;
 use dsc_wire::local::{Counter, FwdCounters, FwdRequest, VipCounters};
 use dsc_wire::{SubnetId, VipId};
+use serde::Serialize;
 use std::io;
 use std::net::IpAddr;
 
 /// Questions answered in one turn; the rest wait for the next.
 const TURN_MAX: usize = 32;
 
-/// Answers the questions that wait. A question that cannot be understood gets no answer and is counted.
+/// Answers the questions that wait; true if there may be more. A question that cannot be understood gets no answer and is
+/// counted, one that the kernel does not let us answer is logged.
 ///
 /// # Errors
 /// The socket is beyond use.
 pub fn answer_waiting(
     server: &mut Server,
-    mut answer: impl FnMut() -> Result<FwdCounters, String>,
+    mut answer: impl FnMut(FwdRequest) -> Result<Vec<u8>, String>,
 ) -> io::Result<bool> {
     for _ in 0..TURN_MAX {
         let Some((asker, question)) = server.take()? else { return Ok(false) };
-        match serde_json::from_slice(&question) {
-            Ok(FwdRequest::Counters) => match answer().map(|a| serde_json::to_vec(&a)) {
-                Ok(Ok(text)) => server.answer(&asker, text),
-                Ok(Err(e)) => tracing::warn!("cannot encode counters: {e}"),
-                Err(e) => tracing::warn!("{e}"),
-            },
-            // This build keeps no flows; the asker is told that nobody answered.
-            Ok(FwdRequest::Services | FwdRequest::Flows { .. }) => server.malformed += 1,
+        match serde_json::from_slice(&question).map(&mut answer) {
+            Ok(Ok(text)) => server.answer(&asker, text),
+            Ok(Err(e)) => tracing::warn!("{e}"),
             Err(_) => server.malformed += 1,
         }
     }
     Ok(true)
+}
+
+/// As it goes over the socket.
+///
+/// # Errors
+/// None that our own types cause.
+pub fn encoded(answer: &impl Serialize) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(answer).map_err(|e| format!("cannot encode an answer: {e}"))
 }
 
 /// All counters, read now.

@@ -9,6 +9,7 @@ use crate::conflicts::Conflicts;
 use crate::flows::Flows;
 use crate::gratuitous::Voice;
 use crate::held::Waiting;
+use crate::inventory::Inventory;
 use crate::views::Views;
 use crate::{balance, control, ground};
 use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened};
@@ -18,7 +19,7 @@ use dsc_sys::link::Links;
 use dsc_sys::local::{Access, Context, Server, Teller};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::readiness::Edge;
-use dsc_wire::local::{Counter, Facts, HostState, Mac, View, socket};
+use dsc_wire::local::{Counter, Facts, FwdRequest, HostState, Mac, View, socket};
 use dsc_wire::{BackendState, NodeId, SubnetId, SubnetSet, Time, VipId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -59,6 +60,10 @@ pub struct Daemon {
     claims: Claims,
     flows: Flows,
     waiting: Waiting,
+    /// What each backend is given, by its number.
+    states: Vec<BackendState>,
+    /// Who hosts each VIP, by its number, as the ring says.
+    hosts: Vec<Option<NodeId>>,
     lease: LeaseMap,
     keeper: Keeper,
     voices: Vec<Voice>,
@@ -100,7 +105,8 @@ impl Daemon {
             opened.map_err(|e| e.to_string())?;
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
-        let mut flows = Flows::new(flows, news, config.backends.len(), clock::now());
+        let max = balance::flows_max(&config);
+        let mut flows = Flows::new(flows, news, config.backends.len(), max, clock::now());
         let states: Vec<BackendState> = config.backends.iter().map(|b| b.state).collect();
         let (services, backends) = balance::rows(&config, &states);
         let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
@@ -116,6 +122,8 @@ impl Daemon {
             claims,
             flows,
             waiting: Waiting::open(held)?,
+            states,
+            hosts: Vec::new(),
             lease,
             voices: Vec::new(),
             macs: BTreeMap::new(),
@@ -222,7 +230,7 @@ impl Daemon {
     /// Everything about flows that can be done now.
     fn flow_turn(&mut self, now: Time) -> Result<(), String> {
         let mut changed = Vec::new();
-        self.flows.news(&mut changed);
+        while self.flows.news(&mut changed) {}
         self.flows.look(now, &mut changed)?;
         self.waiting.take(now);
         self.waiting.turn(now, self.flows.table())
@@ -255,6 +263,7 @@ impl Daemon {
         {
             self.troubled(Err(e));
         }
+        self.hosts = view.vips.iter().map(|vip| vip.host).collect();
         self.look_at_hosts(now);
         self.announcer.epoch(now, view.key.epoch);
         self.announce(now);
@@ -326,9 +335,23 @@ impl Daemon {
             own("requests_malformed", self.server.malformed),
             own("answers_unsent", self.server.unsent),
         ];
+        let own = [own, self.flows.counters(), self.waiting.counters()].concat();
         let (datapath, lease, vips) = (&self.datapath, &self.lease, &self.vips);
-        let answered = control::answer_waiting(&mut self.server, || {
-            control::counters(datapath, lease, vips, own.clone())
+        let inventory = Inventory {
+            config: &self.config,
+            states: &self.states,
+            datapath,
+            flows: &self.flows,
+            hosts: &self.hosts,
+        };
+        let answered = control::answer_waiting(&mut self.server, |request| match request {
+            FwdRequest::Counters => {
+                control::encoded(&control::counters(datapath, lease, vips, own.clone())?)
+            }
+            FwdRequest::Services => control::encoded(&inventory.services()?),
+            FwdRequest::Flows { filter, limit } => {
+                control::encoded(&inventory.flows(clock::now(), &filter, limit)?)
+            }
         });
         answered.map_err(|e| format!("cannot answer questions: {e}"))
     }

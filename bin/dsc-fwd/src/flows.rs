@@ -3,8 +3,8 @@
 
 use dsc_bpf::{FlowTable, News, Put, Seen, Walk};
 use dsc_flow::age;
-use dsc_wire::local::Counter;
-use dsc_wire::{BackendId, Flow, SubnetId, Time};
+use dsc_wire::local::{Counter, FlowTotals};
+use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -36,11 +36,13 @@ pub struct Flows {
     told: u64,
     put: [u64; 5],
     aged: u64,
+    made: u64,
+    max: u32,
 }
 
 impl Flows {
-    /// Of `backends` backends.
-    pub fn new(table: FlowTable, news: News, backends: usize, now: Time) -> Flows {
+    /// Of `backends` backends, with room for `max` flows.
+    pub fn new(table: FlowTable, news: News, backends: usize, max: u32, now: Time) -> Flows {
         Flows {
             table,
             news,
@@ -54,6 +56,8 @@ impl Flows {
             told: 0,
             put: [0; 5],
             aged: 0,
+            made: 0,
+            max,
         }
     }
 
@@ -67,10 +71,14 @@ impl Flows {
         &self.table
     }
 
-    /// What the programs have made or seen since the last call; at most a few thousand.
-    pub fn news(&mut self, out: &mut Vec<Flow>) {
+    /// What the programs have made or seen since the last call; true if there may be more.
+    pub fn news(&mut self, out: &mut Vec<Flow>) -> bool {
+        let before = out.len();
         out.extend(self.news.by_ref().take(NEWS));
-        self.told += out.len() as u64;
+        let told = &out[before..];
+        self.told += told.len() as u64;
+        self.made += told.iter().filter(|flow| flow.state == FlowState::Opening).count() as u64;
+        told.len() == NEWS
     }
 
     /// Puts in what a peer knows.
@@ -138,6 +146,18 @@ impl Flows {
     /// Flows of `backend` as of the last walk.
     pub fn of_backend(&self, backend: BackendId) -> u64 {
         self.counted.get(backend.index()).copied().unwrap_or(0)
+    }
+
+    /// The table as a whole, but for how many flows are in it now.
+    pub fn totals(&self) -> FlowTotals {
+        FlowTotals {
+            max: self.max,
+            now: 0,
+            made: self.made,
+            learned: self.put[Put::New as usize],
+            ended: self.aged,
+            refused: self.put[Put::Full as usize],
+        }
     }
 
     /// What was told, put and taken.

@@ -10,6 +10,7 @@ mod flows;
 mod gratuitous;
 mod ground;
 mod held;
+mod inventory;
 mod views;
 
 use clap::Parser;

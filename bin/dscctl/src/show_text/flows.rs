@@ -69,6 +69,8 @@ pub(super) fn show_flows(out: &mut dyn Write, flows: &Flows) -> io::Result<()> {
         let state = match flow.state {
             FlowState::Opening => "opening",
             FlowState::Open => "open",
+            FlowState::ClientClosed => "client-closed",
+            FlowState::ServerClosed => "server-closed",
             FlowState::Closed => "closed",
             FlowState::Gone => "gone",
         };

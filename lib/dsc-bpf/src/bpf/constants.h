@@ -13,6 +13,8 @@
 #define NICS_MAX 64
 #define SERVICES_MAX 128
 #define BACKENDS_MAX 1024
+/* VIPs and ports of all services together. */
+#define SERVICE_ENDS_MAX 16384
 /* Slots of a service's table; asserted against dsc_flow::MAGLEV_SIZE by dsc-fwd. A prime, so that every step walks all. */
 #define MAGLEV_SIZE 16381
 #define MAGLEV_ROOM 16384 /* so many are in the map */

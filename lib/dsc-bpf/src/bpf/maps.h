@@ -210,7 +210,7 @@ MAP(stations, BPF_MAP_TYPE_ARRAY, __u32, struct mac, MACS_MAX, 0);
 MAP(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, VERDICTS, 0);
 MAP(vip_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vip_count, VIPS_MAX, 0);
 
-MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, VIPS_MAX, 0);
+MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, SERVICE_ENDS_MAX, 0);
 MAP(maglev, BPF_MAP_TYPE_ARRAY, __u32, struct slots, SERVICES_MAX, 0);
 MAP(backends, BPF_MAP_TYPE_ARRAY, __u32, struct backend, BACKENDS_MAX, 0);
 MAP(ends, BPF_MAP_TYPE_HASH, struct end, __u32, BACKENDS_MAX, 0);

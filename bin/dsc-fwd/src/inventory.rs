@@ -1,0 +1,114 @@
+//! What `dscctl service`, `backend` and `flows` ask: the load balancer as this node's kernel has it now.
+
+use crate::flows::Flows;
+use dsc_bpf::{Datapath, Seen, Walk};
+use dsc_conf::Config;
+use dsc_wire::local::{
+    FLOWS_LISTED_MAX, FlowFilter, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices,
+};
+use dsc_wire::{BackendId, BackendState, NodeId, Protocol, ServiceId, Time};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Entries that are read from the kernel at once.
+const ENTRIES: usize = 16_384;
+
+/// What the answers are made of.
+pub struct Inventory<'a> {
+    /// Services and backends.
+    pub config: &'a Config,
+    /// States of the backends in force, by [`BackendId`].
+    pub states: &'a [BackendState],
+    /// The kernel's counters.
+    pub datapath: &'a Datapath,
+    /// The kernel's flows.
+    pub flows: &'a Flows,
+    /// Who hosts each VIP, by `VipId`, as far as the ring has said.
+    pub hosts: &'a [Option<NodeId>],
+}
+
+impl Inventory<'_> {
+    /// Services and backends with what they have. Flows are as of the last walk through the table, a few seconds ago.
+    ///
+    /// # Errors
+    /// The kernel refused to read a map.
+    pub fn services(&self) -> Result<FwdServices, String> {
+        let mut backends = Vec::with_capacity(self.config.backends.len());
+        for (id, backend) in (0u16..).map(BackendId).zip(&self.config.backends) {
+            let count = self.datapath.backend_count(id).map_err(|e| e.to_string())?;
+            backends.push(FwdBackend {
+                service: backend.service,
+                address: backend.address,
+                weight: backend.weight,
+                state: self.states[id.index()],
+                flows: self.flows.of_backend(id),
+                packets: count.request_packets + count.reply_packets,
+                bytes: count.request_bytes + count.reply_bytes,
+            });
+        }
+        let services = self.config.services.iter().map(|service| {
+            let of = |value: fn(&FwdBackend) -> u64| -> u64 {
+                service.backends.iter().map(|id| value(&backends[id.index()])).sum()
+            };
+            FwdService {
+                name: service.name.clone(),
+                vips: service.vips.clone(),
+                protocol: service.protocol,
+                port: service.port,
+                kind: service.kind,
+                backends: service.backends.clone(),
+                flows: of(|b| b.flows),
+                packets: of(|b| b.packets),
+                bytes: of(|b| b.bytes),
+            }
+        });
+        Ok(FwdServices { names: self.config.names(), services: services.collect(), backends })
+    }
+
+    /// The flows that match, up to a bound.
+    ///
+    /// # Errors
+    /// The kernel refused to read the table.
+    pub fn flows(&self, now: Time, filter: &FlowFilter, limit: u32) -> Result<FwdFlows, String> {
+        let most = limit.min(FLOWS_LISTED_MAX) as usize;
+        let ends: HashMap<(Protocol, SocketAddr), ServiceId> =
+            self.config.ends().map(|(protocol, end, id)| ((protocol, end), id)).collect();
+        let mut answer = FwdFlows { totals: self.flows.totals(), ..FwdFlows::default() };
+        let (mut walk, mut more, mut seen) = (Walk::default(), true, Vec::new());
+        answer.totals.now = 0;
+        while more {
+            more = self
+                .flows
+                .table()
+                .walk(&mut walk, ENTRIES, &mut seen)
+                .map_err(|e| e.to_string())?;
+            answer.totals.now += seen.len() as u32;
+            for seen in seen.drain(..) {
+                let key = seen.flow.key;
+                let service = ends.get(&(key.protocol, key.vip)).copied();
+                if !matches(filter, &seen, service) {
+                    continue;
+                }
+                answer.matched += 1;
+                if answer.flows.len() < most {
+                    let age = now.0.saturating_sub(seen.at.0);
+                    let vip = self.config.vip_with_address(key.vip.ip());
+                    answer.flows.push(FwdFlow {
+                        flow: seen.flow,
+                        service,
+                        age_s: Duration::from_nanos(age).as_secs(),
+                        owner: vip.and_then(|vip| *self.hosts.get(vip.index())?),
+                    });
+                }
+            }
+        }
+        Ok(answer)
+    }
+}
+
+fn matches(filter: &FlowFilter, seen: &Seen, service: Option<ServiceId>) -> bool {
+    filter.service.is_none_or(|wanted| service == Some(wanted))
+        && filter.client.is_none_or(|wanted| seen.flow.key.client.ip() == wanted)
+        && filter.backend.is_none_or(|wanted| seen.flow.backend == wanted)
+}
