@@ -132,26 +132,30 @@ impl FlowTable {
             seen,
             ..Entry::default()
         };
-        let old = self.get(&key)?;
-        if let Some(old) =
-            old.filter(|old| (old.address, old.port) != (request.address, request.port))
-        {
-            // The client's port was used again, or two hosts chose: whoever told last has seen the later packet.
-            self.delete(&reply_key(&Flow { backend: end(&key, old.address, old.port), ..*flow }))?;
+        let old = self.get(&key)?.filter(|old| old.way == WAY_REQUEST);
+        let known = old.and_then(|old| flow_of(&key, &old));
+        if let (Some(old), Some(known)) = (old, known) {
+            let known_back = reply_key(&known);
+            let other = self.get(&known_back)?.map_or(0, |other| other.marks);
+            let known = Flow { state: joined(old.marks, other), ..known };
+            let anew = flow.state == FlowState::Opening && known.state == FlowState::Closed;
+            if known.backend != flow.backend && !anew && !supersedes(flow, &known) {
+                return Ok(Put::Known);
+            }
+            if anew || known.backend != flow.backend {
+                self.delete(&known_back)?;
+            }
         }
-        let same = old.filter(|old| (old.address, old.port) == (request.address, request.port));
         let there = self.get(&back)?;
-        if there.is_some_and(|there| {
-            (there.address, there.port) != (reply.address, reply.port)
-                && there.marks & MARK_RESET == 0
-        }) {
+        let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
+        if there.is_some_and(|there| !same_vip(&there) && there.marks & MARK_RESET == 0) {
             return Ok(Put::Clash);
         }
-        // A port that is used again begins anew; else both know something.
-        let joins = flow.state != FlowState::Opening || request_marks != 0;
-        let keep = |old: Option<Entry>| old.filter(|_| joins).map_or(0, |old| old.marks);
-        let reply = Entry { marks: reply.marks | keep(there), ..reply };
-        let request = Entry { marks: request.marks | keep(same), ..request };
+        // Both entries are of the same flow as told; what each node has seen of it adds up.
+        let of_this = there.filter(same_vip);
+        let reply = Entry { marks: reply.marks | of_this.map_or(0, |there| there.marks), ..reply };
+        let same = old.filter(|_| of_this.is_some());
+        let request = Entry { marks: request.marks | same.map_or(0, |old| old.marks), ..request };
         if !self.set(&back, &reply)? {
             return Ok(Put::Full);
         }
@@ -400,6 +404,12 @@ fn joined(request: u32, reply: u32) -> FlowState {
     } else {
         FlowState::Opening
     }
+}
+
+/// Does `told` take the place of `known`, which has another backend? The later state does; of one state the lower backend
+/// does, so that nodes which chose differently, each on its side of a cut, agree without asking.
+fn supersedes(told: &Flow, known: &Flow) -> bool {
+    (told.state, known.backend) > (known.state, told.backend)
 }
 
 /// What a state says about the two directions.

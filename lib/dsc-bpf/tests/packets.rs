@@ -419,3 +419,36 @@ fn a_reply_without_flow_is_kept_whole() {
     node.run(Way::In, &frame);
     assert_eq!(node.held.by_ref().collect::<Vec<_>>(), [(node.nic, frame)]);
 }
+
+/// What peers tell adds up with what is here, and does not undo it.
+#[test]
+fn what_peers_tell_is_joined() {
+    use rows::nat::{TALK, WEB, backend, client, flow, vip};
+    let mut node = node();
+    let (c, v, b) = (client(4, 6000), vip(4, WEB), backend(4, WEB));
+    let mut known = flow(Protocol::Tcp, c, v, b);
+    node.prepare(&Row::new("joined", Vec::new()).flows(&[known]));
+    let state = |node: &Node| node.all_flows().iter().map(|s| s.flow.state).collect::<Vec<_>>();
+    for (told, then) in [
+        (FlowState::Opening, FlowState::Open),
+        (FlowState::ServerClosed, FlowState::ServerClosed),
+        (FlowState::Open, FlowState::ServerClosed),
+        (FlowState::ClientClosed, FlowState::Closed),
+        (FlowState::Open, FlowState::Closed),
+        (FlowState::Opening, FlowState::Opening),
+    ] {
+        known.state = told;
+        let anew = told == FlowState::Opening && then == told;
+        let put = if anew { Put::New } else { Put::Known };
+        assert_eq!(node.flows.put(&known, Time(1)).unwrap(), put, "{told:?}");
+        assert_eq!(state(&node), [then], "told {told:?}");
+    }
+    // Another vip's flow between the same ends of the backend.
+    let inside = std::net::SocketAddr::new("10.2.0.100".parse().unwrap(), WEB);
+    assert_eq!(node.flows.put(&flow(Protocol::Tcp, c, inside, b), Time(1)).unwrap(), Put::Clash);
+    let nobody = flow(Protocol::Tcp, c, v, backend(4, TALK));
+    assert_eq!(node.flows.put(&nobody, Time(1)).unwrap(), Put::Foreign);
+    known.state = FlowState::Gone;
+    node.flows.remove(&known).unwrap();
+    assert!(node.all_flows().is_empty());
+}
