@@ -2,7 +2,7 @@
 //! not come is somebody's who speaks to the backend directly, and goes on as it is.
 
 use dsc_bpf::{FlowTable, Held};
-use dsc_flow::reply::{self, Reply};
+use dsc_flow::packet::{self, Ends};
 use dsc_sys::packets::PacketSender;
 use dsc_wire::Time;
 use dsc_wire::local::Counter;
@@ -29,7 +29,7 @@ pub struct Waiting {
 struct Kept {
     until: Time,
     frame: Vec<u8>,
-    reply: Reply,
+    ends: Ends,
 }
 
 impl Waiting {
@@ -47,8 +47,8 @@ impl Waiting {
     /// Takes what the programs have left since the last call.
     pub fn take(&mut self, now: Time) {
         for (_, frame) in self.source.by_ref() {
-            match reply::read(&frame) {
-                Some(reply) => self.kept.push_back(Kept { until: now + HOLD, frame, reply }),
+            match packet::read(&frame) {
+                Some(ends) => self.kept.push_back(Kept { until: now + HOLD, frame, ends }),
                 None => self.strange += 1,
             }
         }
@@ -65,17 +65,18 @@ impl Waiting {
     /// The kernel does not let its table be read.
     pub fn turn(&mut self, now: Time, table: &FlowTable) -> Result<(), String> {
         for kept in std::mem::take(&mut self.kept) {
-            let Reply { protocol, backend, client, .. } = kept.reply;
+            let Ends { protocol, source: backend, dest: client, .. } = kept.ends;
             let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;
             let crowded = self.kept.len() >= KEPT_MAX;
-            let sent = match vip.and_then(|vip| reply::rewritten(&kept.frame, &kept.reply, vip)) {
+            let as_from = |vip| packet::rewritten(&kept.frame, &kept.ends, vip, client);
+            let sent = match vip.and_then(as_from) {
                 Some(packet) => {
                     self.released += 1;
                     self.sender.send(&packet, client.ip())
                 }
                 None if crowded || kept.until <= now => {
                     self.gave_up += 1;
-                    self.sender.send(reply::packet(&kept.frame, &kept.reply), client.ip())
+                    self.sender.send(packet::packet(&kept.frame, &kept.ends), client.ip())
                 }
                 None => {
                     self.kept.push_back(kept);

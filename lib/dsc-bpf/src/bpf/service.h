@@ -21,7 +21,8 @@ static __always_inline __u64 stir(__u64 hash, __u64 word)
 	return hash ^ (hash >> 32);
 }
 
-/* Of both ends, the same on every node and in every build: a flow whose entry was lost finds its backend again. */
+/* Of both ends, the same on every node (of one byte order) and in every build: a flow whose entry was lost finds its
+   backend again. */
 static __always_inline __u32 hash_of(const struct flow_key *key)
 {
 	const __u64 *words = (const __u64 *)key;

@@ -1,5 +1,5 @@
-//! Rewrites a backend's reply as the kernel program does, for the few that user space keeps until their flow is known
-//! (§B.3). It is also the model that the program is compared with: every checksum is made anew, nothing is adjusted.
+//! Reads a packet's ends and gives it others, as the kernel programs do. For the few replies that user space keeps until
+//! their flow is known (§B.3), and for the comparison with the programs: every checksum is made anew, nothing is adjusted.
 
 use dsc_wire::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -8,15 +8,15 @@ const ETHERNET: usize = 14;
 const IP4: usize = 20;
 const IP6: usize = 40;
 
-/// A frame from a backend to a client, unfragmented and without IPv6 extension headers.
+/// The ends of an unfragmented packet without IPv6 extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Reply {
+pub struct Ends {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The backend's end.
-    pub backend: SocketAddr,
-    /// The client's end.
-    pub client: SocketAddr,
+    /// Where it comes from.
+    pub source: SocketAddr,
+    /// Where it goes to.
+    pub dest: SocketAddr,
     /// Where the transport header begins in the packet.
     transport: usize,
     /// Bytes of the packet, without link-layer header and padding.
@@ -24,7 +24,7 @@ pub struct Reply {
 }
 
 /// Reads a frame with its Ethernet header; None if it is none that could belong to a flow.
-pub fn read(frame: &[u8]) -> Option<Reply> {
+pub fn read(frame: &[u8]) -> Option<Ends> {
     let packet = frame.get(ETHERNET..)?;
     let (transport, protocol, source, dest, length) = match packet.first()? >> 4 {
         4 => {
@@ -54,48 +54,56 @@ pub fn read(frame: &[u8]) -> Option<Reply> {
         return None;
     }
     let port = |at: usize| u16::from_be_bytes([packet[at], packet[at + 1]]);
-    Some(Reply {
+    Some(Ends {
         protocol,
-        backend: SocketAddr::new(source, port(transport)),
-        client: SocketAddr::new(dest, port(transport + 2)),
+        source: SocketAddr::new(source, port(transport)),
+        dest: SocketAddr::new(dest, port(transport + 2)),
         transport,
         length,
     })
 }
 
-/// The IP packet of `frame`, which [`read`] gave `reply` for, as it is.
-pub fn packet<'a>(frame: &'a [u8], reply: &Reply) -> &'a [u8] {
-    &frame[ETHERNET..ETHERNET + reply.length]
+/// The IP packet of `frame`, which [`read`] gave `ends` for, as it is.
+pub fn packet<'a>(frame: &'a [u8], ends: &Ends) -> &'a [u8] {
+    &frame[ETHERNET..ETHERNET + ends.length]
 }
 
-/// The IP packet of `frame` as it goes to the client: from `vip`, one hop less. None if its hops are used up, or if `vip`
-/// is of another family.
-pub fn rewritten(frame: &[u8], reply: &Reply, vip: SocketAddr) -> Option<Vec<u8>> {
-    let mut packet = packet(frame, reply).to_vec();
-    let at = reply.transport;
-    let hops = match vip.ip() {
-        IpAddr::V4(ip) if reply.backend.is_ipv4() => {
-            packet[12..16].copy_from_slice(&ip.octets());
+/// The IP packet of `frame` as it goes on: from `source` to `dest`, one hop less. None if its hops are used up, or if the
+/// new ends are of another family.
+pub fn rewritten(
+    frame: &[u8],
+    ends: &Ends,
+    source: SocketAddr,
+    dest: SocketAddr,
+) -> Option<Vec<u8>> {
+    let mut packet = packet(frame, ends).to_vec();
+    let at = ends.transport;
+    let hops = match (source.ip(), dest.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) if ends.source.is_ipv4() => {
+            packet[12..16].copy_from_slice(&from.octets());
+            packet[16..20].copy_from_slice(&to.octets());
             8
         }
-        IpAddr::V6(ip) if reply.backend.is_ipv6() => {
-            packet[8..24].copy_from_slice(&ip.octets());
+        (IpAddr::V6(from), IpAddr::V6(to)) if ends.source.is_ipv6() => {
+            packet[8..24].copy_from_slice(&from.octets());
+            packet[24..40].copy_from_slice(&to.octets());
             7
         }
         _ => return None,
     };
     packet[hops] = packet[hops].checked_sub(1).filter(|left| *left > 0)?;
-    packet[at..at + 2].copy_from_slice(&vip.port().to_be_bytes());
-    let place = at + if reply.protocol == Protocol::Tcp { 16 } else { 6 };
-    let without = reply.protocol == Protocol::Udp && packet[place..place + 2] == [0, 0];
+    packet[at..at + 2].copy_from_slice(&source.port().to_be_bytes());
+    packet[at + 2..at + 4].copy_from_slice(&dest.port().to_be_bytes());
+    let place = at + if ends.protocol == Protocol::Tcp { 16 } else { 6 };
+    let without = ends.protocol == Protocol::Udp && packet[place..place + 2] == [0, 0];
     packet[place..place + 2].fill(0);
     if !without {
-        let sum = transport_sum(&packet[at..], vip.ip(), reply.client.ip(), reply.protocol);
+        let sum = transport_sum(&packet[at..], source.ip(), dest.ip(), ends.protocol);
         // RFC 768: a sum of zero is sent as all ones, because zero means that there is none.
-        let sum = if sum == 0 && reply.protocol == Protocol::Udp { u16::MAX } else { sum };
+        let sum = if sum == 0 && ends.protocol == Protocol::Udp { u16::MAX } else { sum };
         packet[place..place + 2].copy_from_slice(&sum.to_be_bytes());
     }
-    if vip.is_ipv4() {
+    if source.is_ipv4() {
         packet[10..12].fill(0);
         let sum = !folded(sum_of(&packet[..at]));
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
@@ -161,17 +169,13 @@ mod tests {
             for protocol in [6, 17] {
                 // Frames have a padding behind the packet.
                 let frame = [frame(six, protocol, 64), vec![0; 5]].concat();
-                let reply = read(&frame).unwrap();
-                assert_eq!(reply.backend.port(), 8080);
-                let sent = rewritten(&frame, &reply, vip(six)).unwrap();
+                let ends = read(&frame).unwrap();
+                assert_eq!(ends.source.port(), 8080);
+                let sent = rewritten(&frame, &ends, vip(six), ends.dest).unwrap();
                 let again = read(&[&[0; 14], &sent[..]].concat()).unwrap();
-                assert_eq!((again.backend, again.client), (vip(six), reply.client));
-                let sum = transport_sum(
-                    &sent[reply.transport..],
-                    vip(six).ip(),
-                    reply.client.ip(),
-                    reply.protocol,
-                );
+                assert_eq!((again.source, again.dest), (vip(six), ends.dest));
+                let segment = &sent[ends.transport..];
+                let sum = transport_sum(segment, vip(six).ip(), ends.dest.ip(), ends.protocol);
                 assert_eq!(sum, 0, "the checksum does not fit");
                 assert!(six || folded(sum_of(&sent[..20])) == 0xFFFF);
                 assert_eq!(sent[if six { 7 } else { 8 }], 63);
@@ -180,16 +184,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_reply_is_left_alone() {
+    fn what_is_no_packet_of_a_flow_is_left_alone() {
         for six in [false, true] {
             let good = frame(six, 6, 64);
             for cut in 0..good.len() {
                 assert_eq!(read(&good[..cut]), None, "cut to {cut}");
             }
-            let reply = read(&good).unwrap();
-            assert_eq!(rewritten(&good, &reply, vip(!six)), None);
+            let ends = read(&good).unwrap();
+            assert_eq!(rewritten(&good, &ends, vip(!six), ends.dest), None);
             let last = frame(six, 6, 1);
-            assert_eq!(rewritten(&last, &read(&last).unwrap(), vip(six)), None);
+            assert_eq!(rewritten(&last, &read(&last).unwrap(), vip(six), ends.dest), None);
             assert_eq!(read(&frame(six, 58, 64)), None);
         }
         let mut fragment = frame(false, 17, 64);
@@ -201,7 +205,8 @@ mod tests {
     fn a_datagram_without_checksum_stays_so() {
         let mut plain = frame(false, 17, 64);
         plain[40..42].fill(0);
-        let sent = rewritten(&plain, &read(&plain).unwrap(), vip(false)).unwrap();
+        let ends = read(&plain).unwrap();
+        let sent = rewritten(&plain, &ends, vip(false), ends.dest).unwrap();
         assert_eq!(sent[26..28], [0, 0]);
     }
 }

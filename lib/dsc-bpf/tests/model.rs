@@ -1,0 +1,302 @@
+//! The programs and the model of their decision (dsc_flow::model) on the same random packets, one after another on one
+//! node: same verdict, same frame, same flows after each. A difference names its seed.
+
+#[expect(dead_code, reason = "shared with the rows, which use more of it")]
+mod frames;
+mod place;
+#[expect(dead_code, reason = "shared with the rows, which use more of it")]
+mod rows;
+#[expect(dead_code, reason = "shared with the rows, which use more of it")]
+mod run;
+
+use dsc_bpf::{Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Walk};
+use dsc_flow::maglev::{self, Candidate};
+use dsc_flow::model::{Backend, Model, Outcome, Packet, Service};
+use dsc_flow::packet;
+use dsc_wire::local::HostState;
+use dsc_wire::{
+    BackendId, BackendState, Flow, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId,
+};
+use rows::nat::Packet as Built;
+use run::{DROP, NEXT, REDIRECT};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
+
+const SEEDS: u64 = 12;
+const STEPS: usize = 800;
+const VIPS: [(&str, u8); 4] =
+    [("10.1.0.100", 0), ("10.1.0.101", 0), ("fd00:1::100", 0), ("fd00:1::101", 0)];
+
+/// SplitMix64: numbers that look random and are the same for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len())]
+    }
+}
+
+fn ip(arguments: &str) {
+    let status = Command::new("ip").args(arguments.split(' ')).status().expect("cannot run ip");
+    assert!(status.success(), "ip {arguments}");
+}
+
+fn index_of(nic: &str) -> u32 {
+    let text = std::fs::read_to_string(format!("/sys/class/net/{nic}/ifindex")).unwrap();
+    text.trim().parse().unwrap()
+}
+
+/// Two interfaces, two services with three backends each, for both families; TCP and UDP.
+struct Pair {
+    datapath: Datapath,
+    flows: FlowTable,
+    lease: LeaseMap,
+    nic: u32,
+    model: Model,
+}
+
+fn address(text: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(text.parse::<IpAddr>().unwrap(), port)
+}
+
+fn pair(random: &mut Random) -> Pair {
+    place::enter();
+    ip("link set lo up");
+    ip("link add d0 address 02:00:00:00:00:01 type veth peer name d1");
+    ip("link add e0 type veth peer name e1");
+    let dir = Path::new(place::BPF_DIR);
+    let lease = LeaseMap::open(dir).unwrap();
+    let opened = Datapath::open(dir, NodeId(1), Hook::best().unwrap(), 4096).unwrap();
+    let Opened { mut datapath, mut flows, .. } = opened;
+    let vips: Vec<(VipId, IpAddr, SubnetId)> = (0u16..)
+        .zip(VIPS)
+        .map(|(id, (ip, subnet))| (VipId(id), ip.parse().unwrap(), SubnetId(subnet)))
+        .collect();
+    datapath.set_vips(&vips).unwrap();
+    let macs = [(0, rows::NODE0), (1, rows::ME), (2, rows::NODE2)];
+    datapath.set_macs(&macs.map(|(n, mac)| (NodeId(n), SubnetId(0), mac))).unwrap();
+    let nic = |name: &str, subnet| Nic {
+        index: index_of(name),
+        name: name.into(),
+        subnet: SubnetId(subnet),
+        mac: rows::ME,
+        router: true,
+        address4: None,
+        address6: None,
+    };
+    datapath.set_nics(&[nic("d0", 0), nic("e0", 1)]).unwrap();
+    let mut model = Model {
+        lease: true,
+        host: HostState::On,
+        vips: vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect(),
+        services: Default::default(),
+        backends: Vec::new(),
+        doors: vec![SubnetId(0), SubnetId(1)],
+        flows: BTreeMap::new(),
+    };
+    let (mut services, mut kernel_backends) = (Vec::new(), Vec::new());
+    for (four, protocol) in [
+        (true, Protocol::Tcp),
+        (false, Protocol::Tcp),
+        (true, Protocol::Udp),
+        (false, Protocol::Udp),
+    ] {
+        let mut candidates = Vec::new();
+        for n in 0..3u8 {
+            let id = BackendId(model.backends.len() as u16);
+            let text = if four { format!("10.2.0.20{n}") } else { format!("fd00:2::20{n}") };
+            let state = random.of(&[
+                BackendState::Enabled,
+                BackendState::Enabled,
+                BackendState::Enabled,
+                BackendState::Draining,
+                BackendState::Disabled,
+            ]);
+            // Now and then one that no interface leads to.
+            let subnet = SubnetId(if random.below(12) == 0 { 2 } else { 1 });
+            let backend = Backend { address: address(&text, 8080), protocol, subnet, state };
+            let weight = u32::from(state == BackendState::Enabled);
+            candidates.push(Candidate { id, address: backend.address, weight });
+            model.backends.push(backend);
+            let address = backend.address;
+            kernel_backends.push(dsc_bpf::Backend { address, protocol, subnet, state });
+        }
+        let slots = maglev::table(&candidates);
+        let mine: Vec<usize> = if four { vec![0, 1] } else { vec![2, 3] };
+        for vip in &mine {
+            let service = Service { kind: ServiceKind::Nat, slots: slots.clone() };
+            model.services.insert((protocol, SocketAddr::new(vips[*vip].1, 80)), service);
+        }
+        services.push(dsc_bpf::Service {
+            vips: mine.iter().map(|vip| vips[*vip].0).collect(),
+            protocol,
+            port: 80,
+            kind: ServiceKind::Nat,
+            slots,
+        });
+    }
+    datapath.set_services(&services, &kernel_backends).unwrap();
+    let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
+    flows.know(&places, &kernel_backends);
+    Pair { nic: index_of("d0"), datapath, flows, lease, model }
+}
+
+/// A packet of a small world, so that flows meet again: two clients with three ports each, and every VIP and backend.
+fn draw(random: &mut Random, model: &Model) -> (Built, bool) {
+    let four = random.below(2) == 0;
+    let port = 4000 + random.below(3) as u16;
+    let client = if four { ["10.1.0.250", "10.1.0.251"] } else { ["fd00:1::250", "fd00:1::251"] };
+    let client = address(random.of(&client), port);
+    let (vip, _) = VIPS[random.below(2) + if four { 0 } else { 2 }];
+    let vip = address(vip, if random.below(20) == 0 { 81 } else { 80 });
+    let backends: Vec<SocketAddr> =
+        model.backends.iter().map(|b| b.address).filter(|a| a.is_ipv4() == four).collect();
+    let mut backend = random.of(&backends);
+    if random.below(20) == 0 {
+        backend.set_port(22);
+    }
+    let (source, dest) = if random.below(2) == 0 { (client, vip) } else { (backend, client) };
+    let built = if random.below(3) == 0 {
+        Built::udp(source, dest)
+    } else {
+        let flags =
+            random.of(&[0x02, 0x02, 0x12, 0x10, 0x10, 0x18, 0x11, 0x01, 0x04, 0x14, 0x29, 0]);
+        Built::tcp(source, dest, flags)
+    };
+    let built = Built {
+        ttl: random.of(&[64, 64, 64, 255, 2, 1]),
+        body: random.of(&[&b""[..], b"d", b"dsc", &[0xFF; 200], &[7; 300]]),
+        options: if four { random.of(&[&[][..], &[], &[1, 1, 1, 0]]) } else { &[] },
+        summed: !(four && random.below(4) == 0 && built.protocol == 17),
+        ..built
+    };
+    (built, random.below(8) == 0)
+}
+
+impl Pair {
+    fn change(&mut self, random: &mut Random) {
+        if random.below(10) != 0 {
+            return;
+        }
+        self.model.lease = random.below(8) != 0;
+        self.model.host = random.of(&[
+            HostState::On,
+            HostState::On,
+            HostState::On,
+            HostState::Off,
+            HostState::Incoming,
+            HostState::Steer(NodeId(2)),
+        ]);
+        self.lease.set_lease(if self.model.lease { Time::NEVER } else { Time(1) });
+        for vip in 0..VIPS.len() as u16 {
+            self.lease.set_host(VipId(vip), self.model.host, &[]);
+        }
+    }
+
+    fn counts(&self) -> BTreeMap<String, u64> {
+        self.datapath.verdicts().unwrap().into_iter().map(|c| (c.name, c.count)).collect()
+    }
+
+    fn table(&self) -> Vec<Flow> {
+        let (mut walk, mut found) = (Walk::default(), Vec::new());
+        while self.flows.walk(&mut walk, 1024, &mut found).unwrap() {}
+        let mut flows: Vec<Flow> = found.into_iter().map(|seen| seen.flow).collect();
+        flows.sort_unstable_by_key(|flow| flow.key);
+        flows
+    }
+
+    fn step(&mut self, what: &str, built: Built, from_member: bool) {
+        let from = if from_member { rows::NODE0 } else { rows::CLIENT };
+        let frame = built.frame(rows::ME, from);
+        let ends = packet::read(&frame).unwrap();
+        let outcome = self.model.step(&Packet {
+            protocol: ends.protocol,
+            source: ends.source,
+            dest: ends.dest,
+            flags: built.flags,
+            hops: built.ttl,
+            bytes: frame.len(),
+            from_member,
+        });
+        let before = self.counts();
+        let program = self.datapath.program_for(true);
+        let got = run::run(program, self.nic, &frame, 1).expect("the kernel refuses the frame");
+        let Some(outcome) = outcome else { return };
+        let after = self.counts();
+        let grown: Vec<&str> =
+            after.iter().filter(|(n, c)| **c > before[*n]).map(|(n, _)| n.as_str()).collect();
+        let (name, action) = match outcome {
+            Outcome::Pass(name) => (name, NEXT),
+            Outcome::Drop(name) => (name, DROP),
+            Outcome::Steer(name) | Outcome::Route(name, ..) => (name, REDIRECT),
+        };
+        assert_eq!((grown, got.action), (vec![name], action), "{what}: {outcome:?}");
+        if let Outcome::Route(_, source, dest) = outcome {
+            let wanted = packet::rewritten(&frame, &ends, source, dest).expect("it goes on");
+            assert_eq!(got.frame[14..], wanted, "{what}: {outcome:?}");
+        }
+        let mut wanted = self.model.flows();
+        wanted.sort_unstable_by_key(|flow| flow.key);
+        assert_eq!(self.table(), wanted, "{what}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_programs_decide_as_their_model_does() {
+    let mut outcomes = BTreeMap::new();
+    for seed in 1..=SEEDS {
+        // Each seed has a thread, and with it namespaces, of its own.
+        let thread = std::thread::spawn(move || {
+            let mut random = Random(seed);
+            let mut pair = pair(&mut random);
+            pair.lease.set_lease(Time::NEVER);
+            (0..VIPS.len() as u16)
+                .for_each(|vip| pair.lease.set_host(VipId(vip), HostState::On, &[]));
+            for step in 0..STEPS {
+                pair.change(&mut random);
+                let (built, from_member) = draw(&mut random, &pair.model);
+                pair.step(&format!("seed {seed}, step {step}"), built, from_member);
+            }
+            pair.counts()
+        });
+        for (name, count) in thread.join().expect("the seed is in the message above") {
+            *outcomes.entry(name).or_insert(0) += count;
+        }
+    }
+    // The world is small enough that everything happens.
+    for name in [
+        "nat_new",
+        "nat_adopted",
+        "nat_request",
+        "nat_reply",
+        "nat_refused",
+        "nat_unknown",
+        "nat_clash",
+        "nat_hops",
+        "nat_stray",
+        "nat_no_way",
+        "nat_held",
+        "nat_held_lost",
+        "steered",
+        "steered_past",
+        "dropped_lease",
+        "dropped_off",
+        "dropped_hops",
+    ] {
+        assert!(outcomes[name] > 0, "{name} never happened: {outcomes:?}");
+    }
+}

@@ -1,0 +1,292 @@
+//! The decision of the kernel programs about a packet of a service, once more, in Rust and without their shortcuts: what is
+//! looked up is looked up plainly, and a packet that goes on is built anew with all its checksums. Tests run both on the
+//! same packets; nothing else uses it.
+
+use dsc_wire::local::HostState;
+use dsc_wire::{BackendState, Flow, FlowKey, FlowState, Protocol, ServiceKind, SubnetId};
+use std::collections::{BTreeMap, HashMap};
+use std::net::{IpAddr, SocketAddr};
+
+/// Slots that are tried when a backend already has a connection from the client's port.
+const CLASHES_MAX: u32 = 4;
+/// Flags of a TCP segment.
+const FIN: u8 = 1;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+/// The longest frame that is held.
+const HELD_MAX: usize = 256;
+
+/// A packet with its ends, as far as the decision looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Where it comes from.
+    pub source: SocketAddr,
+    /// Where it goes to.
+    pub dest: SocketAddr,
+    /// Of TCP.
+    pub flags: u8,
+    /// TTL or hop limit.
+    pub hops: u8,
+    /// Of the whole frame.
+    pub bytes: usize,
+    /// Another member handed it on.
+    pub from_member: bool,
+}
+
+/// A service of the model.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// What becomes of its packets.
+    pub kind: ServiceKind,
+    /// Its table, see [`crate::maglev`].
+    pub slots: Vec<u16>,
+}
+
+/// A backend of the model.
+#[derive(Clone, Copy, Debug)]
+pub struct Backend {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// The subnet it is on.
+    pub subnet: SubnetId,
+    /// What it is given.
+    pub state: BackendState,
+}
+
+/// What becomes of a packet; the name is the verdict's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes to the stack as it is.
+    Pass(&'static str),
+    /// It ends here.
+    Drop(&'static str),
+    /// It goes to another member as it is, or one hop less.
+    Steer(&'static str),
+    /// It goes on with other ends, one hop less.
+    Route(&'static str, SocketAddr, SocketAddr),
+}
+
+/// One node.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Does its lease hold?
+    pub lease: bool,
+    /// Of every VIP.
+    pub host: HostState,
+    /// Every VIP, and its subnet.
+    pub vips: BTreeMap<IpAddr, SubnetId>,
+    /// By protocol and VIP's end.
+    pub services: HashMap<(Protocol, SocketAddr), Service>,
+    /// By number.
+    pub backends: Vec<Backend>,
+    /// Subnets on which it has an interface.
+    pub doors: Vec<SubnetId>,
+    /// Flows, and what each end has done.
+    pub flows: BTreeMap<FlowKey, State>,
+}
+
+/// A flow as the model keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Its backend, by number.
+    pub backend: u16,
+    /// Both ends have spoken.
+    pub open: bool,
+    /// The client has closed.
+    pub client_fin: bool,
+    /// The backend has closed.
+    pub server_fin: bool,
+    /// Either has reset it.
+    pub reset: bool,
+}
+
+impl State {
+    fn ended(&self) -> bool {
+        self.reset || self.client_fin && self.server_fin
+    }
+
+    /// In the words of [`Flow`].
+    pub fn state(&self) -> FlowState {
+        match self {
+            s if s.ended() => FlowState::Closed,
+            s if s.client_fin => FlowState::ClientClosed,
+            s if s.server_fin => FlowState::ServerClosed,
+            s if s.open => FlowState::Open,
+            _ => FlowState::Opening,
+        }
+    }
+}
+
+impl Model {
+    /// What becomes of a packet; flows are made and followed. None where the decision is not the load balancer's.
+    pub fn step(&mut self, packet: &Packet) -> Option<Outcome> {
+        if self.vips.contains_key(&packet.dest.ip()) {
+            let service = self.services.get(&(packet.protocol, packet.dest))?;
+            return (service.kind == ServiceKind::Nat).then(|| self.to_service(packet));
+        }
+        let from = |b: &Backend| (b.protocol, b.address) == (packet.protocol, packet.source);
+        if self.backends.iter().any(from) { Some(self.reply(packet)) } else { None }
+    }
+
+    /// The flows in the words of the table.
+    pub fn flows(&self) -> Vec<Flow> {
+        let flow = |(key, state): (&FlowKey, &State)| Flow {
+            key: *key,
+            backend: self.backends[usize::from(state.backend)].address,
+            state: state.state(),
+        };
+        self.flows.iter().map(flow).collect()
+    }
+
+    fn to_service(&mut self, packet: &Packet) -> Outcome {
+        match self.host {
+            HostState::On if self.lease => self.request(packet),
+            HostState::On => Outcome::Drop("dropped_lease"),
+            HostState::Incoming if packet.from_member => self.request(packet),
+            HostState::Steer(_) if !packet.from_member => Outcome::Steer("steered"),
+            HostState::Steer(_) if packet.hops <= 1 => Outcome::Drop("dropped_hops"),
+            HostState::Steer(_) => Outcome::Steer("steered_past"),
+            _ => Outcome::Drop("dropped_off"),
+        }
+    }
+
+    fn request(&mut self, packet: &Packet) -> Outcome {
+        let key = FlowKey { protocol: packet.protocol, client: packet.source, vip: packet.dest };
+        let tcp = packet.protocol == Protocol::Tcp;
+        let syn = tcp && packet.flags & (SYN | ACK) == SYN;
+        if syn && self.flows.get(&key).is_some_and(State::ended) {
+            self.flows.remove(&key);
+        }
+        if let Some(state) = self.flows.get(&key).copied() {
+            let backend = self.backends[usize::from(state.backend)];
+            if backend.state == BackendState::Disabled {
+                return Outcome::Pass("nat_refused");
+            }
+            let outcome =
+                self.route(packet, "nat_request", &backend, packet.source, backend.address);
+            if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {
+                if tcp {
+                    state.open |= packet.flags & SYN == 0;
+                    state.client_fin |= packet.flags & FIN != 0;
+                    state.reset |= packet.flags & RST != 0;
+                }
+            }
+            return outcome;
+        }
+        if tcp && packet.flags & RST != 0 {
+            return Outcome::Drop("nat_stray");
+        }
+        let name = if tcp && !syn { "nat_adopted" } else { "nat_new" };
+        match self.begin(key, tcp && !syn) {
+            Ok(backend) => self.route(packet, name, &backend, packet.source, backend.address),
+            Err(outcome) => outcome,
+        }
+    }
+
+    fn begin(&mut self, key: FlowKey, open: bool) -> Result<Backend, Outcome> {
+        let slots = &self.services[&(key.protocol, key.vip)].slots;
+        let hash = hash(&key);
+        for turn in 0..CLASHES_MAX {
+            let slot = hash.wrapping_add(turn) as usize % slots.len();
+            let number = slots[slot];
+            let backend = self.backends.get(usize::from(number)).copied();
+            let Some(backend) = backend.filter(|b| b.state != BackendState::Disabled) else {
+                return Err(Outcome::Pass("nat_refused"));
+            };
+            // The reply of a flow is found by its backend and client alone.
+            let clash = self.flows.iter().find(|(other, state)| {
+                let address = self.backends[usize::from(state.backend)].address;
+                other.protocol == key.protocol
+                    && other.client == key.client
+                    && other.vip != key.vip
+                    && address == backend.address
+            });
+            match clash.map(|(other, state)| (*other, *state)) {
+                Some((_, state)) if !state.ended() => continue,
+                Some((other, _)) => {
+                    self.flows.remove(&other);
+                }
+                None => {}
+            }
+            let state =
+                State { backend: number, open, client_fin: false, server_fin: false, reset: false };
+            self.flows.insert(key, state);
+            return Ok(backend);
+        }
+        Err(Outcome::Drop("nat_clash"))
+    }
+
+    fn route(
+        &self,
+        packet: &Packet,
+        name: &'static str,
+        backend: &Backend,
+        source: SocketAddr,
+        dest: SocketAddr,
+    ) -> Outcome {
+        let request = dest == backend.address;
+        let subnet =
+            if request { Some(backend.subnet) } else { self.vips.get(&source.ip()).copied() };
+        if !subnet.is_some_and(|subnet| self.doors.contains(&subnet)) {
+            return Outcome::Drop("nat_no_way");
+        }
+        if packet.hops <= 1 {
+            return Outcome::Drop("nat_hops");
+        }
+        Outcome::Route(name, source, dest)
+    }
+
+    fn reply(&mut self, packet: &Packet) -> Outcome {
+        let tcp = packet.protocol == Protocol::Tcp;
+        let found = self.flows.iter().find(|(key, state)| {
+            let address = self.backends[usize::from(state.backend)].address;
+            key.protocol == packet.protocol && key.client == packet.dest && address == packet.source
+        });
+        let Some((key, state)) = found.map(|(key, state)| (*key, *state)) else {
+            if tcp && packet.flags & (SYN | ACK) != SYN | ACK {
+                return Outcome::Pass("nat_unknown");
+            }
+            let held = packet.bytes <= HELD_MAX;
+            return Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" });
+        };
+        let backend = self.backends[usize::from(state.backend)];
+        let outcome = self.route(packet, "nat_reply", &backend, key.vip, packet.dest);
+        if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {
+            if tcp {
+                state.server_fin |= packet.flags & FIN != 0;
+                state.reset |= packet.flags & RST != 0;
+            } else {
+                state.open = true;
+            }
+        }
+        outcome
+    }
+}
+
+/// The programs' hash of a flow: of the bytes of its request's key, eight at a time, as the machine orders them. Nodes of
+/// one byte order agree.
+pub fn hash(key: &FlowKey) -> u32 {
+    let mut bytes = [0u8; 40];
+    for (end, at) in [(key.client, 0), (key.vip, 16)] {
+        match end.ip() {
+            IpAddr::V4(ip) => bytes[at..at + 4].copy_from_slice(&ip.octets()),
+            IpAddr::V6(ip) => bytes[at..at + 16].copy_from_slice(&ip.octets()),
+        }
+    }
+    bytes[32..34].copy_from_slice(&key.client.port().to_be_bytes());
+    bytes[34..36].copy_from_slice(&key.vip.port().to_be_bytes());
+    bytes[36] = key.protocol.number();
+    bytes[37] = u8::from(key.client.is_ipv6());
+    let mut hash = 0u64;
+    for word in bytes.chunks_exact(8) {
+        let word = u64::from_ne_bytes(word.try_into().expect("eight bytes"));
+        hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        hash ^= hash >> 32;
+    }
+    (hash >> 16) as u32
+}
