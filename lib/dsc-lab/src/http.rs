@@ -1,11 +1,10 @@
 //! Web clients on the machine `client`: requests on kept and on new connections, slow downloads, and many connections
 //! that are open and mostly silent. They count what broke and how; who is to blame is the caller's to judge.
 
-use crate::clock;
 use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
 use crate::nginx::{LARGE, LARGE_BYTES};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use crate::{clock, streams};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -305,8 +304,7 @@ impl Parked {
     /// One cannot be opened or is not answered.
     pub fn open(lab: &Lab, vips: &[IpAddr], count: usize) -> Result<Parked> {
         let doing = || format!("open {count} connections");
-        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).doing(doing)?;
-        setrlimit(Resource::RLIMIT_NOFILE, most, most).doing(doing)?;
+        streams::allow_many()?;
         lab.space("client")?.inside(|| {
             let mut connections = Vec::with_capacity(count);
             for vip in vips.iter().cycle().take(count) {

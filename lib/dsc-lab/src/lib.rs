@@ -7,6 +7,7 @@
 //!   probe  ------+---+------ eth0  n2  eth1 --------------+---+
 //!                    +------ eth0  n3  eth1 --------------+
 //!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
+//!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand
 //!     fault.rs: power, processes, cables        scenario.rs: fault, observation, figures
 //! ```
 
@@ -15,6 +16,7 @@ pub mod bench;
 pub mod clock;
 pub mod cluster;
 pub mod demo;
+pub mod downloads;
 pub mod echo;
 pub mod error;
 pub mod fault;
@@ -26,6 +28,7 @@ pub mod lab;
 pub mod namespace;
 pub mod netlink;
 pub mod nginx;
+pub mod openings;
 pub mod packet;
 pub mod peers;
 pub mod probe;
@@ -33,6 +36,7 @@ pub mod process;
 pub mod program;
 pub mod scenario;
 pub mod services;
+pub mod streams;
 pub mod topology;
 pub mod wait;
 pub mod wiring;
