@@ -74,6 +74,19 @@ fn is_whole(status: &Value, members: usize) -> bool {
     joined == members && !vips.is_empty() && served
 }
 
+/// The node that an address is on: DSC's host, or the first on which the address stands.
+pub fn host_of(lab: &Lab, vip: usize) -> Option<usize> {
+    let address = lab.plan.vip_list().get(vip)?.address.to_string();
+    let mut nodes = (0..lab.plan.nodes).filter(|n| !lab.dark.contains(n));
+    if lab.plan.system == System::Dsc {
+        let status = status(lab, nodes.next()?).ok()?;
+        let vip = status["vips"].as_array()?.iter().find(|v| v["address"] == *address)?;
+        return lab.plan.node_index(vip["host"].as_str()?).ok();
+    }
+    let argv = ["ip", "-o", "address", "show", "to", &address];
+    nodes.find(|n| lab.node(*n).and_then(|s| s.run(&argv)).is_ok_and(|said| !said.is_empty()))
+}
+
 /// Moves an address on purpose, as an operator of this system would. Returns the moment before.
 ///
 /// # Errors

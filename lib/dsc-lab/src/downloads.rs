@@ -19,6 +19,8 @@ pub const CONNECTIONS_MAX: usize = 15_000;
 pub const PATIENCE_MS: u64 = 10_000;
 /// Most connections that are being opened at once: fewer than a server's queue holds.
 const OPENING_MAX: usize = 256;
+/// Most connections opened per second.
+const OPENED_PER_S_MAX: u64 = 2_500;
 /// Between two looks at the sockets: few wake-ups, and no figure is finer than this.
 const TICK_NS: u64 = 2_000_000;
 /// Bytes of one read, and longest head of an answer.
@@ -47,6 +49,13 @@ impl Pace {
             Pace::Slow => 1_000,
             Pace::Steady => 100,
         }
+    }
+
+    /// How long so many take to be opened, ns: whole periods, so that at any moment some packet is due. Opened all at
+    /// once, they would all be silent together, and no outage between two of their packets would be seen.
+    fn opening_ns(self, count: usize) -> u64 {
+        let per_period = (OPENED_PER_S_MAX * self.every_ms() / 1_000).max(1);
+        (count as u64).div_ceil(per_period).max(1) * self.every_ms() * 1_000_000
     }
 }
 
@@ -177,13 +186,7 @@ impl Downloads {
     pub fn report(&self) -> Report {
         let mut flows = lock(&self.flows);
         let now_ns = clock::now_ns();
-        let patience_ns = PATIENCE_MS * 1_000_000;
-        let silent = flows.all.iter().enumerate().filter(|(_, f)| {
-            f.is_open() && f.last_ns > 0 && f.overdue_ns(self.pace, now_ns) > patience_ns
-        });
-        for number in silent.map(|(n, _)| n).collect::<Vec<_>>() {
-            flows.broke(number, "silent", false);
-        }
+        flows.give_up_silent(self.pace, now_ns);
         let mut late: Vec<u64> = flows
             .all
             .iter()
@@ -205,10 +208,11 @@ impl Downloads {
 
     /// Has every download that is not broken brought its latest bytes in time, give or take `slack_ms`?
     pub fn flowing(&self, slack_ms: u64) -> bool {
-        let flows = lock(&self.flows);
+        let mut flows = lock(&self.flows);
         let now_ns = clock::now_ns();
-        let late = |f: &Flow| f.overdue_ns(self.pace, now_ns) > slack_ms * 1_000_000;
-        !flows.all.iter().any(|f| f.is_open() && late(f))
+        flows.give_up_silent(self.pace, now_ns);
+        let slack_ns = slack_ms * 1_000_000;
+        flows.all.iter().all(|f| f.overdue_ns(self.pace, now_ns) <= slack_ns)
     }
 }
 
@@ -227,10 +231,6 @@ fn lock(flows: &Mutex<Flows>) -> MutexGuard<'_, Flows> {
 }
 
 impl Flow {
-    fn is_open(&self) -> bool {
-        self.stream.is_some()
-    }
-
     fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Body(1..) | Stage::Complete)
     }
@@ -247,6 +247,15 @@ impl Flow {
 }
 
 impl Flows {
+    /// Those that have been silent for longer than a client waits are broken.
+    fn give_up_silent(&mut self, pace: Pace, now_ns: u64) {
+        for number in 0..self.all.len() {
+            if self.all[number].overdue_ns(pace, now_ns) > PATIENCE_MS * 1_000_000 {
+                self.broke(number, "silent", false);
+            }
+        }
+    }
+
     fn broke(&mut self, number: usize, how: &str, reset: bool) {
         let Some(flow) = self.all.get_mut(number) else { return };
         self.opening -= usize::from(flow.stage == Stage::Connecting);
@@ -275,11 +284,16 @@ impl Reader {
     fn run(mut self, mut ready: Ready) {
         clock::go_ahead();
         let shared = self.flows.clone();
+        let start_ns = clock::now_ns();
+        let count = lock(&shared).all.len();
+        let opening_ns = self.pace.opening_ns(count);
         let mut unopened = 0;
         while !self.stop.load(Ordering::Relaxed) {
             clock::sleep_until(clock::now_ns() + TICK_NS);
+            let passed_ns = clock::now_ns().saturating_sub(start_ns).min(opening_ns);
+            let due = (u128::from(passed_ns) * count as u128).div_ceil(u128::from(opening_ns));
             let mut flows = lock(&shared);
-            while flows.opening < OPENING_MAX && unopened < flows.all.len() {
+            while flows.opening < OPENING_MAX && (unopened as u128) < due {
                 open(&mut flows, unopened, &ready);
                 unopened += 1;
             }
@@ -413,6 +427,14 @@ mod tests {
         for head in ["HTTP/1.1 503 No\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"] {
             assert!(take(&mut flow(Stage::Head(Vec::new())), head.as_bytes(), &expected).is_err());
         }
+    }
+
+    #[test]
+    fn they_are_opened_over_whole_periods() {
+        assert_eq!(Pace::Slow.opening_ns(300), 1_000_000_000);
+        assert_eq!(Pace::Slow.opening_ns(10_000), 4_000_000_000);
+        assert_eq!(Pace::Steady.opening_ns(300), 200_000_000);
+        assert_eq!(Pace::Steady.opening_ns(0), 100_000_000);
     }
 
     #[test]

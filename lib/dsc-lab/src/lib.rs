@@ -8,11 +8,12 @@
 //!                    +------ eth0  n3  eth1 --------------+
 //!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
 //!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand
-//!     fault.rs: power, processes, cables        scenario.rs: fault, observation, figures
+//!     fault.rs: power, processes, cables        scenario.rs, live.rs: fault, observation, figures
 //! ```
 
 pub mod answers;
 pub mod bench;
+pub mod bench_flows;
 pub mod clock;
 pub mod cluster;
 pub mod demo;
@@ -25,6 +26,7 @@ pub mod frames;
 pub mod http;
 pub mod keepalived;
 pub mod lab;
+pub mod live;
 pub mod namespace;
 pub mod netlink;
 pub mod nginx;

@@ -3,6 +3,7 @@
 
 use clap::{Args, Parser, Subcommand};
 use dsc_lab::bench::Bench;
+use dsc_lab::bench_flows::BenchFlows;
 use dsc_lab::error::{Doing, Error, Result};
 use dsc_lab::fault::{self, Cut, Way};
 use dsc_lab::lab::{self, Lab};
@@ -157,6 +158,40 @@ enum BenchVerb {
         #[arg(long)]
         quick: bool,
     },
+    /// Live connections to the hosts behind through crashes, freezes, cuts and moves: what breaks, and how long a pause.
+    Flows {
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+        /// Runs of each event.
+        #[arg(long, default_value_t = 3)]
+        runs: usize,
+        /// Live downloads of each run, at most 15000.
+        #[arg(long, default_value_t = 10_000)]
+        connections: usize,
+        /// New connections per second, in the events that end in -opening.
+        #[arg(long, default_value_t = 2_000, value_name = "PER_S")]
+        rate: u32,
+        /// Nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// Virtual addresses on ext.
+        #[arg(long, default_value_t = 4)]
+        vips: usize,
+        /// Hosts behind.
+        #[arg(long, default_value_t = 2)]
+        hosts: usize,
+        /// DSC's timings.
+        #[arg(long, default_value = "default", value_delimiter = ',')]
+        profile: Vec<String>,
+        /// Which: dsc, keepalived-MS+conntrackd, keepalived-MS+haproxy.
+        #[arg(long, value_delimiter = ',', value_parser = System::parse,
+              default_value = "dsc,keepalived-50+conntrackd,keepalived-50+haproxy")]
+        system: Vec<System>,
+        /// Only these events: crash, freeze, cut, move, drain, quiet ...; rejoin and the like mean the event they undo.
+        #[arg(long, value_delimiter = ',')]
+        event: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -205,16 +240,12 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             trace,
             quick,
         }) => {
-            let systems = system.into_iter().flat_map(|system| match system {
-                System::Dsc => profile.iter().map(|p| (System::Dsc, p.clone())).collect::<Vec<_>>(),
-                System::Keepalived { advert_ms, .. } => vec![(system, format!("{advert_ms}ms"))],
-            });
             let mut bench = Bench {
                 json,
                 runs,
                 nodes,
                 vips,
-                systems: systems.collect(),
+                systems: profiles(system, &profile),
                 events: event,
                 quiet_s,
                 trace,
@@ -226,13 +257,33 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                     bench.events = ["crash", "freeze", "move", "quiet"].map(String::from).into();
                 }
             }
-            let failed = bench.run(&format!("{name}-bench"))?;
-            if failed > 0 {
-                return Err(Error::new(
-                    "measure every run",
-                    format!("{failed} runs of dsc failed"),
-                ));
-            }
+            all_measured(bench.run(&format!("{name}-bench"))?)?;
+        }
+        Verb::Bench(BenchVerb::Flows {
+            json,
+            runs,
+            connections,
+            rate,
+            nodes,
+            vips,
+            hosts,
+            profile,
+            system,
+            event,
+        }) => {
+            let systems = profiles(system, &profile);
+            let bench = BenchFlows {
+                json,
+                runs,
+                connections,
+                per_s: rate,
+                nodes,
+                vips,
+                hosts,
+                systems,
+                events: event,
+            };
+            all_measured(bench.run(&format!("{name}-bench"))?)?;
         }
         Verb::Demo { json } => {
             let held = demo::run(&format!("{name}-demo"), json)?;
@@ -241,6 +292,22 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
         Verb::Echo { number } => echo::run(number)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Systems with their profiles: DSC once for each timing.
+fn profiles(systems: Vec<System>, timings: &[String]) -> Vec<(System, String)> {
+    let of = |system| match system {
+        System::Dsc => timings.iter().map(|t| (System::Dsc, t.clone())).collect::<Vec<_>>(),
+        System::Keepalived { advert_ms, .. } => vec![(system, format!("{advert_ms}ms"))],
+    };
+    systems.into_iter().flat_map(of).collect()
+}
+
+fn all_measured(failed: usize) -> Result<()> {
+    match failed {
+        0 => Ok(()),
+        n => Err(Error::new("measure every run", format!("{n} runs of dsc failed"))),
+    }
 }
 
 fn plan_of(up: UpArguments) -> Plan {

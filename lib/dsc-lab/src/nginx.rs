@@ -20,6 +20,8 @@ pub const SLOW_CHUNK: usize = 1024;
 /// Configuration for one machine; `root` is [`make_files`]'s directory, `own` one that is the machine's own.
 pub fn config(name: &str, port: u16, root: &Path, own: &str) -> String {
     let fast = 10 * SLOW_CHUNK;
+    // sendfile sends whole pages: four packets every four seconds.
+    let chunks = format!("sendfile off; output_buffers 1 4k; sendfile_max_chunk {SLOW_CHUNK};");
     let root = root.display();
     format!(
         "daemon off;
@@ -45,8 +47,8 @@ http {{
         listen [::]:{port} backlog=4096;
         location = / {{ default_type text/plain; return 200 \"{name}\\n\"; }}
         location = {LARGE} {{ root {root}; }}
-        location = {SLOW} {{ root {root}; limit_rate {SLOW_CHUNK}; sendfile_max_chunk {SLOW_CHUNK}; }}
-        location = {STEADY} {{ alias {root}{SLOW}; limit_rate {fast}; sendfile_max_chunk {SLOW_CHUNK}; }}
+        location = {SLOW} {{ root {root}; limit_rate {SLOW_CHUNK}; {chunks} }}
+        location = {STEADY} {{ alias {root}{SLOW}; limit_rate {fast}; {chunks} }}
     }}
 }}
 "

@@ -44,11 +44,17 @@ pub fn prepare(lab: &Lab, node: usize) -> Result<()> {
     }
     let space = lab.node(node)?;
     space.run_with(&["nft", "-f", "-"], &nat(&lab.plan))?;
-    // A connection that comes from another node has windows that this kernel has not seen grow.
-    space.sysctl(&[("net/netfilter/nf_conntrack_tcp_be_liberal", "1")])
+    space.sysctl(&[
+        // A connection that comes from another node has windows that this kernel has not seen grow.
+        ("net/netfilter/nf_conntrack_tcp_be_liberal", "1"),
+        // Between the takeover and the commit, packets of a connection that the kernel does not know yet must not begin
+        // another one.
+        ("net/netfilter/nf_conntrack_tcp_loose", "0"),
+    ])
 }
 
-/// Destination NAT of the web service to the hosts behind, in turn.
+/// Destination NAT of the web service to the hosts behind, in turn; as in any stateful rule set, what belongs to no
+/// connection is dropped. Answered with a reset or sent on as it is, it would break a connection that arrives a moment later.
 fn nat(plan: &Plan) -> String {
     let hosts: Vec<String> =
         (0..plan.hosts).map(|h| format!("{h} : {}", host_address(h, false))).collect();
@@ -59,7 +65,17 @@ fn nat(plan: &Plan) -> String {
         .map(|v| v.address.to_string())
         .collect();
     format!(
-        "table ip web {{\n    chain prerouting {{\n        type nat hook prerouting priority dstnat;\n        ip daddr {{ {} }} tcp dport {WEB_PORT} dnat to numgen inc mod {} map {{ {} }}\n    }}\n}}\n",
+        "table ip web {{
+    chain prerouting {{
+        type nat hook prerouting priority dstnat;
+        ip daddr {{ {} }} tcp dport {WEB_PORT} dnat to numgen inc mod {} map {{ {} }}
+    }}
+    chain valid {{
+        type filter hook prerouting priority mangle;
+        meta l4proto tcp ct state invalid drop
+    }}
+}}
+",
         vips.join(", "),
         plan.hosts,
         hosts.join(", ")

@@ -117,7 +117,8 @@ pub fn run(lab: &mut Lab, event: &Event, vips: &[usize]) -> Result<Outcome> {
     watch(lab, &prober, &affected);
     let middle_ns = clock::now_ns();
     let back = returning(lab, event, &prober, &affected);
-    let undone_ns = undo(lab, event, victim, first, &prober)?;
+    let now = prober.owner(first).unwrap_or(victim);
+    let undone_ns = undo(lab, event, victim, first, now)?;
     watch(lab, &prober, &back);
     calm(lab, &prober)?;
     let seen = prober.stop()?;
@@ -160,7 +161,11 @@ fn watch(lab: &Lab, prober: &Prober, affected: &[(usize, usize)]) {
     });
 }
 
-fn apply(lab: &mut Lab, event: &Event, victim: usize, first: usize) -> Result<u64> {
+/// Does it to a node; [`Event::Move`] moves the address `first`. Returns the moment just before.
+///
+/// # Errors
+/// A step cannot be done.
+pub fn apply(lab: &mut Lab, event: &Event, victim: usize, first: usize) -> Result<u64> {
     let all = lab.plan.subnets.clone();
     match event {
         Event::Crash => fault::crash(lab, victim),
@@ -181,19 +186,20 @@ fn apply(lab: &mut Lab, event: &Event, victim: usize, first: usize) -> Result<u6
     }
 }
 
-fn undo(lab: &mut Lab, event: &Event, victim: usize, first: usize, prober: &Prober) -> Result<u64> {
+/// Undoes [`apply`]; `now` is the present host of `first`. Returns the moment just before.
+///
+/// # Errors
+/// A step cannot be done.
+pub fn undo(lab: &mut Lab, event: &Event, victim: usize, first: usize, now: usize) -> Result<u64> {
     match event {
         Event::Crash => fault::restart(lab, victim),
         Event::Freeze => fault::thaw(lab, victim),
         Event::Kill(_) => fault::restart(lab, victim),
         Event::CutOneSubnet | Event::CutAll | Event::Drop | Event::Carrier => fault::heal(lab),
-        Event::Move => {
-            let now = prober.owner(first).unwrap_or(victim);
-            match lab.plan.system {
-                System::Dsc => cluster::move_vip(lab, first, victim),
-                System::Keepalived { .. } => cluster::undo(lab, now),
-            }
-        }
+        Event::Move => match lab.plan.system {
+            System::Dsc => cluster::move_vip(lab, first, victim),
+            System::Keepalived { .. } => cluster::undo(lab, now),
+        },
         Event::Drain => cluster::undo(lab, victim),
         Event::Replace(_) => Ok(clock::now_ns()),
     }
