@@ -2,19 +2,26 @@
 //! every promise is compared with what clients saw. Called by `scripts/demo`.
 
 use crate::answers::Observed;
+use crate::downloads::{Downloads, Pace, Report};
 use crate::error::{Doing, Error, Result};
 use crate::figures::{Figures, judge};
 use crate::http::{Clients, Counts, Load};
 use crate::lab::Lab;
 use crate::probe::Prober;
 use crate::topology::{Plan, Subnet};
-use crate::{clock, cluster, fault, scenario, wait};
+use crate::{clock, cluster, fault, scenario, services, wait};
 use serde::Serialize;
 use std::net::IpAddr;
 
 /// Longest gap that a failure may cost in the demo, ms: more than it takes, because the machine it runs on may be busy
 /// with other things.
 const GAP_MAX_MS: f64 = 250.0;
+/// Longest pause of a live download through a failure, ms: the gap, and the time until TCP tries again.
+const PAUSE_MAX_MS: f64 = 2_000.0;
+/// Live downloads from the hosts behind.
+const DOWNLOADS: usize = 200;
+/// Longest wait for them to begin, ms.
+const BEGIN_MS: u64 = 30_000;
 /// How long each step is watched at least, ms.
 const WATCH_MS: u64 = 3_000;
 /// Longest wait for the cluster to be whole again after a step, ms.
@@ -45,6 +52,10 @@ struct Step {
     pages: u64,
     resets: u64,
     errors: u64,
+    connections: usize,
+    broken: usize,
+    reset: usize,
+    longest_pause_ms: f64,
     promise: &'static str,
     held: bool,
     #[serde(skip)]
@@ -58,6 +69,7 @@ struct Demo {
     lab: Lab,
     prober: Prober,
     load: Load,
+    downloads: Downloads,
     json: bool,
     begin_ns: u64,
     steps: Vec<Draft>,
@@ -71,6 +83,7 @@ struct Draft {
     at_ns: u64,
     affected: Vec<(usize, usize)>,
     web: Counts,
+    live: Report,
 }
 
 /// Runs it; true if every promise held.
@@ -78,8 +91,11 @@ struct Draft {
 /// # Errors
 /// The lab or the cluster does not come up, or a command is refused.
 pub fn run(name: &str, json: bool) -> Result<bool> {
-    let plan = Plan::default();
-    say(json, "bringing up 3 nodes, a client, a prober and a host behind, in network namespaces");
+    let plan = Plan { hosts: 2, services: true, ..Plan::default() };
+    say(
+        json,
+        "bringing up 3 nodes, a client, a prober and two servers behind, in network namespaces",
+    );
     let lab = Lab::up(name, plan)?;
     let result = run_on(lab.clone(), json);
     if result.is_err() {
@@ -103,8 +119,17 @@ fn run_on(lab: Lab, json: bool) -> Result<bool> {
         "clients: 1 probe per ms and address; 4 web clients on kept connections, 2 on new ones, 4 slow downloads",
     );
     let load = Load::start(&lab, &addresses, clients)?;
+    say(
+        json,
+        &format!(
+            "and {DOWNLOADS} downloads from the servers behind, through the cluster, that last all the time"
+        ),
+    );
+    let downloads =
+        Downloads::start(&lab, &services::web(&lab.plan, false), DOWNLOADS, Pace::Steady)?;
+    downloads.wait_live(BEGIN_MS)?;
     let begin_ns = clock::now_ns();
-    let mut demo = Demo { lab, prober, load, json, begin_ns, steps: Vec::new() };
+    let mut demo = Demo { lab, prober, load, downloads, json, begin_ns, steps: Vec::new() };
     demo.story()?;
     demo.finish()
 }
@@ -166,6 +191,7 @@ impl Demo {
     ) -> Result<()> {
         say(self.json, &format!("{step}: {about}"));
         let before = self.load.counts();
+        self.downloads.mark();
         let at_ns = act(&mut self.lab)?;
         wait::observe(WATCH_MS);
         self.prober.wait_settled(WHOLE_MS)?;
@@ -179,7 +205,8 @@ impl Demo {
                 .filter(|_| after.resets + after.errors > before.resets + before.errors),
             ..Counts::default()
         };
-        self.steps.push(Draft { step, about, promise, at_ns, affected, web });
+        let live = self.downloads.report();
+        self.steps.push(Draft { step, about, promise, at_ns, affected, web, live });
         Ok(())
     }
 
@@ -241,15 +268,18 @@ impl Step {
         let web = &draft.web;
         let (promise, kept) = match draft.promise {
             Promise::Nothing => (
-                "nothing lost, no connection reset, nobody answers twice",
+                "nothing lost, no connection reset or broken, nobody answers twice",
                 figures.probes_lost == 0 && web.resets == 0 && web.errors == 0,
             ),
-            Promise::Gap => {
-                ("a gap of at most 250 ms, nobody answers twice", figures.lost_ms <= GAP_MAX_MS)
-            }
+            Promise::Gap => (
+                "a gap of at most 250 ms, no download broken, nobody answers twice",
+                figures.lost_ms <= GAP_MAX_MS,
+            ),
         };
         // An address that had to leave its node and that nobody took over breaks any promise.
         let moved = draft.affected.is_empty() || figures.takeover_ms.is_some();
+        let live = &draft.live;
+        let alive = live.broken == 0 && live.reset == 0 && live.longest_ms <= PAUSE_MAX_MS;
         Step {
             step: draft.step,
             about: draft.about.clone(),
@@ -262,10 +292,18 @@ impl Step {
             pages: web.pages,
             resets: web.resets,
             errors: web.errors,
+            connections: live.connections,
+            broken: live.broken,
+            reset: live.reset,
+            longest_pause_ms: live.longest_ms,
             promise,
-            held: kept && moved && figures.duplicate_ms == 0 && figures.unwanted_moves == 0,
+            held: kept
+                && moved
+                && alive
+                && figures.duplicate_ms == 0
+                && figures.unwanted_moves == 0,
             from_ns: draft.at_ns,
-            trouble: web.latest.clone(),
+            trouble: web.latest.clone().or_else(|| live.latest.clone()),
         }
     }
 
@@ -282,6 +320,10 @@ impl Step {
             self.pages,
             self.resets,
             self.errors
+        );
+        println!(
+            "          live downloads through the cluster: {} of {} broken, {} reset, longest pause {:.0} ms",
+            self.broken, self.connections, self.reset, self.longest_pause_ms
         );
         if let Some(trouble) = &self.trouble {
             println!("          latest trouble: {trouble}");
