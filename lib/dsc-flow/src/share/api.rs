@@ -1,0 +1,89 @@
+//! What goes in and what comes out.
+
+use dsc_wire::{Flow, Incarnation, NodeId, NodeSet};
+
+/// Most flows that the driver gives for one part of a copy.
+pub const COPY_FLOWS_MAX: usize = 1_024;
+
+/// What sharing needs to know of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Configured nodes, 1 to [`dsc_wire::ids::NODES_MAX`]; this node is one of them.
+    pub nodes: usize,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input<'a> {
+    /// The members of the ring, this node among them; empty while it is in none, which changes nothing.
+    Members(NodeSet),
+    /// A flow was made or changed here, or has ended and was removed here ([`dsc_wire::FlowState::Gone`]); the table has
+    /// it already. A key that begins anew is told as gone first, or others keep what they know of it.
+    Changed(Flow),
+    /// A datagram arrived from a life of a peer that is proven to be its present one.
+    Received {
+        /// Sender.
+        from: NodeId,
+        /// Its life.
+        incarnation: Incarnation,
+        /// As in [`Output::Send`].
+        body: &'a [u8],
+    },
+    /// The answer to [`Output::NeedCopy`].
+    CopyPart {
+        /// As asked.
+        to: NodeId,
+        /// As asked.
+        copy: u64,
+        /// At most [`COPY_FLOWS_MAX`]; they may be none.
+        flows: Vec<Flow>,
+        /// The walk is at its end.
+        last: bool,
+    },
+    /// Time has passed. Given in every turn after all that was waiting: what changed in one turn is sent together then.
+    Tick,
+}
+
+/// What to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send a datagram, with no promise.
+    Send {
+        /// Receiver.
+        to: NodeId,
+        /// At most [`dsc_wire::packet::FRAGMENT_MAX`] bytes.
+        body: Vec<u8>,
+    },
+    /// Bring these into the table, in order, each where [`super::supersedes`] says so; one that is gone is removed.
+    Apply(Vec<Flow>),
+    /// Walk on through the table for the copy that `to` takes, and answer with [`Input::CopyPart`]. A flow that is in the
+    /// table from the first part to the last must be given. There is at most one copy for each peer: a new number ends
+    /// the walk for the one before.
+    NeedCopy {
+        /// Who takes it.
+        to: NodeId,
+        /// Names the copy, among those that `to` takes.
+        copy: u64,
+        /// 0 begins the walk, each next one goes on with it.
+        part: u32,
+        /// Most flows to give.
+        flows_max: usize,
+    },
+    /// This node knows all flows that there are to know: it may host. Comes once; see [`super::Share::is_ready`].
+    Ready,
+}
+
+/// How far the stream of one peer has come here, for people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lag {
+    /// The peer.
+    pub node: NodeId,
+    /// Its life.
+    pub incarnation: Incarnation,
+    /// Records that it has told in this life, as far as is known here.
+    pub known: u64,
+    /// Records of them that are here without a gap; at most `known`.
+    pub received: u64,
+    /// It knows all flows, as it said last.
+    pub ready: bool,
+}
