@@ -79,6 +79,12 @@ impl Join {
         let before = if std::mem::take(&mut self.away) { NodeSet::EMPTY } else { self.others };
         self.others = set.without(self.me);
         self.joined = true;
+        let left = NodeSet(before.0 & !self.others.0);
+        if !left.intersection(self.unknown).is_empty() {
+            self.missed();
+        }
+        // What it learns elsewhere from now on is not known here, nor to those who take a copy from here.
+        left.iter().for_each(|node| self.is_new(node));
         let entered = NodeSet(self.others.0 & !before.0);
         entered.iter().for_each(|node| self.is_new(node));
         if self.copy.as_ref().is_some_and(|c| !self.others.contains(c.from)) {
@@ -101,8 +107,11 @@ impl Join {
         }
     }
 
-    /// `node` is in a new life, which gives no copy that the one before began.
-    pub fn new_life(&mut self, node: NodeId, counts: &mut Counts) {
+    /// `node` is in a life that was not known, and gives no copy that one before began.
+    pub fn new_life(&mut self, node: NodeId, renewed: bool, counts: &mut Counts) {
+        if renewed && !self.knows(node) {
+            self.missed();
+        }
         self.is_new(node);
         if self.copy.as_ref().is_some_and(|c| c.from == node) {
             self.copy = None;
@@ -110,8 +119,9 @@ impl Join {
         }
     }
 
-    /// This node was not running for so long that anything may have happened.
-    pub fn slept(&mut self) {
+    /// Others may have learned what this node has missed: it was not running for long, or somebody whom it met went before
+    /// it had its copy.
+    pub fn missed(&mut self) {
         self.others.iter().for_each(|node| self.is_new(node));
     }
 

@@ -185,7 +185,7 @@ impl Share {
             let renewed = before.is_some();
             self.peers[from.index()] =
                 Peer { life: Some(life), renewed, owed: true, ..Peer::default() };
-            self.join.new_life(from, &mut self.counts);
+            self.join.new_life(from, renewed, &mut self.counts);
         }
         match message {
             Message::Flows { first, flows } => self.receive_flows(now, from, first, flows, out),

@@ -15,7 +15,7 @@ const SLEPT: Duration = Duration::from_secs(1);
 impl Share {
     pub(crate) fn tick(&mut self, now: Time, out: &mut Vec<Output>) {
         if now > self.turned + SLEPT {
-            self.join.slept();
+            self.join.missed();
         }
         self.turned = now;
         let others = self.join.others;
