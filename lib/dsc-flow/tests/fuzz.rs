@@ -73,15 +73,15 @@ fn message(draw: &mut Draw<'_>) -> Message {
         1 => {
             let position = draw.position();
             let oldest = draw.position().min(position);
-            Message::At { oldest, position, ready: draw.byte() % 2 == 0 }
+            Message::At { oldest, position, ready: draw.byte().is_multiple_of(2) }
         }
         2 => Message::Ask { first: draw.position(), count: draw.number() + 1 },
         3 => Message::CopyAsk {
             copy,
             base: u32::from(draw.byte() % 8),
             beyond: draw.number(),
-            any: draw.byte() % 2 == 0,
-            again: draw.byte() % 2 == 0,
+            any: draw.byte().is_multiple_of(2),
+            again: draw.byte().is_multiple_of(2),
         },
         4 => Message::CopyRefused { copy },
         5 => {
@@ -93,7 +93,7 @@ fn message(draw: &mut Draw<'_>) -> Message {
             Message::CopyHead { copy, positions: (0..5).map(position).collect() }
         }
         _ => {
-            let (index, last) = (1 + draw.number() % 40, draw.byte() % 8 == 0);
+            let (index, last) = (1 + draw.number() % 40, draw.byte().is_multiple_of(8));
             Message::CopyPart { copy, index, last, flows: flows(draw, 0) }
         }
     }

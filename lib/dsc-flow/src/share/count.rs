@@ -48,9 +48,9 @@ counts! {
     /// Flows of a copy that had ended meanwhile.
     CopyFlowGone = "copy_flows_gone",
     /// Datagrams that mean nothing, or come from nobody.
-    Malformed = "share_datagrams_malformed",
+    Malformed = "share_malformed",
     /// Pieces of a copy that nobody waits for, and positions that cannot be.
-    Stale = "share_datagrams_stale",
+    Stale = "share_stale",
 }
 
 /// All counts since start.
