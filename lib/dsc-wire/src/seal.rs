@@ -19,6 +19,8 @@ pub const KEY_LEN: usize = 32;
 
 /// Names the use of the key, so that the same 32 bytes used elsewhere give another key (BLAKE3 §2.3).
 const CONTEXT: &str = "DSC 2026-11 seal of datagrams between nodes, version 1";
+/// As [`CONTEXT`], between the data path daemons: what one kind of daemon has sealed, no other opens.
+const CONTEXT_FLOWS: &str = "DSC 2026-11 seal of shared flows between nodes, version 1";
 
 /// A cluster key as the key file holds it. Overwritten in memory when dropped, never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,8 +78,8 @@ impl Key {
         Some(key)
     }
 
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        let mut derived = blake3::derive_key(CONTEXT, &self.0);
+    fn cipher(&self, context: &str) -> XChaCha20Poly1305 {
+        let mut derived = blake3::derive_key(context, &self.0);
         let cipher = XChaCha20Poly1305::new((&derived).into());
         derived.zeroize();
         cipher
@@ -166,7 +168,17 @@ impl fmt::Debug for Keyring {
 impl Keyring {
     /// `seals` seals and opens; `opens` only opens.
     pub fn new(seals: &Key, opens: Option<&Key>) -> Keyring {
-        Keyring { seals: seals.cipher(), opens: opens.map(Key::cipher) }
+        Keyring::of(CONTEXT, seals, opens)
+    }
+
+    /// As [`Keyring::new`], for what the data path daemons say to each other: a recording of one kind of datagram cannot
+    /// be played to the other daemon.
+    pub fn for_flows(seals: &Key, opens: Option<&Key>) -> Keyring {
+        Keyring::of(CONTEXT_FLOWS, seals, opens)
+    }
+
+    fn of(context: &str, seals: &Key, opens: Option<&Key>) -> Keyring {
+        Keyring { seals: seals.cipher(context), opens: opens.map(|key| key.cipher(context)) }
     }
 
     /// Of the text of a key file, see [`Key::parse_file`].
@@ -301,6 +313,14 @@ mod tests {
         let mut too_long = packet();
         too_long.body = Body::Datagram { number: 1, body: vec![0; FRAGMENT_MAX + 100] };
         assert_eq!(ring.seal(&too_long, &mut Vec::new()), Err(Malformed::TooLong));
+    }
+
+    #[test]
+    fn each_kind_of_daemon_opens_its_own_datagrams_only() {
+        let (ring, flows) = (Keyring::new(&key(1), None), Keyring::for_flows(&key(1), None));
+        assert_eq!(flows.open(&mut sealed(&flows)), Ok(packet()));
+        assert_eq!(flows.open(&mut sealed(&ring)), Err(OpenError::Forged));
+        assert_eq!(ring.open(&mut sealed(&flows)), Err(OpenError::Forged));
     }
 
     #[test]
