@@ -13,5 +13,4 @@ pub mod daemon;
 pub mod doors;
 pub mod facts;
 pub mod member;
-pub mod paths;
 pub mod words;

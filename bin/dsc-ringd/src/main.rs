@@ -8,13 +8,13 @@ use dsc_ringd::daemon::{Daemon, Turn};
 use dsc_ringd::doors::Doors;
 use dsc_ringd::facts::NodeFacts;
 use dsc_ringd::member::Member;
-use dsc_ringd::paths::Paths;
 use dsc_sys::capability::{self, Capability};
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::end::{self, End};
 use dsc_sys::local::Context;
 use dsc_sys::nic::{self, Nic};
 use dsc_sys::notify::{self, Watchdog};
+use dsc_sys::paths::{Paths, Sites};
 use dsc_sys::single::Single;
 use dsc_sys::{keyfile, log, random, realtime};
 use dsc_wire::NodeId;
@@ -123,7 +123,12 @@ fn open(
     let incarnation =
         random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
     let doors = Doors::open(&Context::new(), &arguments.run_dir).map_err(|e| e.to_string())?;
-    let paths = Paths::open(config, me, keys, nics)?;
+    let sites = Sites {
+        port: config.port,
+        subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
+        nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
+    };
+    let paths = Paths::open(&sites, me, keys, nics)?;
     let now = clock::now();
     let cluster = config.cluster();
     let stall = cluster.timing.stall;

@@ -2,7 +2,7 @@
 //! it. One file, one door to the system; nothing here decides anything about the cluster.
 //!
 //! ```text
-//!   clock  alarm         udp           local            link  nic  load      realtime  notify  single
+//!   clock  alarm     paths, udp        local            link  nic  load      realtime  notify  single
 //!     |      |            |              |                |    |    |            |        |      |
 //!  BOOTTIME timerfd   peers' packets  /run/dsc/*      netlink getifaddrs /proc  sched  systemd  flock
 //! ```
@@ -21,6 +21,7 @@ pub mod log;
 pub mod nic;
 pub mod notify;
 pub mod packets;
+pub mod paths;
 pub mod random;
 pub mod readiness;
 pub mod realtime;

@@ -1,19 +1,18 @@
-//! The paths to the other nodes: one socket per subnet of this node, the cluster's seal on every datagram. What cannot be
-//! opened, or does not belong where it came in, is counted by kind and goes no further.
+//! The paths of a daemon to its like on the other nodes: one socket per subnet of this node, the cluster's seal on every
+//! datagram. What cannot be opened, or does not belong where it came in, is counted by kind and goes no further.
 
-use dsc_conf::Config;
-use dsc_sys::nic::{self, Nic};
-use dsc_sys::udp::{BATCH, UdpPort};
+use crate::nic::{self, Nic};
+use crate::udp::{BATCH, UdpPort};
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::packet::Packet;
 use dsc_wire::seal::{Keyring, OpenError};
 use dsc_wire::{NodeId, SubnetId, Time};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most datagrams taken from one socket in one turn: a flood must not keep the ring from its own deadlines.
+/// Most datagrams taken from one socket in one turn: a flood must not keep a daemon from its own deadlines.
 const TURN_MAX: usize = 32 * BATCH;
 /// Between two log lines about bad datagrams of one kind.
 const COMPLAINT: Duration = Duration::from_secs(10);
@@ -53,6 +52,17 @@ pub struct Arrived {
     pub packet: Packet,
 }
 
+/// Where the nodes are.
+#[derive(Clone, Debug)]
+pub struct Sites<'a> {
+    /// The daemon's UDP port on every node.
+    pub port: u16,
+    /// What people call the subnets, by [`SubnetId`].
+    pub subnets: Vec<&'a str>,
+    /// Each node's address on each subnet, by [`NodeId`], then by [`SubnetId`].
+    pub nodes: Vec<&'a [Option<IpAddr>]>,
+}
+
 /// All sockets.
 pub struct Paths {
     me: NodeId,
@@ -87,13 +97,14 @@ impl Paths {
     /// # Errors
     /// Text for people: the address, the cause, what to do.
     pub fn open(
-        config: &Config,
+        sites: &Sites<'_>,
         me: NodeId,
         keyring: Keyring,
         nics: &[Nic],
     ) -> Result<Paths, String> {
         let mut ports = Vec::new();
-        for (address, subnet) in config.nodes[me.index()].addresses.iter().zip(&config.subnets) {
+        let own = sites.nodes.get(me.index()).ok_or("this node is not configured")?;
+        for (address, subnet) in own.iter().zip(&sites.subnets) {
             let Some(address) = address else {
                 ports.push(None);
                 continue;
@@ -101,20 +112,18 @@ impl Paths {
             let device = &nic::carrying(nics, *address)
                 .ok_or_else(|| {
                     format!(
-                        "cannot bind {address} on subnet {}: no interface has it: is the interface up and configured?",
-                        subnet.name
+                        "cannot bind {address} on subnet {subnet}: no interface has it: is the interface up and configured?"
                     )
                 })?
                 .name;
-            let address = SocketAddr::new(*address, config.port);
+            let address = SocketAddr::new(*address, sites.port);
             let number = nic::number(device);
             let socket = UdpPort::bind(address, device).map_err(|e| e.to_string())?;
             let device = device.clone();
             ports.push(Some(Port { address, socket, device, number, unsent_before: 0 }));
         }
-        let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, config.port));
-        let peers =
-            config.nodes.iter().map(|n| n.addresses.iter().map(socket_address).collect()).collect();
+        let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, sites.port));
+        let peers = sites.nodes.iter().map(|n| n.iter().map(socket_address).collect()).collect();
         Ok(Paths { me, keyring, ports, peers, sealed: Vec::new(), bad: Default::default() })
     }
 

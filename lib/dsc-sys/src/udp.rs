@@ -1,4 +1,4 @@
-//! One UDP socket per subnet, for packets between nodes. It moves bytes: the ring daemon seals and opens them. It is
+//! One UDP socket per subnet, for packets between nodes. It moves bytes: `paths` seals and opens them. It is
 //! bound to the node's address and its interface, so that a path that looks alive is alive.
 
 use crate::readiness;
@@ -55,7 +55,7 @@ impl fmt::Display for BindError {
         let BindError { address, device, source } = self;
         write!(f, "cannot bind {address} on {device}: {source}")?;
         match source.kind() {
-            io::ErrorKind::AddrInUse => write!(f, ": is another dsc-ringd running?"),
+            io::ErrorKind::AddrInUse => write!(f, ": does another program use the port?"),
             io::ErrorKind::AddrNotAvailable => {
                 write!(
                     f,
@@ -271,7 +271,7 @@ mod tests {
         runtime().block_on(async {
             let first = UdpPort::bind("127.0.0.1:0".parse().unwrap(), "lo").unwrap();
             let taken = UdpPort::bind(first.local_address().unwrap(), "lo").err().unwrap();
-            assert!(taken.to_string().contains("another dsc-ringd"), "{taken}");
+            assert!(taken.to_string().contains("another program"), "{taken}");
             let foreign = UdpPort::bind("192.0.2.1:7946".parse().unwrap(), "lo").err().unwrap();
             assert!(foreign.to_string().contains("192.0.2.1"), "{foreign}");
         });
