@@ -24,7 +24,7 @@ pub struct Config {
     pub name: String,
     /// Absolute path of the cluster key.
     pub key_file: PathBuf,
-    /// UDP port that ringd uses on every node address.
+    /// UDP port that ringd uses on every node address; the next is fwd's.
     pub port: u16,
     /// What a part of a cut cluster does.
     pub partition: Partition,

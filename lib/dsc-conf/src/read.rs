@@ -49,7 +49,7 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     Some(Draft {
         name: name.filter(|n| legal_name("cluster", n, problems)),
         key_file: key_file(&cluster, problems),
-        port: cluster.integer("port", 1, 65_535, problems).map_or(PORT, |p| p as u16),
+        port: cluster.integer("port", 1, 65_534, problems).map_or(PORT, |p| p as u16),
         partition: partition(&cluster, value.span(), problems),
         timing: timing::read(cluster.get("timing"), value.span(), problems),
         subnets,
