@@ -14,7 +14,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dsc-bpf", &["dsc-wire"]),
     ("dsc-lab", &["dsc-wire", "dsc-conf"]),
     ("dsc-ringd", &["dsc-wire", "dsc-rml", "dsc-ring", "dsc-conf", "dsc-sys", "dsc-bpf"]),
-    ("dsc-fwd", &["dsc-wire", "dsc-flow", "dsc-conf", "dsc-sys", "dsc-bpf"]),
+    ("dsc-fwd", &["dsc-wire", "dsc-rml", "dsc-flow", "dsc-conf", "dsc-sys", "dsc-bpf"]),
     ("dsc-mon", &["dsc-wire", "dsc-conf", "dsc-sys"]),
     ("dscctl", &["dsc-wire", "dsc-flow", "dsc-conf", "dsc-sys"]),
 ];

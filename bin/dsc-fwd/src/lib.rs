@@ -1,0 +1,3 @@
+//! Rooms of the data path daemon that need no kernel program.
+
+pub mod share;
