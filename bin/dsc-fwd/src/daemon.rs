@@ -2,6 +2,7 @@
 //! with what is known now; nothing is undone at the end, because the kernel goes on without the daemon.
 
 mod settle;
+mod share;
 
 use crate::addresses::Keeper;
 use crate::announce::{self, Announcer};
@@ -12,8 +13,9 @@ use crate::held::Waiting;
 use crate::inventory::Inventory;
 use crate::views::Views;
 use crate::{balance, control, ground};
-use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened};
+use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened, Walk};
 use dsc_conf::Config;
+use dsc_fwd::share::Sharing;
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::link::Links;
 use dsc_sys::local::{Access, Context, Server, Teller};
@@ -51,6 +53,14 @@ async fn drain(links: &mut Links) -> Result<(), String> {
     Ok(())
 }
 
+/// Waits until peers may have told of flows; for ever if nobody does.
+async fn readable(sharing: &Option<Sharing>) -> std::io::Result<()> {
+    match sharing {
+        Some(sharing) => sharing.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Everything that is open.
 pub struct Daemon {
     config: Config,
@@ -60,6 +70,12 @@ pub struct Daemon {
     claims: Claims,
     flows: Flows,
     waiting: Waiting,
+    /// None without nat services: there are no flows to share.
+    sharing: Option<Sharing>,
+    /// The copies that peers take: where the walk of each is.
+    gifts: BTreeMap<NodeId, (u64, Walk)>,
+    /// Hosted VIPs when it started: what an earlier daemon left in the table counts as known until the copy is whole.
+    adopted: bool,
     /// What each backend is given, by its number.
     states: Vec<BackendState>,
     /// Who hosts each VIP, by its number, as the ring says.
@@ -122,6 +138,9 @@ impl Daemon {
             claims,
             flows,
             waiting: Waiting::open(held)?,
+            sharing: None,
+            gifts: BTreeMap::new(),
+            adopted: false,
             states,
             hosts: Vec::new(),
             lease,
@@ -138,6 +157,7 @@ impl Daemon {
             server,
             views,
         };
+        daemon.share()?;
         let watched = daemon.programs()?;
         if let Some(fault) = daemon.faults.values().next() {
             return Err(fault.clone());
@@ -175,6 +195,7 @@ impl Daemon {
             self.flow_turn(clock::now())?;
             let due = self.announcer.deadline().min(claims_due.unwrap_or(Time::NEVER));
             let due = due.min(self.flows.deadline()).min(self.waiting.deadline());
+            let due = due.min(self.sharing.as_ref().map_or(Time::NEVER, Sharing::deadline));
             alarm.set(due).map_err(|e| format!("cannot set a timer: {e}"))?;
             tokio::select! {
                 (views, result) = &mut asked => {
@@ -190,6 +211,9 @@ impl Daemon {
                     self.settle();
                 }
                 result = news.next() => result.map_err(|e| format!("cannot watch flows: {e}"))?,
+                result = readable(&self.sharing) => {
+                    result.map_err(|e| format!("cannot wait for the peers' flows: {e}"))?;
+                }
                 result = held.next() => result.map_err(|e| format!("cannot watch replies: {e}"))?,
                 result = claims.next(), if claims_due.is_none() => {
                     result.map_err(|e| format!("cannot watch claims: {e}"))?;
@@ -227,15 +251,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// Everything about flows that can be done now.
-    fn flow_turn(&mut self, now: Time) -> Result<(), String> {
-        let mut changed = Vec::new();
-        while self.flows.news(&mut changed) {}
-        self.flows.look(now, &mut changed)?;
-        self.waiting.take(now);
-        self.waiting.turn(now, self.flows.table())
-    }
-
     fn subnet(&self, subnet: SubnetId) -> &str {
         &self.config.subnets[subnet.index()].name
     }
@@ -262,6 +277,9 @@ impl Daemon {
             && let Err(e) = self.set_macs()
         {
             self.troubled(Err(e));
+        }
+        if let Some(sharing) = &mut self.sharing {
+            sharing.members(now, &view.members);
         }
         self.hosts = view.vips.iter().map(|vip| vip.host).collect();
         self.look_at_hosts(now);
@@ -335,7 +353,8 @@ impl Daemon {
             own("requests_malformed", self.server.malformed),
             own("answers_unsent", self.server.unsent),
         ];
-        let own = [own, self.flows.counters(), self.waiting.counters()].concat();
+        let shared = self.sharing.as_ref().map(Sharing::counters).unwrap_or_default();
+        let own = [own, self.flows.counters(), self.waiting.counters(), shared].concat();
         let (datapath, lease, vips) = (&self.datapath, &self.lease, &self.vips);
         let inventory = Inventory {
             config: &self.config,
@@ -356,8 +375,12 @@ impl Daemon {
         answered.map_err(|e| format!("cannot answer questions: {e}"))
     }
 
-    /// The subnets whose interface has programs: one that is missing or at fault takes nothing from the others.
+    /// The subnets whose interface has programs: one that is missing or at fault takes nothing from the others. None before
+    /// this node knows the flows of the others: a VIP that it hosted would lose them (§B.3).
     fn ready(&self) -> SubnetSet {
+        if !self.adopted && self.sharing.as_ref().is_some_and(|sharing| !sharing.is_ready()) {
+            return SubnetSet::EMPTY;
+        }
         let served = self.datapath.nics().iter().map(|nic| nic.subnet);
         served.filter(|subnet| !self.faults.contains_key(subnet)).collect()
     }

@@ -87,6 +87,10 @@ impl Flows {
     /// The kernel refused.
     pub fn apply(&mut self, flows: &[Flow], now: Time) -> Result<(), String> {
         for flow in flows {
+            if flow.state == FlowState::Gone {
+                self.table.remove(flow).map_err(|e| e.to_string())?;
+                continue;
+            }
             let put = self.table.put(flow, now).map_err(|e| e.to_string())?;
             self.put[put as usize] += 1;
         }

@@ -5,7 +5,7 @@ use super::Daemon;
 use crate::gratuitous::Voice;
 use crate::ground;
 use dsc_bpf::Nic;
-use dsc_sys::clock;
+use dsc_sys::{clock, nic};
 use std::net::IpAddr;
 
 impl Daemon {
@@ -39,6 +39,9 @@ impl Daemon {
         if !watched {
             self.datapath.set_nics(&nics).map_err(|e| e.to_string())?;
             self.macs.extend(nics.iter().map(|nic| ((self.me, nic.subnet), nic.mac)));
+            if let (Some(sharing), Ok(nics)) = (&mut self.sharing, nic::nics()) {
+                sharing.follow(&nics);
+            }
         } else if self.datapath.mend() {
             tracing::warn!("put back programs that were taken off their interfaces");
         }

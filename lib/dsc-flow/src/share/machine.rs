@@ -158,9 +158,7 @@ impl Share {
     fn remember(&mut self, now: Time, flow: &Flow) {
         match flow.state {
             FlowState::Gone => self.gone.add(now, flow.key),
-            FlowState::Opening | FlowState::Open | FlowState::Closed => {
-                self.gone.forget(&flow.key);
-            }
+            _ => self.gone.forget(&flow.key),
         }
     }
 

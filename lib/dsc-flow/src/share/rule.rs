@@ -6,6 +6,9 @@ use dsc_wire::{Flow, FlowState};
 /// does, so that nodes which chose differently, each on its side of a cut, agree on one without asking. What is gone is
 /// removed whatever is known: who says so had the flow, and the one that hosts its VIP learns it again by its next packet.
 ///
+/// The two halves of an end (closed by the client, closed by the backend) are no order: a table that keeps what each end has
+/// done adds them up, as the kernel's does, and a closed flow is what comes of both.
+///
 /// Whatever the order in which records other than gone ones come in, all nodes end with the same one.
 pub fn supersedes(told: &Flow, known: &Flow) -> bool {
     debug_assert_eq!(told.key, known.key);

@@ -1,0 +1,81 @@
+//! Flows in the daemon's loop: from the programs to the peers, from the peers to the kernel's table, and the replies that
+//! wait for them.
+
+use super::Daemon;
+use dsc_bpf::Walk;
+use dsc_fwd::share::{Sharing, Todo};
+use dsc_sys::{clock, keyfile, nic, random};
+use dsc_wire::local::HostState;
+use dsc_wire::{Flow, NodeId, ServiceKind, Time};
+
+impl Daemon {
+    /// Opens the sockets to the peers, if there are flows to share.
+    pub(super) fn share(&mut self) -> Result<(), String> {
+        if self.config.services.iter().all(|service| service.kind != ServiceKind::Nat) {
+            return Ok(());
+        }
+        let keys = keyfile::keys(&self.config.key_file).map_err(|e| e.to_string())?;
+        let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
+        let life = random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
+        let now = clock::now();
+        self.sharing = Some(Sharing::open(&self.config, self.me, &keys, &nics, life, now)?);
+        self.adopted = now < self.lease.lease()
+            && self.vips.iter().any(|(vip, ..)| self.lease.host(*vip).0 == HostState::On);
+        Ok(())
+    }
+
+    /// Everything about flows that can be done now.
+    pub(super) fn flow_turn(&mut self, now: Time) -> Result<(), String> {
+        let mut changed = Vec::new();
+        while self.flows.news(&mut changed) {}
+        self.flows.look(now, &mut changed)?;
+        if let Some(sharing) = &mut self.sharing {
+            for flow in changed {
+                sharing.changed(now, flow);
+            }
+            for todo in sharing.turn(now) {
+                self.todo(now, todo)?;
+            }
+        }
+        self.waiting.take(now);
+        self.waiting.turn(now, self.flows.table())
+    }
+
+    fn todo(&mut self, now: Time, todo: Todo) -> Result<(), String> {
+        match todo {
+            Todo::Apply(flows) => self.flows.apply(&flows, now),
+            Todo::NeedCopy { to, copy, part, flows_max } => {
+                let (flows, last) = self.part(to, copy, part, flows_max)?;
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.copy_part(now, to, copy, flows, last);
+                }
+                Ok(())
+            }
+            Todo::Ready => {
+                tracing::info!("the flows of the other members are known");
+                self.tell();
+                Ok(())
+            }
+        }
+    }
+
+    /// The next part of the copy that `to` takes, and whether it is the last.
+    fn part(
+        &mut self,
+        to: NodeId,
+        copy: u64,
+        part: u32,
+        most: usize,
+    ) -> Result<(Vec<Flow>, bool), String> {
+        let (number, walk) = self.gifts.entry(to).or_insert((copy, Walk::default()));
+        if *number != copy || part == 0 {
+            (*number, *walk) = (copy, Walk::default());
+        }
+        let mut seen = Vec::new();
+        let more = self.flows.table().walk(walk, most, &mut seen).map_err(|e| e.to_string())?;
+        if !more {
+            self.gifts.remove(&to);
+        }
+        Ok((seen.into_iter().map(|seen| seen.flow).collect(), !more))
+    }
+}
