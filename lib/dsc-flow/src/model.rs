@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 /// Slots that are tried when a backend already has a connection from the client's port.
-const CLASHES_MAX: u32 = 4;
+const CLASHES_MAX: u32 = 24;
 /// Flags of a TCP segment.
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -191,9 +191,13 @@ impl Model {
     fn begin(&mut self, key: FlowKey, open: bool) -> Result<Backend, Outcome> {
         let slots = &self.services[&(key.protocol, key.vip)].slots;
         let hash = hash(&key);
+        let mut tried = None;
         for turn in 0..CLASHES_MAX {
             let slot = hash.wrapping_add(turn) as usize % slots.len();
             let number = slots[slot];
+            if tried.replace(number) == Some(number) {
+                continue;
+            }
             let backend = self.backends.get(usize::from(number)).copied();
             let Some(backend) = backend.filter(|b| b.state != BackendState::Disabled) else {
                 return Err(Outcome::Pass("nat_refused"));

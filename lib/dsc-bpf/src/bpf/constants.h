@@ -28,7 +28,7 @@
 /* The longest reply that is kept for its flow: a SYN-ACK with all its options, a small datagram. */
 #define HELD_FRAME 256
 /* Slots that are tried when a backend already has a connection from the client's port. */
-#define CLASHES_MAX 4
+#define CLASHES_MAX 24
 /* Claims that wait to be read; more are counted and forgotten. A power of two, whole pages. */
 #define CLAIMS_BYTES 4096
 

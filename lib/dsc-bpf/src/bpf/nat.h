@@ -25,70 +25,74 @@ static __always_inline void count_backend(struct __sk_buff *skb, const struct fl
 	}
 }
 
-/* Makes both entries of desk->fresh. The reply's comes first: a request that finds its own has both. */
-static __noinline enum verdict make(struct frame *f, struct desk *desk, enum verdict made)
+/* Does the backend's end have another flow from the same end of the client, which has not ended? A rest of an ended
+   one is taken away. */
+static __noinline int clashes(struct desk *desk)
 {
-	struct flow *fresh = &desk->fresh;
-	struct flow *reply = &desk->reply;
 	struct flow *old;
-	const struct vip *vip;
 
 	if (!desk)
-		return V_dropped_failed;
-	vip = f->vip;
-	if (!vip)
-		return V_dropped_failed;
-	__builtin_memcpy(reply->address, desk->key.dest, 16);
-	reply->port = desk->key.dest_port;
-	reply->backend = fresh->backend;
-	reply->way = WAY_REPLY;
-	reply->subnet = vip->subnet;
-	reply->marks = 0;
-	reply->seen = fresh->seen;
-	other_key(&desk->key, fresh, &desk->back);
-	if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_NOEXIST)) {
-		old = bpf_map_lookup_elem(&flows, &desk->back);
-		if (!old)
-			return V_nat_full;
-		if (!same16(old->address, reply->address) || old->port != reply->port) {
-			if (!ended(&desk->back, old, &desk->stale))
-				return V_nat_clash;
-			bpf_map_delete_elem(&flows, &desk->stale);
-		}
-		/* Else it is the rest of an ended flow between the same ends. */
-		if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_EXIST))
-			return V_nat_full;
-	}
-	if (bpf_map_update_elem(&flows, &desk->key, fresh, BPF_ANY)) {
-		bpf_map_delete_elem(&flows, &desk->back);
-		return V_nat_full;
-	}
-	tell(&desk->key, fresh);
-	return made;
+		return 1;
+	other_key(&desk->key, &desk->fresh, &desk->back);
+	old = bpf_map_lookup_elem(&flows, &desk->back);
+	if (!old || (same16(old->address, desk->key.dest) && old->port == desk->key.dest_port))
+		return 0;
+	if (!ended(&desk->back, old, &desk->stale))
+		return 1;
+	bpf_map_delete_elem(&flows, &desk->stale);
+	return 0;
 }
 
-/* Chooses a backend and makes the flow. */
-static __always_inline enum verdict begin(struct frame *f, struct desk *desk, const struct service *service,
-					  enum verdict made)
+/* Chooses a backend. All nodes choose alike, but for clashes. */
+static __always_inline enum verdict choose(struct desk *desk, const struct service *service, enum verdict chosen)
 {
 	__u32 hash = hash_of(&desk->key);
+	__u32 tried = MAGLEV_EMPTY;
 
+	/* Neighbouring slots are often the same backend's. */
 	for (int i = 0; i < CLASHES_MAX; i++) {
 		__u32 index = slot_of(service, hash + i);
-		const struct backend *backend = index == MAGLEV_EMPTY ? 0 : backend_at(index);
-		enum verdict verdict;
+		const struct backend *backend;
 
+		if (index == MAGLEV_EMPTY)
+			return V_nat_refused;
+		if (index == tried)
+			continue;
+		tried = index;
+		backend = backend_at(index);
 		if (!backend || backend->state == BACKEND_DISABLED)
 			return V_nat_refused;
 		__builtin_memcpy(desk->fresh.address, backend->address, 16);
 		desk->fresh.port = backend->port;
 		desk->fresh.backend = index;
 		desk->fresh.subnet = backend->subnet;
-		verdict = make(f, desk, made);
-		if (verdict != V_nat_clash)
-			return verdict;
+		if (!clashes(desk))
+			return chosen;
 	}
 	return V_nat_clash;
+}
+
+/* Makes both entries. The reply's comes first: a request that finds its own has both. */
+static __always_inline enum verdict make(const struct frame *f, struct desk *desk, enum verdict made)
+{
+	struct flow *fresh = &desk->fresh;
+	struct flow *reply = &desk->reply;
+
+	__builtin_memcpy(reply->address, desk->key.dest, 16);
+	reply->port = desk->key.dest_port;
+	reply->backend = fresh->backend;
+	reply->way = WAY_REPLY;
+	reply->subnet = f->vip->subnet;
+	reply->marks = 0;
+	reply->seen = fresh->seen;
+	if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_ANY))
+		return V_nat_full;
+	if (bpf_map_update_elem(&flows, &desk->key, fresh, BPF_ANY)) {
+		bpf_map_delete_elem(&flows, &desk->back);
+		return V_nat_full;
+	}
+	tell(&desk->key, fresh);
+	return made;
 }
 
 /* A packet for a nat service at the node that serves its VIP. */
@@ -127,7 +131,9 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	desk->fresh.way = WAY_REQUEST;
 	desk->fresh.marks = f->tcp && !f->syn ? MARK_OPEN : 0;
 	desk->fresh.seen = TICK(now);
-	verdict = begin(f, desk, service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
+	verdict = choose(desk, service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
+	if (verdict >= FIRST_ROUTE)
+		verdict = make(f, desk, verdict);
 	if (verdict < FIRST_ROUTE)
 		return verdict;
 	verdict = route(skb, f, &desk->key, &desk->fresh, verdict);
