@@ -37,7 +37,7 @@ pub enum Put {
     New,
     /// It was there, and is now as far as either knew.
     Known,
-    /// The backend's port has a flow from the same client's port to another VIP.
+    /// It has ended, and the backend's port has a flow from the same client's port to another VIP since.
     Clash,
     /// The table is full.
     Full,
@@ -148,8 +148,13 @@ impl FlowTable {
         }
         let there = self.get(&back)?;
         let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
-        if there.is_some_and(|there| !same_vip(&there) && there.marks & MARK_RESET == 0) {
-            return Ok(Put::Clash);
+        if let Some(there) = there.filter(|there| !same_vip(there)) {
+            if flow.state == FlowState::Closed {
+                return Ok(Put::Clash);
+            }
+            // Whoever made this one knew that the other had ended; to the backend they are the same connection.
+            let vip = end(&back, there.address, there.port);
+            self.delete(&request_key(&FlowKey { vip, ..flow.key }))?;
         }
         // Both entries are of the same flow as told; what each node has seen of it adds up.
         let of_this = there.filter(same_vip);

@@ -445,10 +445,18 @@ fn what_peers_tell_is_joined() {
     }
     // Another vip's flow between the same ends of the backend.
     let inside = std::net::SocketAddr::new("10.2.0.100".parse().unwrap(), WEB);
-    assert_eq!(node.flows.put(&flow(Protocol::Tcp, c, inside, b), Time(1)).unwrap(), Put::Clash);
+    let mut other = flow(Protocol::Tcp, c, inside, b);
+    other.state = FlowState::Closed;
+    assert_eq!(node.flows.put(&other, Time(1)).unwrap(), Put::Clash);
+    other.state = FlowState::Opening;
+    assert_eq!(node.flows.put(&other, Time(1)).unwrap(), Put::New);
+    let flows = node.all_flows();
+    assert_eq!(flows.iter().map(|seen| seen.flow).collect::<Vec<_>>(), [other]);
     let nobody = flow(Protocol::Tcp, c, v, backend(4, TALK));
     assert_eq!(node.flows.put(&nobody, Time(1)).unwrap(), Put::Foreign);
     known.state = FlowState::Gone;
     node.flows.remove(&known).unwrap();
+    assert_eq!(node.all_flows().len(), 1, "it is not this one's");
+    node.flows.remove(&other).unwrap();
     assert!(node.all_flows().is_empty());
 }

@@ -250,3 +250,49 @@ fn what_a_node_told_only_some_before_it_died_reaches_all() {
     assert_eq!(world.count(C, "records_relayed"), 1);
     assert_eq!(world.nodes[1].table, world.nodes[2].table);
 }
+
+/// Three nodes, the last of which was cut off, has a flow that only a copy tells, and is heard again by the second alone.
+fn met_by_one(flow_of_it: u32) -> World {
+    let mut world = settled(3);
+    world.sides = vec![0, 0, 1];
+    world.join();
+    world.run(ms(50));
+    world.change(C, flow(flow_of_it, 1, FlowState::Open));
+    world.restart(C, true);
+    world.sides = vec![0, 1, 1];
+    world
+}
+
+#[test]
+fn a_node_that_dies_after_only_some_took_its_copy_leaves_it_to_all() {
+    let mut world = met_by_one(1);
+    let all: NodeSet = world.all().collect();
+    for node in world.all() {
+        world.tell_members(node, all);
+    }
+    // It may try the first node before, in vain.
+    world.run(ms(2_500));
+    assert_eq!((world.nodes[0].table.len(), world.nodes[1].table.len()), (0, 1));
+    world.sides = vec![0, 0, 1];
+    let left: NodeSet = [A, B].into_iter().collect();
+    world.tell_members(A, left);
+    world.tell_members(B, left);
+    world.run(ms(1_500));
+    assert_eq!(world.nodes[0].table.len(), 1);
+}
+
+#[test]
+fn a_node_whose_ring_daemon_was_away_learns_what_it_missed() {
+    let mut world = met_by_one(1);
+    world.tell_members(A, NodeSet::EMPTY);
+    world.tell_members(B, [B, C].into_iter().collect());
+    world.tell_members(C, [B, C].into_iter().collect());
+    world.run(ms(200));
+    assert_eq!((world.nodes[0].table.len(), world.nodes[1].table.len()), (0, 1));
+    world.sides = vec![0, 0, 1];
+    let left: NodeSet = [A, B].into_iter().collect();
+    world.tell_members(A, left);
+    world.tell_members(B, left);
+    world.run(ms(1_500));
+    assert_eq!(world.nodes[0].table.len(), 1);
+}

@@ -122,3 +122,63 @@ impl Gift {
         self.used + KEPT
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dsc_wire::{FlowKey, FlowState, Protocol};
+
+    const NOW: Time = Time::from_ms(1);
+
+    fn flows(count: u16) -> Vec<Flow> {
+        let end = |port| std::net::SocketAddr::from(([10, 1, 0, 1], port));
+        let key = |n| FlowKey { protocol: Protocol::Udp, client: end(n), vip: end(53) };
+        let flow = |n| Flow { key: key(n), backend: end(53), state: FlowState::Open };
+        (0..count).map(flow).collect()
+    }
+
+    /// The pieces it sends now; the head is 0.
+    fn sent(gift: &mut Gift) -> Vec<u32> {
+        let mut out = Vec::new();
+        gift.turn(&mut out);
+        let index = |output| match output {
+            Output::Send { body, .. } => match Message::decode(&body) {
+                Ok(Message::CopyPart { index, .. }) => Some(index),
+                Ok(Message::CopyHead { .. }) => Some(0),
+                other => panic!("{other:?}"),
+            },
+            _ => None,
+        };
+        out.into_iter().filter_map(index).collect()
+    }
+
+    #[test]
+    fn the_peer_gets_a_window_and_again_only_what_it_lacks() {
+        let mut gift = Gift::new(NodeId(2), 7, Vec::new(), NOW);
+        assert_eq!(sent(&mut gift), [0]);
+        let mut parts = 0;
+        while gift.pieces.len() <= WINDOW as usize {
+            assert!(gift.part(&flows(COPY_FLOWS_MAX as u16), false));
+            assert!(!gift.part(&flows(1), false), "it was not asked for");
+            sent(&mut gift);
+            parts += 1;
+        }
+        assert_eq!(gift.sent, WINDOW + 1);
+        assert_eq!(sent(&mut gift), [], "nothing beyond the window");
+        gift.asked(2, 0b101, true, NOW);
+        let again = sent(&mut gift);
+        assert_eq!(again[..4], [2, 4, 6, 7]);
+        assert_eq!(again.last(), Some(&(2 + WINDOW)), "and the window moved");
+        gift.asked(1, 0, true, NOW);
+        gift.asked(gift.sent + 1, 0, true, NOW);
+        assert_eq!(sent(&mut gift), [], "an old request, and one of what was never sent");
+        while !gift.is_over() {
+            gift.asked(gift.sent, 0, false, NOW);
+            sent(&mut gift);
+            if gift.part(&flows(COPY_FLOWS_MAX as u16), parts == 9) {
+                parts += 1;
+            }
+        }
+        assert_eq!((parts, gift.owes()), (10, false));
+    }
+}
