@@ -5,6 +5,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
 use crate::nginx::{self, SLOW, SLOW_BYTES, STEADY};
+use crate::services::Ends;
 use crate::streams::{self, Ready};
 use crate::{clock, wait};
 use std::io::{ErrorKind, Read, Write};
@@ -97,7 +98,7 @@ struct Flows {
 }
 
 struct Flow {
-    to: SocketAddr,
+    ends: Ends,
     /// None before it is opened and after it ended.
     stream: Option<TcpStream>,
     stage: Stage,
@@ -124,15 +125,15 @@ impl Downloads {
     ///
     /// # Errors
     /// Too many, no address, or the client's machine is gone.
-    pub fn start(lab: &Lab, to: &[SocketAddr], count: usize, pace: Pace) -> Result<Downloads> {
+    pub fn start(lab: &Lab, to: &[Ends], count: usize, pace: Pace) -> Result<Downloads> {
         let doing = || format!("start {count} downloads");
         if to.is_empty() || count > CONNECTIONS_MAX {
             return Err(Error::new(doing(), format!("at most {CONNECTIONS_MAX}, to some address")));
         }
         streams::allow_many()?;
         let space = lab.space("client")?.clone();
-        let flow = |to: &SocketAddr| Flow {
-            to: *to,
+        let flow = |ends: &Ends| Flow {
+            ends: *ends,
             stream: None,
             stage: Stage::Unopened,
             last_ns: 0,
@@ -259,7 +260,7 @@ impl Flows {
     fn broke(&mut self, number: usize, how: &str, reset: bool) {
         let Some(flow) = self.all.get_mut(number) else { return };
         self.opening -= usize::from(flow.stage == Stage::Connecting);
-        self.latest = Some(format!("download from {}: {how}", flow.to));
+        self.latest = Some(format!("download from {}: {how}", flow.ends.to));
         flow.stage = Stage::Broken;
         flow.stream = None;
         self.broken += 1;
@@ -317,7 +318,7 @@ impl Reader {
         let result = if flow.stage == Stage::Connecting {
             let asked = stream.take_error().and_then(|error| match error {
                 Some(error) => Err(error),
-                None => ask(stream, self.pace.path(), flow.to),
+                None => ask(stream, self.pace.path(), flow.ends.to),
             });
             asked.and_then(|()| ready.for_bytes(stream, number)).map(|()| None)
         } else {
@@ -344,7 +345,7 @@ impl Reader {
 
 fn open(flows: &mut Flows, number: usize, ready: &Ready) {
     let flow = &mut flows.all[number];
-    let opened = streams::open(flow.to)
+    let opened = streams::open(flow.ends)
         .and_then(|stream| ready.until_connected(&stream, number).map(|()| stream));
     match opened {
         Ok(stream) => {
@@ -397,8 +398,8 @@ mod tests {
     use super::*;
 
     fn flow(stage: Stage) -> Flow {
-        let to = SocketAddr::from(([10, 1, 0, 100], 8080));
-        Flow { to, stream: None, stage, last_ns: 0, late_ns: 0 }
+        let ends = Ends { from: None, to: SocketAddr::from(([10, 1, 0, 100], 8080)) };
+        Flow { ends, stream: None, stage, last_ns: 0, late_ns: 0 }
     }
 
     #[test]

@@ -33,11 +33,14 @@ pub fn config(plan: &Plan, node: usize, advert_ms: u32, moved: &[(usize, usize)]
     for (k, vip) in plan.vip_list().into_iter().enumerate().take(INSTANCES_MAX) {
         let distance = (node + plan.nodes - preferred(plan, k)) % plan.nodes;
         let asked = |(vip, to): &(usize, usize)| *to == node && (*vip == k || together(plan));
-        let priority = if moved.iter().any(asked) {
+        let is_moved = moved.iter().any(asked);
+        let priority = if is_moved {
             PRIORITY_MOVED
         } else {
             PRIORITY_BEST - distance * (PRIORITY_BEST - 20) / plan.nodes
         };
+        // A node that comes back has no connections yet: it must not take the addresses from one that has.
+        let stays = if together(plan) && !is_moved { "    nopreempt\n" } else { "" };
         let interface = vip.subnet.interface();
         let prefix = if vip.address.is_ipv4() { 32 } else { 128 };
         let source = if vip.address.is_ipv6() {
@@ -47,7 +50,7 @@ pub fn config(plan: &Plan, node: usize, advert_ms: u32, moved: &[(usize, usize)]
         };
         let _ = write!(
             text,
-            "vrrp_instance V{k} {{\n    state BACKUP\n    interface {interface}\n    virtual_router_id {}\n    priority {priority}\n    advert_int {}\n    virtual_ipaddress {{\n{source}        {}/{prefix} dev {interface}\n    }}\n}}\n",
+            "vrrp_instance V{k} {{\n    state BACKUP\n    interface {interface}\n    virtual_router_id {}\n    priority {priority}\n{stays}    advert_int {}\n    virtual_ipaddress {{\n{source}        {}/{prefix} dev {interface}\n    }}\n}}\n",
             k + 1,
             f64::from(advert_ms) / 1000.0,
             vip.address,

@@ -4,6 +4,7 @@
 use crate::error::{Doing, Error, Result};
 use crate::figures::Spread;
 use crate::lab::Lab;
+use crate::services::Ends;
 use crate::streams::{self, Ready};
 use crate::{clock, wait};
 use std::io::{ErrorKind, Read, Write};
@@ -73,7 +74,7 @@ impl Openings {
     ///
     /// # Errors
     /// No address, a rate that is too high, or the client's machine is gone.
-    pub fn start(lab: &Lab, to: &[SocketAddr], per_s: u32) -> Result<Openings> {
+    pub fn start(lab: &Lab, to: &[Ends], per_s: u32) -> Result<Openings> {
         let doing = || format!("open {per_s} connections per second");
         if to.is_empty() || !(1..=PER_S_MAX).contains(&per_s) {
             return Err(Error::new(doing(), format!("1 to {PER_S_MAX}, to some address")));
@@ -158,7 +159,7 @@ struct Opening {
 
 /// The thread's own.
 struct Opener {
-    to: Vec<SocketAddr>,
+    to: Vec<Ends>,
     per_s: u32,
     stop: Arc<AtomicBool>,
     counts: Arc<Mutex<Counts>>,
@@ -197,14 +198,14 @@ impl Opener {
                     break;
                 }
             }
-            if ticks % SWEEP_TICKS == 0 {
+            if ticks.is_multiple_of(SWEEP_TICKS) {
                 self.sweep(&mut counts, now_ns);
             }
         }
     }
 
     fn begin(&mut self, counts: &mut Counts, now_ns: u64) {
-        let to = self.to[self.begun as usize % self.to.len()];
+        let ends = self.to[self.begun as usize % self.to.len()];
         self.begun += 1;
         let number = match self.free.pop() {
             Some(number) => number,
@@ -217,17 +218,17 @@ impl Opener {
                 return;
             }
         };
-        let stream = streams::open(to)
+        let stream = streams::open(ends)
             .and_then(|stream| self.ready.until_connected(&stream, number).map(|()| stream));
         match stream {
             Ok(stream) => {
                 counts.opened += 1;
                 self.under_way[number] =
-                    Some(Opening { stream, to, begun_ns: now_ns, answer: None });
+                    Some(Opening { stream, to: ends.to, begun_ns: now_ns, answer: None });
             }
             Err(error) => {
                 counts.skipped += 1;
-                counts.latest = Some(format!("connection to {to}: {error}"));
+                counts.latest = Some(format!("connection to {}: {error}", ends.to));
                 self.free.push(number);
             }
         }
@@ -358,7 +359,7 @@ mod tests {
     /// Drives one opening to its end.
     fn drive(to: SocketAddr) -> Counts {
         let mut opener = Opener {
-            to: vec![to],
+            to: vec![Ends { from: None, to }],
             per_s: 1,
             stop: Arc::default(),
             counts: Arc::default(),

@@ -45,12 +45,27 @@ pub fn host_address(index: usize, v6: bool) -> IpAddr {
     if v6 { IpAddr::V6(Subnet::Int.v6(low)) } else { IpAddr::V4(Subnet::Int.v4(low)) }
 }
 
-/// Where clients find the web service: every virtual address of `ext` of one family.
-pub fn web(plan: &Plan, v6: bool) -> Vec<SocketAddr> {
+/// Two ends of connections to be: whose port is taken from the free ones, and where to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// Source address; none: what the kernel takes.
+    pub from: Option<IpAddr>,
+    /// Where to.
+    pub to: SocketAddr,
+}
+
+/// Where clients find the web service: every virtual address of `ext` of one family. Each is asked from an address of
+/// its own: the kernel gives out one port to several virtual addresses, and two such connections cannot both reach the
+/// same backend, which sees the client's address and port.
+pub fn web(plan: &Plan, v6: bool) -> Vec<Ends> {
     plan.vip_list()
         .into_iter()
         .filter(|v| v.subnet == Subnet::Ext && v.address.is_ipv6() == v6)
-        .map(|v| SocketAddr::new(v.address, WEB_PORT))
+        .enumerate()
+        .map(|(k, v)| Ends {
+            from: Some(Plan::client_address(k, v6)),
+            to: SocketAddr::new(v.address, WEB_PORT),
+        })
         .collect()
 }
 

@@ -2,10 +2,13 @@
 //! from one thread each. It knows sockets and readiness, and nothing of what is asked on them.
 
 use crate::error::{Doing, Result};
+use crate::services::Ends;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
+};
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsRawFd;
@@ -60,11 +63,16 @@ impl Ready {
 ///
 /// # Errors
 /// No socket is left, or the address cannot be reached at all.
-pub fn open(to: SocketAddr) -> io::Result<TcpStream> {
-    let family = if to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+pub fn open(ends: Ends) -> io::Result<TcpStream> {
+    let family = if ends.to.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let fd = socket(family, SockType::Stream, flags, None)?;
-    match connect(fd.as_raw_fd(), &SockaddrStorage::from(to)) {
+    if let Some(from) = ends.from {
+        // The port is chosen when it is known where to, so that one port serves for several places.
+        setsockopt(&fd, sockopt::IpBindAddressNoPort, &true)?;
+        bind(fd.as_raw_fd(), &SockaddrStorage::from(SocketAddr::new(from, 0)))?;
+    }
+    match connect(fd.as_raw_fd(), &SockaddrStorage::from(ends.to)) {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
         Err(error) => Err(error.into()),
     }

@@ -10,6 +10,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub const NODES_MAX: usize = 64;
 /// Most IPv4 virtual addresses on `ext`.
 pub const VIPS_MAX: usize = 900;
+/// Addresses that the client has beside its own, on `ext`: as many source addresses for its connections.
+pub const CLIENT_ADDRESSES: u16 = 8;
+/// Last part of the first of them.
+const CLIENT_LOW: u16 = 240;
 /// Prefix length of both subnets' IPv4 networks.
 pub const PREFIX4: u8 = 16;
 
@@ -293,6 +297,12 @@ impl Plan {
         self.vip_list().into_iter().find(fits).map(|v| v.address)
     }
 
+    /// The k-th source address of the client's connections.
+    pub fn client_address(k: usize, v6: bool) -> IpAddr {
+        let low = CLIENT_LOW + (k % usize::from(CLIENT_ADDRESSES)) as u16;
+        if v6 { IpAddr::V6(Subnet::Ext.v6(low)) } else { IpAddr::V4(Subnet::Ext.v4(low)) }
+    }
+
     /// dsc.toml, the same for every node.
     pub fn dsc_toml(&self) -> String {
         let mut text = format!(
@@ -404,6 +414,9 @@ mod tests {
         plan.check().unwrap();
         let vips = plan.vip_list();
         let mut all: Vec<IpAddr> = vips.iter().map(|v| v.address).collect();
+        for k in 0..usize::from(CLIENT_ADDRESSES) {
+            all.extend([false, true].map(|v6| Plan::client_address(k, v6)));
+        }
         for machine in plan.machines() {
             for (subnet, _) in &machine.interfaces {
                 all.push(IpAddr::V4(subnet.v4(machine.low)));

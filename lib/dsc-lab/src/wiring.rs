@@ -3,7 +3,7 @@
 
 use crate::error::Result;
 use crate::lab::Lab;
-use crate::topology::{Machine, PREFIX4, Subnet, mac_text};
+use crate::topology::{CLIENT_ADDRESSES, Machine, PREFIX4, Plan, Subnet, mac_text};
 use std::fmt::Write as _;
 
 /// Bridges that forward at once, flood multicast like a plain switch, and are not filtered by iptables.
@@ -69,6 +69,14 @@ pub fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
             subnet.v4(machine.low),
             subnet.v6(machine.low)
         );
+    }
+    if machine.name == "client" && lab.plan.services {
+        for k in 0..usize::from(CLIENT_ADDRESSES) {
+            for (v6, prefix) in [(false, u32::from(PREFIX4)), (true, 64)] {
+                let address = Plan::client_address(k, v6);
+                let _ = writeln!(inside, "addr add {address}/{prefix} dev eth0");
+            }
+        }
     }
     lab.switch.run_with(&["ip", "-batch", "-"], &switch)?;
     inside.push_str(&routes(lab, machine));
