@@ -7,13 +7,15 @@
 //!   probe  ------+---+------ eth0  n2  eth1 --------------+---+
 //!                    +------ eth0  n3  eth1 --------------+
 //!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
-//!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand
+//!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand; bulk.rs: as fast as they can
 //!     fault.rs: power, processes, cables        scenario.rs, live.rs: fault, observation, figures
 //! ```
 
 pub mod answers;
 pub mod bench;
 pub mod bench_flows;
+pub mod bench_forward;
+pub mod bulk;
 pub mod clock;
 pub mod cluster;
 pub mod demo;
@@ -39,6 +41,7 @@ pub mod program;
 pub mod scenario;
 pub mod services;
 pub mod streams;
+pub mod system;
 pub mod topology;
 pub mod wait;
 pub mod wiring;

@@ -114,7 +114,10 @@ pub fn openings(
 }
 
 /// Waits until the lab is calm; the address that an event is about, and its host.
-fn settle(lab: &Lab, whose: Whose) -> Result<(usize, usize)> {
+///
+/// # Errors
+/// Not within a minute.
+pub fn settle(lab: &Lab, whose: Whose) -> Result<(usize, usize)> {
     let list = lab.plan.vip_list();
     let on = |subnet| (0..list.len()).filter(move |v| list[*v].subnet == subnet);
     let probed: Vec<usize> = on(Subnet::Ext).take(PROBED_MAX).collect();

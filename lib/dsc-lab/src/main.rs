@@ -4,6 +4,7 @@
 use clap::{Args, Parser, Subcommand};
 use dsc_lab::bench::Bench;
 use dsc_lab::bench_flows::BenchFlows;
+use dsc_lab::bench_forward::BenchForward;
 use dsc_lab::error::{Doing, Error, Result};
 use dsc_lab::fault::{self, Cut, Way};
 use dsc_lab::lab::{self, Lab};
@@ -192,6 +193,27 @@ enum BenchVerb {
         #[arg(long, value_delimiter = ',')]
         event: Vec<String>,
     },
+    /// How much goes through to the hosts behind: TCP streams, new HTTP connections, CPU.
+    Forward {
+        /// One JSON object per line.
+        #[arg(long)]
+        json: bool,
+        /// Rounds; each measures every system once.
+        #[arg(long, default_value_t = 5)]
+        runs: usize,
+        /// Length of each measurement.
+        #[arg(long, default_value_t = 3_000)]
+        window_ms: u64,
+        /// Nodes.
+        #[arg(long, default_value_t = 3)]
+        nodes: usize,
+        /// Hosts behind.
+        #[arg(long, default_value_t = 2)]
+        hosts: usize,
+        /// Which: dsc, forwarding (no NAT), nftables (DNAT), haproxy (TCP mode).
+        #[arg(long, value_delimiter = ',', default_value = "dsc,forwarding,nftables,haproxy")]
+        system: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -283,6 +305,10 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 systems,
                 events: event,
             };
+            all_measured(bench.run(&format!("{name}-bench"))?)?;
+        }
+        Verb::Bench(BenchVerb::Forward { json, runs, window_ms, nodes, hosts, system }) => {
+            let bench = BenchForward { json, runs, window_ms, nodes, hosts, systems: system };
             all_measured(bench.run(&format!("{name}-bench"))?)?;
         }
         Verb::Demo { json } => {
