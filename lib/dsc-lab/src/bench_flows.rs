@@ -1,13 +1,15 @@
 //! `dsc-lab bench flows`: live connections through each event, for DSC and for keepalived with conntrackd and with
 //! HAProxy on the same topology, one after the other. It prints what the connections lived through and never judges.
 
-use crate::downloads::{Pace, Report};
+use crate::downloads::Report;
 use crate::error::{Doing, Error, Result};
 use crate::figures::Spread;
 use crate::lab::Lab;
 use crate::live::{self, Outcome, Whose};
 use crate::openings::Counts;
+use crate::pace::Pace;
 use crate::scenario::Event;
+use crate::services;
 use crate::topology::{Plan, System};
 use serde::Serialize;
 
@@ -169,13 +171,14 @@ impl BenchFlows {
             label = format!("dsc-{profile}");
         }
         eprintln!("# {label}, {} nodes, {} VIPs, {} hosts", self.nodes, self.vips, self.hosts);
-        let mut lab = Lab::up(name, plan)?;
         let mut failed = 0;
-        let result = cases.iter().try_for_each(|case| {
-            failed += self.case(&mut lab, &label, case)?;
-            Ok(())
-        });
-        lab.down().and(result.map(|()| failed))
+        for case in &cases {
+            // A lab of its own: what an event leaves behind in a peer's tables is not the next one's.
+            let mut lab = Lab::up(name, plan.clone())?;
+            let result = self.case(&mut lab, &label, case);
+            failed += lab.down().and(result)?;
+        }
+        Ok(failed)
     }
 
     /// All runs of one event, and its rows.
@@ -205,12 +208,13 @@ impl BenchFlows {
 
     fn once(&self, lab: &mut Lab, case: &Case) -> Result<Outcome<Half>> {
         let (event, whose) = (case.event.as_ref(), case.whose);
+        let to = services::web(&lab.plan, false);
         if case.opening {
-            let o = live::openings(lab, event, whose, self.per_s)?;
+            let o = live::openings(lab, event, whose, &to, self.per_s)?;
             tell(case, &o);
             return Ok(halves(&o));
         }
-        let o = live::downloads(lab, event, whose, self.connections, Pace::Slow)?;
+        let o = live::downloads(lab, event, whose, &to, self.connections, Pace::Slow)?;
         tell(case, &o);
         Ok(halves(&o))
     }

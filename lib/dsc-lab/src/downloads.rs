@@ -4,7 +4,8 @@
 
 use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
-use crate::nginx::{self, SLOW, SLOW_BYTES, STEADY};
+use crate::nginx::{self, SLOW_BYTES};
+use crate::pace::Pace;
 use crate::services::Ends;
 use crate::streams::{self, Ready};
 use crate::{clock, wait};
@@ -20,45 +21,10 @@ pub const CONNECTIONS_MAX: usize = 15_000;
 pub const PATIENCE_MS: u64 = 10_000;
 /// Most connections that are being opened at once: fewer than a server's queue holds.
 const OPENING_MAX: usize = 256;
-/// Most connections opened per second.
-const OPENED_PER_S_MAX: u64 = 2_500;
 /// Between two looks at the sockets: few wake-ups, and no figure is finer than this.
 const TICK_NS: u64 = 2_000_000;
 /// Bytes of one read, and longest head of an answer.
 const READ_MAX: usize = 16 * 1024;
-
-/// How fast the bytes come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pace {
-    /// A packet every second: for thousands.
-    Slow,
-    /// A packet every 100 ms: for hundreds, and for a few minutes.
-    Steady,
-}
-
-impl Pace {
-    fn path(self) -> &'static str {
-        match self {
-            Pace::Slow => SLOW,
-            Pace::Steady => STEADY,
-        }
-    }
-
-    /// Time from packet to packet, ms.
-    pub fn every_ms(self) -> u64 {
-        match self {
-            Pace::Slow => 1_000,
-            Pace::Steady => 100,
-        }
-    }
-
-    /// How long so many take to be opened, ns: whole periods, so that at any moment some packet is due. Opened all at
-    /// once, they would all be silent together, and no outage between two of their packets would be seen.
-    fn opening_ns(self, count: usize) -> u64 {
-        let per_period = (OPENED_PER_S_MAX * self.every_ms() / 1_000).max(1);
-        (count as u64).div_ceil(per_period).max(1) * self.every_ms() * 1_000_000
-    }
-}
 
 /// What happened to the downloads since the last [`Downloads::mark`].
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -428,14 +394,6 @@ mod tests {
         for head in ["HTTP/1.1 503 No\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"] {
             assert!(take(&mut flow(Stage::Head(Vec::new())), head.as_bytes(), &expected).is_err());
         }
-    }
-
-    #[test]
-    fn they_are_opened_over_whole_periods() {
-        assert_eq!(Pace::Slow.opening_ns(300), 1_000_000_000);
-        assert_eq!(Pace::Slow.opening_ns(10_000), 4_000_000_000);
-        assert_eq!(Pace::Steady.opening_ns(300), 200_000_000);
-        assert_eq!(Pace::Steady.opening_ns(0), 100_000_000);
     }
 
     #[test]

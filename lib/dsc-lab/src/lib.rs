@@ -33,6 +33,7 @@ pub mod namespace;
 pub mod netlink;
 pub mod nginx;
 pub mod openings;
+pub mod pace;
 pub mod packet;
 pub mod peers;
 pub mod probe;

@@ -1,14 +1,16 @@
 //! One event in a lab while connections through the cluster are alive: live downloads, or new connections at a rate. Like
 //! `scenario.rs`, but what counts is what the connections lived through. Bench and tests share it.
 
-use crate::downloads::{Downloads, PATIENCE_MS, Pace, Report};
+use crate::downloads::{Downloads, PATIENCE_MS, Report};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
 use crate::openings::{Counts, Openings};
+use crate::pace::Pace;
 use crate::probe::Prober;
 use crate::scenario::{self, Event};
+use crate::services::Ends;
 use crate::topology::{Subnet, System};
-use crate::{cluster, services, wait};
+use crate::{cluster, wait};
 
 /// Most addresses that are probed until they are settled.
 const PROBED_MAX: usize = 4;
@@ -50,12 +52,12 @@ pub fn downloads(
     lab: &mut Lab,
     event: Option<&Event>,
     whose: Whose,
+    to: &[Ends],
     connections: usize,
     pace: Pace,
 ) -> Result<Outcome<Report>> {
     let (vip, victim) = settle(lab, whose)?;
-    let to = services::web(&lab.plan, false);
-    let load = Downloads::start(lab, &to, connections, pace)?;
+    let load = Downloads::start(lab, to, connections, pace)?;
     load.wait_live(BEGIN_MS)?;
     // Every one has kept its pace at least once before anything happens.
     wait::observe(pace.every_ms());
@@ -90,11 +92,11 @@ pub fn openings(
     lab: &mut Lab,
     event: Option<&Event>,
     whose: Whose,
+    to: &[Ends],
     per_s: u32,
 ) -> Result<Outcome<Counts>> {
     let (vip, victim) = settle(lab, whose)?;
-    let to = services::web(&lab.plan, false);
-    let load = Openings::start(lab, &to, per_s)?;
+    let load = Openings::start(lab, to, per_s)?;
     load.wait_served(u64::from(per_s), BEGIN_MS)?;
     load.mark();
     wait::observe(AROUND_MS);
@@ -103,7 +105,7 @@ pub fn openings(
     }
     wait::observe(AROUND_MS + react_ms(lab));
     let first = load.stop();
-    let load = Openings::start(lab, &to, per_s)?;
+    let load = Openings::start(lab, to, per_s)?;
     if let Some(event) = event {
         let now = cluster::host_of(lab, vip).unwrap_or(victim);
         scenario::undo(lab, event, victim, vip, now)?;
