@@ -3,7 +3,7 @@
 
 use dsc_bpf::{Datapath, LeaseMap};
 use dsc_sys::local::Server;
-use dsc_wire::local::{Counter, FwdCounters, FwdRequest, VipCounters};
+use dsc_wire::local::{Counter, FwdCounters, FwdRequest, FwdSharing, VipCounters};
 use dsc_wire::{SubnetId, VipId};
 use serde::Serialize;
 use std::io;
@@ -49,6 +49,7 @@ pub fn counters(
     lease: &LeaseMap,
     vips: &[(VipId, IpAddr, SubnetId)],
     own: Vec<Counter>,
+    sharing: Option<FwdSharing>,
 ) -> Result<FwdCounters, String> {
     let mut counted = Vec::with_capacity(vips.len());
     for (id, vip, _) in vips {
@@ -63,5 +64,5 @@ pub fn counters(
     }
     let mut verdicts = datapath.verdicts().map_err(|e| e.to_string())?;
     verdicts.extend(own);
-    Ok(FwdCounters { vips: counted, verdicts, links: datapath.links() })
+    Ok(FwdCounters { vips: counted, verdicts, links: datapath.links(), sharing })
 }

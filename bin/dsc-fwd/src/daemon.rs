@@ -356,6 +356,7 @@ impl Daemon {
         let shared = self.sharing.as_ref().map(Sharing::counters).unwrap_or_default();
         let own = [own, self.flows.counters(), self.waiting.counters(), shared].concat();
         let (datapath, lease, vips) = (&self.datapath, &self.lease, &self.vips);
+        let sharing = self.sharing.as_ref();
         let inventory = Inventory {
             config: &self.config,
             states: &self.states,
@@ -365,7 +366,8 @@ impl Daemon {
         };
         let answered = control::answer_waiting(&mut self.server, |request| match request {
             FwdRequest::Counters => {
-                control::encoded(&control::counters(datapath, lease, vips, own.clone())?)
+                let sharing = sharing.map(Sharing::status);
+                control::encoded(&control::counters(datapath, lease, vips, own.clone(), sharing)?)
             }
             FwdRequest::Services => control::encoded(&inventory.services()?),
             FwdRequest::Flows { filter, limit } => {

@@ -19,7 +19,7 @@ use dsc_flow::share::{self, Lag, Share};
 use dsc_rml::Rml;
 use dsc_sys::nic::Nic;
 use dsc_sys::paths::{Arrived, Paths, Sites};
-use dsc_wire::local::Counter;
+use dsc_wire::local::{Counter, FwdPeer, FwdSharing};
 use dsc_wire::seal::{Key, Keyring};
 use dsc_wire::{Flow, Incarnation, NodeId, NodeSet, SubnetSet, Time, Timing};
 use std::future::poll_fn;
@@ -153,14 +153,23 @@ impl Sharing {
         self.share.is_ready()
     }
 
-    /// How far the others' streams have come here.
-    pub fn lags(&self) -> impl Iterator<Item = Lag> {
-        self.share.lags()
-    }
-
-    /// Records that this node has told in this life.
-    pub fn position(&self) -> u64 {
-        self.share.position()
+    /// How far everything has come, for people.
+    pub fn status(&self) -> FwdSharing {
+        let counters = self.share.counters();
+        let count = |name: &str| counters.iter().find(|c| c.name == name).map_or(0, |c| c.count);
+        let peer = |lag: Lag| FwdPeer {
+            node: lag.node,
+            ready: lag.ready,
+            told: lag.known,
+            missing: lag.known.saturating_sub(lag.received),
+        };
+        FwdSharing {
+            ready: self.share.is_ready(),
+            told: self.share.position(),
+            backlog: count("log_records"),
+            gaps: count("gaps"),
+            peers: self.share.lags().map(peer).collect(),
+        }
     }
 
     /// Follows the node's addresses to other interfaces, or to one that was made again.

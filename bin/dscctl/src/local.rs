@@ -2,11 +2,13 @@
 
 use crate::failure::Failure;
 use crate::names;
-use crate::shown::{CounterRow, Local, LocalVip};
+use crate::shown::{CounterRow, Local, LocalVip, Sharing, SharingPeer};
 use crate::status::{hex, lease_left_ms, lease_valid};
 use crate::warnings;
 use dsc_wire::Time;
-use dsc_wire::local::{Event, FwdCounters, HostState, RingState, View, VipCounters};
+use dsc_wire::local::{
+    Event, FwdCounters, FwdPeer, FwdSharing, HostState, RingState, View, VipCounters,
+};
 
 /// This node at `now`, from its ring daemon's view and its data path's counters, or why there are none.
 pub fn fill(
@@ -34,6 +36,7 @@ pub fn fill(
         fwd_silent_ms: silent_ms(view.heard.fwd),
         links: fwd.map_or_else(|_| Vec::new(), |f| f.links.clone()),
         vips: fwd.map_or_else(|_| Vec::new(), |f| f.vips.iter().map(|v| vip(view, v)).collect()),
+        sharing: fwd.ok().and_then(|f| f.sharing.as_ref()).map(|s| sharing(view, s)),
         verdicts: fwd.map_or_else(|_| Vec::new(), |f| f.verdicts.clone()),
         serving: answers && fwd.is_ok() && (lease_valid || !hosts),
         warnings: warnings::of_local(view, silent_fwd, events, now, wall_ms),
@@ -55,6 +58,17 @@ fn vip(view: &View, counted: &VipCounters) -> LocalVip {
         bytes: counted.bytes,
         steered: counted.steered,
     }
+}
+
+fn sharing(view: &View, sharing: &FwdSharing) -> Sharing {
+    let peer = |peer: &FwdPeer| SharingPeer {
+        node: names::node(&view.names, peer.node),
+        ready: peer.ready,
+        told: peer.told,
+        missing: peer.missing,
+    };
+    let FwdSharing { ready, told, backlog, gaps, .. } = *sharing;
+    Sharing { ready, told, backlog, gaps, peers: sharing.peers.iter().map(peer).collect() }
 }
 
 /// The counters of both daemons; those of the data path only if it answered.

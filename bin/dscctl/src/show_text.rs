@@ -3,7 +3,7 @@
 
 use crate::show::Shown;
 use crate::shown::{
-    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Status, VipRow, Warning,
+    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Sharing, Status, VipRow, Warning,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dsc_wire::local::{Duty, RingState};
@@ -81,6 +81,9 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
         ("kernel", programs),
     ];
     show_facts(out, &facts)?;
+    if let Some(sharing) = &local.sharing {
+        show_sharing(out, sharing)?;
+    }
     if !local.vips.is_empty() {
         writeln!(out)?;
         let mut table = table(&["VIP", "STATE", "PACKETS", "BYTES", "STEERED"], &[2, 3, 4]);
@@ -108,6 +111,27 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
         print_table(out, &table)?;
     }
     show_warnings(out, &local.warnings)
+}
+
+fn show_sharing(out: &mut dyn Write, sharing: &Sharing) -> io::Result<()> {
+    let knows = if sharing.ready { "knows all flows" } else { "does not know all flows yet" };
+    let Sharing { told, backlog, gaps, .. } = sharing;
+    let line = format!("{knows}, told {told}, can repeat {backlog}, found {gaps} gaps");
+    show_facts(out, &[("sharing", line)])?;
+    if sharing.peers.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = table(&["FLOWS OF", "KNOWS ALL", "TOLD", "MISSING"], &[2, 3]);
+    for peer in &sharing.peers {
+        table.add_row([
+            peer.node.clone(),
+            if peer.ready { "yes" } else { "no" }.to_owned(),
+            peer.told.to_string(),
+            peer.missing.to_string(),
+        ]);
+    }
+    print_table(out, &table)
 }
 
 fn show_nodes(out: &mut dyn Write, nodes: &[NodeRow]) -> io::Result<()> {

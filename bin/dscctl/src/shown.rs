@@ -149,6 +149,9 @@ pub struct Local {
     pub links: Vec<String>,
     /// What the kernel does for each VIP.
     pub vips: Vec<LocalVip>,
+    /// How flows are shared; none without nat services.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sharing: Option<Sharing>,
     /// Frames by what the kernel decided.
     pub verdicts: Vec<Counter>,
     /// What somebody should look at.
@@ -172,6 +175,34 @@ pub struct LocalVip {
     pub bytes: u64,
     /// Frames steered to another node.
     pub steered: u64,
+}
+
+/// How this node's flows come to the others, and theirs here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sharing {
+    /// This node knows all flows that there are to know.
+    pub ready: bool,
+    /// Flows and changes that it has told.
+    pub told: u64,
+    /// Those that it can still repeat.
+    pub backlog: u64,
+    /// Gaps found in what the others told.
+    pub gaps: u64,
+    /// The others.
+    pub peers: Vec<SharingPeer>,
+}
+
+/// What another node tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SharingPeer {
+    /// Its name.
+    pub node: String,
+    /// It knows all flows, as it says.
+    pub ready: bool,
+    /// Flows and changes that it has told.
+    pub told: u64,
+    /// Those that are not here yet.
+    pub missing: u64,
 }
 
 /// One service on this node.

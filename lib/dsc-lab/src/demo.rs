@@ -2,11 +2,12 @@
 //! every promise is compared with what clients saw. Called by `scripts/demo`.
 
 use crate::answers::Observed;
-use crate::downloads::{Downloads, Pace, Report};
+use crate::downloads::{Downloads, Report};
 use crate::error::{Doing, Error, Result};
 use crate::figures::{Figures, judge};
 use crate::http::{Clients, Counts, Load};
 use crate::lab::Lab;
+use crate::pace::Pace;
 use crate::probe::Prober;
 use crate::topology::{Plan, Subnet};
 use crate::{clock, cluster, fault, scenario, services, wait};

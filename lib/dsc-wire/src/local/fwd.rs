@@ -49,6 +49,37 @@ pub struct FwdCounters {
     pub verdicts: Vec<Counter>,
     /// Programs attached, one line each: interface, hook, direction.
     pub links: Vec<String>,
+    /// How flows are shared; none without nat services.
+    #[serde(default)]
+    pub sharing: Option<FwdSharing>,
+}
+
+/// How this node's flows come to the others, and theirs here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwdSharing {
+    /// This node knows all flows that there are to know.
+    pub ready: bool,
+    /// Flows and their changes that this node has told since fwd started.
+    pub told: u64,
+    /// Those that it can still repeat.
+    pub backlog: u64,
+    /// Gaps that were found in what the others told, since fwd started.
+    pub gaps: u64,
+    /// The others that it hears, in the order of the configuration.
+    pub peers: Vec<FwdPeer>,
+}
+
+/// What another node tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwdPeer {
+    /// The node.
+    pub node: NodeId,
+    /// It says that it knows all flows.
+    pub ready: bool,
+    /// Flows and changes that it has told, as far as this node knows.
+    pub told: u64,
+    /// Those of them that are not here yet.
+    pub missing: u64,
 }
 
 /// Counts of one VIP on this node.
