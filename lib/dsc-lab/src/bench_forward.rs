@@ -6,12 +6,11 @@ use crate::bulk::{self, Through};
 use crate::error::{Doing, Error, Result};
 use crate::figures::Spread;
 use crate::lab::Lab;
-use crate::services::{Ends, WEB_PORT, host_address, web};
-use crate::topology::{Beside, Plan, Subnet, System};
+use crate::services;
+use crate::topology::{Beside, Plan, System};
 use crate::{live, program, wait};
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 /// What can be measured, in the order of the rows.
 pub const SYSTEMS: [&str; 4] = ["dsc", "forwarding", "nftables", "haproxy"];
@@ -111,8 +110,8 @@ impl BenchForward {
             }
         }
         let to = match name {
-            "forwarding" => hosts(&lab.plan),
-            _ => web(&lab.plan, false),
+            "forwarding" => services::hosts(&lab.plan, false),
+            _ => services::web(&lab.plan, false),
         };
         wait::until("the service answers", 30_000, || bulk::connections(lab, &to, 1, 1).ok())?;
         let one = bulk::streams(lab, &to, 1, self.window_ms)?;
@@ -161,17 +160,6 @@ fn system(word: &str) -> Result<System> {
         "haproxy" => Ok(beside(Beside::Haproxy)),
         _ => Err(Error::new(format!("measure {word}"), format!("systems: {}", SYSTEMS.join(" ")))),
     }
-}
-
-/// The hosts behind by their own addresses: the nodes then only forward.
-fn hosts(plan: &Plan) -> Vec<Ends> {
-    debug_assert!(plan.gateway(Subnet::Ext, false).is_some(), "the way to the hosts");
-    (0..plan.hosts)
-        .map(|h| Ends {
-            from: Some(Plan::client_address(h, false)),
-            to: SocketAddr::new(host_address(h, false), WEB_PORT),
-        })
-        .collect()
 }
 
 #[cfg(test)]

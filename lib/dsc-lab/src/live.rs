@@ -98,7 +98,6 @@ pub fn openings(
     let (vip, victim) = settle(lab, whose)?;
     let load = Openings::start(lab, to, per_s)?;
     load.wait_served(u64::from(per_s), BEGIN_MS)?;
-    load.mark();
     wait::observe(AROUND_MS);
     if let Some(event) = event {
         scenario::apply(lab, event, victim, vip)?;

@@ -28,7 +28,7 @@ const ANSWER_MAX: usize = 4096;
 /// Most connection times kept.
 const TIMES_MAX: usize = 2_000_000;
 
-/// How far the connections came since the last [`Openings::mark`].
+/// How far the connections came.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Counts {
     /// Begun: a SYN was sent.
@@ -102,17 +102,12 @@ impl Openings {
         Ok(Openings { stop, counts, thread: Some(thread) })
     }
 
-    /// What has happened since the last mark.
+    /// What has happened until now.
     pub fn counts(&self) -> Counts {
         lock(&self.counts).clone()
     }
 
-    /// Forgets what has happened until now. A connection that is under way counts where it ends.
-    pub fn mark(&self) {
-        *lock(&self.counts) = Counts::default();
-    }
-
-    /// Waits until so many have been served since the last mark.
+    /// Waits until so many have been served.
     ///
     /// # Errors
     /// Not in this time.

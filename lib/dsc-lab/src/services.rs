@@ -69,6 +69,16 @@ pub fn web(plan: &Plan, v6: bool) -> Vec<Ends> {
         .collect()
 }
 
+/// The web servers of the hosts behind by their own addresses: the nodes then only forward.
+pub fn hosts(plan: &Plan, v6: bool) -> Vec<Ends> {
+    (0..plan.hosts)
+        .map(|h| Ends {
+            from: Some(Plan::client_address(h, v6)),
+            to: SocketAddr::new(host_address(h, v6), WEB_PORT),
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
