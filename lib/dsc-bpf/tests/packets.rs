@@ -80,7 +80,7 @@ fn index_of(nic: &str) -> u32 {
 
 /// The services of `rows::nat`, one backend each.
 fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
-    use rows::nat::{CLOSED, NOWHERE, TALK, WEB, backend};
+    use rows::nat::{CLOSED, MAPPED, NOWHERE, TALK, WEB, backend};
     let (mut services, mut backends) = (Vec::new(), Vec::new());
     for version in [4, 6] {
         let outside = VipId(u16::from(version == 6));
@@ -88,6 +88,8 @@ fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
             (WEB, Protocol::Tcp),
             (CLOSED, Protocol::Tcp),
             (NOWHERE, Protocol::Tcp),
+            (MAPPED, Protocol::Tcp),
+            (MAPPED, Protocol::Udp),
             (TALK, Protocol::Udp),
         ] {
             let number = if port == CLOSED { MAGLEV_EMPTY } else { backends.len() as u16 };

@@ -39,6 +39,8 @@
 #define TCP_BYTES 20
 #define TCP_CHECKSUM 16
 #define UDP_CHECKSUM 6
+#define ICMP_CHECKSUM 2
+#define IP4_CHECKSUM 10
 /* No transport header begins later: the longest IPv4 header, or IPv6 with the extensions that are followed. */
 #define AT_MAX 255
 #define ND_BYTES 24
@@ -66,13 +68,19 @@
 #define PROTO_TCP 6
 #define PROTO_UDP 17
 #define PROTO_ROUTING 43
+#define PROTO_FRAGMENT 44
 #define PROTO_AUTHENTICATION 51
 #define PROTO_ICMP6 58
 #define PROTO_OPTIONS 60
-/* Extension headers that are followed; a frame with more, like a fragment, belongs to no connection. */
+/* Extension headers that are followed; a frame with more belongs to no connection. */
 #define EXTENSIONS_MAX 6
 
 #define IP4_FRAGMENT 0x3FFF /* more fragments, or an offset */
+#define IP4_OFFSET 0x1FFF
+
+/* The fragment that has the ports, and all others. */
+#define FRAGMENT_FIRST 1
+#define FRAGMENT_LATER 2
 
 #define ND_SOLICIT 135
 #define ND_ADVERTISE 136

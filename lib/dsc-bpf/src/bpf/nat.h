@@ -4,6 +4,7 @@
 #define DSC_NAT_H
 
 #include "count.h"
+#include "quote.h"
 #include "rewrite.h"
 #include "service.h"
 #include "steer.h"
@@ -141,6 +142,25 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	return verdict;
 }
 
+/* An ICMP error to a VIP about a packet of a flow, at the node that serves it. Errors do not keep a flow alive. */
+static __noinline enum verdict error_request(struct __sk_buff *skb, struct frame *f)
+{
+	__u32 zero = 0;
+	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
+	struct flow *flow;
+
+	if (!desk)
+		return V_dropped_failed;
+	key_of(f, &desk->key);
+	flow = bpf_map_lookup_elem(&flows, &desk->key);
+	return flow ? route_error(skb, f, &desk->key, flow) : V_dropped_failed;
+}
+
+static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f)
+{
+	return f->quote ? error_request(skb, f) : request(skb, f);
+}
+
 /* Who may serve a frame for a nat service. Its flows are on every node, so that no earlier host is asked. */
 static __always_inline enum verdict to_service(struct __sk_buff *skb, const struct nic *nic, struct frame *f,
 					       const struct host *host)
@@ -148,19 +168,33 @@ static __always_inline enum verdict to_service(struct __sk_buff *skb, const stru
 	int member = is_member(f->source_mac);
 
 	if (host->state == HOST_ON)
-		return lease_holds() ? request(skb, f) : V_dropped_lease;
+		return lease_holds() ? serve(skb, f) : V_dropped_lease;
 	if (host->state == HOST_INCOMING && member)
-		return request(skb, f);
+		return serve(skb, f);
 	if (host->state == HOST_STEER)
 		return member ? steer_on(skb, nic, f, host->node) : steer(skb, nic, host->node, V_steered);
 	return V_dropped_off;
+}
+
+/* Is it about a packet that a backend sent? */
+static __noinline int of_flow(struct frame *f)
+{
+	__u32 zero = 0;
+	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
+	struct flow *flow;
+
+	if (!desk || !f)
+		return 0;
+	key_of(f, &desk->key);
+	flow = bpf_map_lookup_elem(&flows, &desk->key);
+	return flow && flow->way == WAY_REQUEST;
 }
 
 static __always_inline enum verdict to_vip(struct __sk_buff *skb, const struct nic *nic, struct frame *f)
 {
 	struct host host = host_of(f->vip);
 
-	if (f->ports && service_of(f))
+	if ((f->ports && service_of(f)) || (f->quote && of_flow(f)))
 		return to_service(skb, nic, f, &host);
 	if (is_member(f->source_mac))
 		return from_member(skb, nic, f, &host);
@@ -188,7 +222,7 @@ static __always_inline enum verdict hold(struct __sk_buff *skb)
 	return V_nat_held;
 }
 
-/* A packet through this node; is it a backend's reply? */
+/* A packet through this node; is it a backend's reply, or an error about a packet to a backend? */
 static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 {
 	__u32 zero = 0;
@@ -209,6 +243,8 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	if (!bpf_map_lookup_elem(&ends, &end))
 		return V_other;
 	flow = bpf_map_lookup_elem(&flows, key);
+	if (f->quote)
+		return flow && flow->way == WAY_REPLY ? route_error(skb, f, key, flow) : V_nat_unknown;
 	if (!flow || flow->way != WAY_REPLY) {
 		/* Only a flow's first reply can be ahead of it. */
 		if (!f->tcp || (f->flags & 0x12) == 0x12)

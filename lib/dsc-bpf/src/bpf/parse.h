@@ -11,13 +11,15 @@ struct frame {
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */
-	__u8 fragment;       /* of IPv4: no ports, so no connection; in IPv6 it is a protocol of its own */
+	__u8 fragment;       /* FRAGMENT_*, or 0 if it is whole */
 	__u8 ports;          /* the tuple has them and they are the frame's own: TCP or UDP */
 	__u8 tcp;            /* tuple is filled */
 	__u8 syn;            /* opens a connection */
 	__u8 ack_only;       /* may carry a SYN cookie */
 	__u8 flags;          /* of TCP */
-	__u32 at;            /* of the transport header */
+	__u32 at;            /* of the transport header; of the quoted one if there is a quote */
+	__u32 id;            /* of a fragment */
+	__u32 quote;         /* where the ICMP error begins that quotes a packet of a connection, or 0 */
 	struct bpf_sock_tuple tuple; /* as a segment that arrives: source is the other end */
 };
 
@@ -101,65 +103,102 @@ static __always_inline void parse_udp(struct __sk_buff *skb, struct frame *f)
 		set_ports(f, &p);
 }
 
-/* An ICMP error belongs to the connection of the segment it quotes, which this node sent: the tuple is turned
-   round. A quote whose source is not the VIP belongs to nobody. */
+static __always_inline int is_extension(__u8 proto)
+{
+	return proto == PROTO_HOP_BY_HOP || proto == PROTO_ROUTING || proto == PROTO_OPTIONS ||
+	       proto == PROTO_AUTHENTICATION || proto == PROTO_FRAGMENT;
+}
+
+/* Follows the extension headers to the transport header, or to where it would be in a later fragment. */
+static __noinline int skip_extensions(struct __sk_buff *skb, struct frame *f)
+{
+	for (int i = 0; i < EXTENSIONS_MAX; i++) {
+		struct {
+			__u8 next;
+			__u8 length;
+			__be16 offset; /* of a fragment; its lowest bit says that more follow */
+			__be32 id;
+		} head;
+
+		if (f->fragment == FRAGMENT_LATER || !is_extension(f->proto))
+			break;
+		if (bpf_skb_load_bytes(skb, f->at, &head, sizeof(head)) < 0)
+			break;
+		if (f->proto == PROTO_FRAGMENT) {
+			f->at += 8;
+			f->id = head.id;
+			if (head.offset & bpf_htons(0xFFF8))
+				f->fragment = FRAGMENT_LATER;
+			else if (head.offset & bpf_htons(1))
+				f->fragment = FRAGMENT_FIRST;
+		} else {
+			f->at += f->proto == PROTO_AUTHENTICATION ? (head.length + 2) * 4 : (head.length + 1) * 8;
+		}
+		f->proto = head.next;
+	}
+	return 0;
+}
+
+/* The packet that an ICMP error quotes, turned round: `f` is then about the other end's packet of that connection. */
+static __always_inline void set_quote(struct __sk_buff *skb, struct frame *f, __u32 icmp)
+{
+	int later = f->fragment == FRAGMENT_LATER;
+	struct ports p;
+
+	f->fragment = 0;
+	if (later || (f->proto != PROTO_TCP && f->proto != PROTO_UDP) ||
+	    bpf_skb_load_bytes(skb, f->at, &p, sizeof(p)) < 0)
+		return;
+	f->quote = icmp;
+	f->tcp = f->proto == PROTO_TCP;
+	if (f->is6) {
+		f->tuple.ipv6.sport = p.dest;
+		f->tuple.ipv6.dport = p.source;
+	} else {
+		f->tuple.ipv4.sport = p.dest;
+		f->tuple.ipv4.dport = p.source;
+	}
+}
+
+/* An ICMP error belongs to the connection of the packet it quotes, which its destination sent. A quote of another
+   source belongs to nobody. */
 static __always_inline void parse_quote4(struct __sk_buff *skb, struct frame *f)
 {
 	struct iphdr quoted;
-	struct ports p;
+	__u32 icmp = f->at;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, f->at, &type, 1) < 0 || !(type == 3 || type == 11 || type == 12))
+	if (bpf_skb_load_bytes(skb, icmp, &type, 1) < 0 || !(type == 3 || type == 11 || type == 12))
 		return;
-	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
+	if (bpf_skb_load_bytes(skb, icmp + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
 		return;
-	if (quoted.version != 4 || quoted.ihl < 5 || quoted.protocol != PROTO_TCP ||
-	    quoted.saddr != f->tuple.ipv4.daddr || quoted.frag_off & bpf_htons(0x1FFF))
+	if (quoted.version != 4 || quoted.ihl < 5 || quoted.saddr != f->tuple.ipv4.daddr ||
+	    quoted.frag_off & bpf_htons(IP4_OFFSET))
 		return;
-	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES + quoted.ihl * 4, &p, sizeof(p)) < 0)
-		return;
+	f->at = icmp + ICMP_BYTES + quoted.ihl * 4;
+	f->proto = quoted.protocol;
 	f->tuple.ipv4.saddr = quoted.daddr;
-	f->tuple.ipv4.sport = p.dest;
-	f->tuple.ipv4.dport = p.source;
-	f->tcp = 1;
+	set_quote(skb, f, icmp);
 }
 
 static __always_inline void parse_quote6(struct __sk_buff *skb, struct frame *f)
 {
 	struct ipv6hdr quoted;
-	struct ports p;
+	__u32 icmp = f->at;
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, f->at, &type, 1) < 0 || type < 1 || type > 4)
+	if (bpf_skb_load_bytes(skb, icmp, &type, 1) < 0 || type < 1 || type > 4)
 		return;
-	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
+	if (bpf_skb_load_bytes(skb, icmp + ICMP_BYTES, &quoted, sizeof(quoted)) < 0)
 		return;
-	if (quoted.version != 6 || quoted.nexthdr != PROTO_TCP ||
-	    !same16(&quoted.saddr, f->tuple.ipv6.daddr))
+	if (quoted.version != 6 || !same16(&quoted.saddr, f->tuple.ipv6.daddr))
 		return;
-	if (bpf_skb_load_bytes(skb, f->at + ICMP_BYTES + IP6_BYTES, &p, sizeof(p)) < 0)
-		return;
+	f->at = icmp + ICMP_BYTES + IP6_BYTES;
+	f->proto = quoted.nexthdr;
 	__builtin_memcpy(f->tuple.ipv6.saddr, &quoted.daddr, 16);
-	f->tuple.ipv6.sport = p.dest;
-	f->tuple.ipv6.dport = p.source;
-	f->tcp = 1;
-}
-
-/* Follows the extension headers to the transport header. */
-static __always_inline void skip_extensions(struct __sk_buff *skb, struct frame *f)
-{
-#pragma unroll
-	for (int i = 0; i < EXTENSIONS_MAX; i++) {
-		__u8 head[2];
-
-		if (f->proto != PROTO_HOP_BY_HOP && f->proto != PROTO_ROUTING && f->proto != PROTO_OPTIONS &&
-		    f->proto != PROTO_AUTHENTICATION)
-			break;
-		if (bpf_skb_load_bytes(skb, f->at, head, sizeof(head)) < 0)
-			break;
-		f->at += f->proto == PROTO_AUTHENTICATION ? (head[1] + 2) * 4 : (head[1] + 1) * 8;
-		f->proto = head[0];
-	}
+	if (is_extension(f->proto))
+		skip_extensions(skb, f);
+	set_quote(skb, f, icmp);
 }
 
 static __always_inline void parse_transport(struct __sk_buff *skb, struct frame *f)
@@ -195,7 +234,10 @@ static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
 	f->is6 = 0;
 	f->proto = ip->protocol;
 	f->at = ETH_BYTES + ip->ihl * 4;
-	f->fragment = (ip->frag_off & bpf_htons(IP4_FRAGMENT)) != 0;
+	if (ip->frag_off & bpf_htons(IP4_FRAGMENT)) {
+		f->fragment = ip->frag_off & bpf_htons(IP4_OFFSET) ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		f->id = ip->id;
+	}
 	f->tuple.ipv4.saddr = ip->saddr;
 	f->tuple.ipv4.daddr = ip->daddr;
 	return 1;
@@ -221,8 +263,8 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct frame *f)
 	f->at = ETH_BYTES + IP6_BYTES;
 	__builtin_memcpy(f->tuple.ipv6.saddr, &ip->saddr, 16);
 	__builtin_memcpy(f->tuple.ipv6.daddr, &ip->daddr, 16);
-	f->fragment = 0;
-	skip_extensions(skb, f);
+	if (is_extension(f->proto))
+		skip_extensions(skb, f);
 	return 1;
 }
 

@@ -100,17 +100,23 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 	return done;
 }
 
-/* Rewrites the packet and says by which interface it leaves. */
-static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
-					  const struct flow *flow, enum verdict done)
+/* Leaves in skb->cb by which interface the packets of `flow` go. */
+static __always_inline int has_way(struct __sk_buff *skb, const struct flow *flow)
 {
 	__u32 subnet = flow->subnet;
 	const __u32 *door = bpf_map_lookup_elem(&doors, &subnet);
 
 	if (!door || !*door)
-		return V_nat_no_way;
+		return 0;
 	skb->cb[CB_DOOR] = *door;
-	return rewrite(skb, f, key, flow, done);
+	return 1;
+}
+
+/* Rewrites the packet and says by which interface it leaves. */
+static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+					  const struct flow *flow, enum verdict done)
+{
+	return has_way(skb, flow) ? rewrite(skb, f, key, flow, done) : V_nat_no_way;
 }
 
 #endif

@@ -50,7 +50,9 @@
 	X(nat_new)              /* first packet of a flow, to a backend */ \
 	X(nat_adopted)          /* of a flow that is not known but began before: to the backend it must have had */ \
 	X(nat_request)          /* to a backend */ \
-	X(nat_reply)            /* from a backend to the client */
+	X(nat_reply)            /* from a backend to the client */ \
+	X(nat_error_request)    /* an ICMP error about a reply, to the backend that sent it */ \
+	X(nat_error_reply)      /* an ICMP error about a request, to the client that sent it */
 
 #define VERDICT_NAME(name) V_##name,
 enum verdict {

@@ -120,6 +120,24 @@ pub fn icmp(kind: u8, body: &[u8]) -> Vec<u8> {
     [&[kind, 0, 0, 0, 0, 0, 0, 0][..], body].concat()
 }
 
+/// An ICMP or ICMPv6 message with its checksum: type, code, the rest of the first eight bytes, body.
+pub fn icmp_message(
+    source: IpAddr,
+    dest: IpAddr,
+    kind: (u8, u8),
+    rest: [u8; 4],
+    body: &[u8],
+) -> Vec<u8> {
+    let mut message = [&[kind.0, kind.1, 0, 0][..], &rest, body].concat();
+    if source.is_ipv6() {
+        with_checksum(&mut message, 2, source, dest, 58);
+    } else {
+        let sum = checksum(&[&message]);
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+    }
+    message
+}
+
 fn icmp6_sum(source: &str, dest: &str, message: &[u8]) -> u16 {
     checksum(&[
         &v6(source).octets(),

@@ -2,6 +2,7 @@
 
 mod arp;
 mod egress;
+mod errors;
 mod forward;
 pub mod nat;
 mod neighbour;
@@ -172,6 +173,7 @@ pub fn table(ports: Ports) -> Vec<Row> {
         forward::rows(ports),
         odd::rows(ports),
         nat::rows(),
+        errors::rows(),
     ]
     .concat()
 }

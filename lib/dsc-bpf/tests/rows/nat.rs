@@ -7,10 +7,12 @@ use dsc_wire::{Flow, FlowKey, FlowState, Protocol};
 use std::net::{IpAddr, SocketAddr};
 
 pub const HOST: Mac = [2, 0, 0, 0, 0, 0xCC];
-/// Ports of the services: one backend, no backend that may be used, a backend where there is no interface.
+/// Ports of the services: one backend, no backend that may be used, a backend where there is no interface, a backend
+/// with another port.
 pub const WEB: u16 = 8080;
 pub const CLOSED: u16 = 8081;
 pub const NOWHERE: u16 = 8082;
+pub const MAPPED: u16 = 8083;
 pub const TALK: u16 = 9000;
 
 /// One packet, addressed on the wire.
@@ -35,11 +37,13 @@ pub fn vip(version: u8, port: u16) -> SocketAddr {
     at(if version == 4 { VIP4 } else { VIP6 }, port)
 }
 
+/// The backend of the service with this port.
 pub fn backend(version: u8, port: u16) -> SocketAddr {
+    let port = if port == MAPPED { 80 } else { port };
     at(if version == 4 { "10.2.0.201" } else { "fd00:2::201" }, port)
 }
 
-fn at(ip: &str, port: u16) -> SocketAddr {
+pub fn at(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse::<IpAddr>().unwrap(), port)
 }
 
@@ -80,7 +84,7 @@ impl Packet {
     }
 
     /// As it goes on: other ends, one hop less.
-    fn on(self, source: SocketAddr, dest: SocketAddr) -> Packet {
+    pub fn on(self, source: SocketAddr, dest: SocketAddr) -> Packet {
         Packet { source, dest, ttl: self.ttl - 1, ..self }
     }
 }
@@ -103,6 +107,8 @@ fn of_version(version: u8) -> Vec<Row> {
     let datagram = Packet::udp(c, uv);
     let answer = Packet::udp(ub, c);
     let talk = vec![flow(Protocol::Udp, c, uv, ub)];
+    let (mv, mb) = (vip(version, MAPPED), backend(version, MAPPED));
+    let mapped = |protocol| vec![flow(protocol, c, mv, mb)];
     let inside = at(if version == 4 { "10.2.0.100" } else { "fd00:2::100" }, WEB);
     let mut rows = vec![
         Row::new(name("opening"), from(CLIENT, SYN)).send("nat_new", to_backend(SYN)),
@@ -189,6 +195,16 @@ fn of_version(version: u8) -> Vec<Row> {
         )
         .drop("nat_held_lost"),
         Row::new(name("reply of no flow"), reply(ACK).frame(ME, HOST)).pass("nat_unknown"),
+        Row::new(name("to another port"), Packet::tcp(c, mv, SYN).frame(ME, CLIENT))
+            .send("nat_new", Packet::tcp(c, mv, SYN).on(c, mb).frame(ME, CLIENT)),
+        Row::new(name("reply from another port"), Packet::tcp(mb, c, ACK).frame(ME, HOST))
+            .flows(&mapped(Protocol::Tcp))
+            .send("nat_reply", Packet::tcp(mb, c, ACK).on(mv, c).frame(ME, HOST)),
+        Row::new(name("datagram to another port"), Packet::udp(c, mv).frame(ME, CLIENT))
+            .send("nat_new", Packet::udp(c, mv).on(c, mb).frame(ME, CLIENT)),
+        Row::new(name("datagram from another port"), Packet::udp(mb, c).frame(ME, HOST))
+            .flows(&mapped(Protocol::Udp))
+            .send("nat_reply", Packet::udp(mb, c).on(mv, c).frame(ME, HOST)),
         Row::new(name("from another port"), {
             Packet::tcp(backend(version, 22), c, ACK).frame(ME, HOST)
         })
