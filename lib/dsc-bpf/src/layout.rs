@@ -95,6 +95,10 @@ const _: () = assert!(size_of::<ServiceEntry>() == 4 && offset_of!(ServiceEntry,
 /// `SERVICE_LOCAL`, `SERVICE_NAT`.
 pub(crate) const SERVICE_LOCAL: u8 = 0;
 pub(crate) const SERVICE_NAT: u8 = 1;
+/// `SERVICE_SOME`, under `PORT_ANY`: some service of this VIP and protocol is `SERVICE_NAT`.
+pub(crate) const SERVICE_SOME: u8 = 2;
+/// `PORT_ANY`: no service or backend has this port.
+pub(crate) const PORT_ANY: [u8; 2] = [0; 2];
 
 /// `MAGLEV_SIZE`: slots of a table; a prime.
 pub const MAGLEV_SIZE: usize = 16_381;
@@ -198,6 +202,10 @@ pub(crate) const MARK_RESET: u32 = 4;
 /// `TICK`: the unit of `seen` is 2^30 nanoseconds.
 pub(crate) const TICK_BITS: u32 = 30;
 
+/// Bytes of a `struct pieces` and a `struct first_piece`: fragments, which only the programs look at.
+pub(crate) const PIECES_BYTES: usize = 40;
+pub(crate) const FIRST_PIECE_BYTES: usize = 8;
+
 /// Packets of one backend on one processor (`struct backend_count`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -246,7 +254,7 @@ unsafe impl aya::Pod for Entry {}
 unsafe impl aya::Pod for BackendCountEntry {}
 
 /// A pinned map that the programs bring along: name, bytes of a key, bytes of a value.
-pub(crate) const MAPS: [(&str, usize, usize); 17] = [
+pub(crate) const MAPS: [(&str, usize, usize); 18] = [
     ("vips4", 4, size_of::<VipEntry>()),
     ("vips6", 16, size_of::<VipEntry>()),
     ("nics", 4, size_of::<NicEntry>()),
@@ -262,6 +270,7 @@ pub(crate) const MAPS: [(&str, usize, usize); 17] = [
     ("backend_counts", 4, size_of::<BackendCountEntry>()),
     ("doors", 4, 4),
     ("flows", size_of::<EntryKey>(), size_of::<Entry>()),
+    ("fragments", PIECES_BYTES, FIRST_PIECE_BYTES),
     ("news", 0, 0),
     ("held", 0, 0),
 ];

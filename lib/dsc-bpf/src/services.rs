@@ -4,8 +4,8 @@
 use crate::datapath::{fill, taken};
 use crate::layout::{
     BACKEND_DISABLED, BACKEND_DRAINING, BACKEND_ENABLED, BackendCountEntry, BackendEntry, EndKey,
-    MAGLEV_EMPTY, MAGLEV_ROOM, MAGLEV_SIZE, SERVICE_LOCAL, SERVICE_NAT, ServiceEntry, ServiceKey,
-    Slots,
+    MAGLEV_EMPTY, MAGLEV_ROOM, MAGLEV_SIZE, PORT_ANY, SERVICE_LOCAL, SERVICE_NAT, SERVICE_SOME,
+    ServiceEntry, ServiceKey, Slots,
 };
 use crate::{Error, octets};
 use aya::Ebpf;
@@ -88,6 +88,7 @@ impl ServiceMaps {
                 self.backends.set(index, entry, 0).map_err(|e| fill("backends", e))?;
             }
             ends.insert(end_key(backend), index);
+            ends.insert(EndKey { port: PORT_ANY, ..end_key(backend) }, index);
         }
         let mut keys = BTreeMap::new();
         for (index, service) in (0u16..).zip(services) {
@@ -101,6 +102,10 @@ impl ServiceMaps {
                 let protocol = service.protocol.number();
                 let key = ServiceKey { vip: vip.0, port, protocol, ..ServiceKey::default() };
                 keys.insert(key, ServiceEntry { index, kind, unused: 0 });
+                if kind == SERVICE_NAT {
+                    let some = ServiceEntry { index: 0, kind: SERVICE_SOME, unused: 0 };
+                    keys.insert(ServiceKey { port: PORT_ANY, ..key }, some);
+                }
             }
         }
         crate::datapath::insert("ends", &mut self.ends, &ends)?;

@@ -176,6 +176,9 @@ impl Node {
         for vip in 0..4 {
             self.lease.set_host(VipId(vip), row.host, &past);
         }
+        for frame in &row.before {
+            self.run(row.way, frame);
+        }
     }
 
     fn all_flows(&self) -> Vec<Seen> {

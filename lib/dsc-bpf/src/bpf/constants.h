@@ -15,6 +15,9 @@
 #define BACKENDS_MAX 1024
 /* VIPs and ports of all services together. */
 #define SERVICE_ENDS_MAX 16384
+/* Besides, one entry for each VIP and protocol, and for each address of backends: see PORT_ANY. */
+#define SERVICE_KEYS_MAX (SERVICE_ENDS_MAX + 2 * VIPS_MAX)
+#define END_KEYS_MAX (2 * BACKENDS_MAX)
 /* Slots of a service's table; asserted against dsc_flow::MAGLEV_SIZE by dsc-fwd. A prime, so that every step walks all. */
 #define MAGLEV_SIZE 16381
 #define MAGLEV_ROOM 16384 /* so many are in the map */
@@ -29,6 +32,10 @@
 #define HELD_FRAME 256
 /* Slots that are tried when a backend already has a connection from the client's port. */
 #define CLASHES_MAX 24
+/* Datagrams whose later fragments may still come; the oldest go first. */
+#define FRAGMENTS_MAX 4096
+/* How long they may take, in the unit of TICK(). */
+#define FRAGMENT_TICKS 4
 /* Claims that wait to be read; more are counted and forgotten. A power of two, whole pages. */
 #define CLAIMS_BYTES 4096
 
@@ -101,6 +108,11 @@
 /* Kinds of a service; asserted against service.rs. */
 #define SERVICE_LOCAL 0
 #define SERVICE_NAT 1
+/* Under PORT_ANY: some service of this VIP and protocol is SERVICE_NAT. */
+#define SERVICE_SOME 2
+
+/* In a key: for what has no ports, a later fragment. No service or backend has this port. */
+#define PORT_ANY 0
 
 /* States of a backend. */
 #define BACKEND_ENABLED 0
@@ -121,5 +133,7 @@
 
 /* The verifier knows the bounds of one value, not of another that the compiler makes from the same sources. */
 #define KEEP(value) asm volatile("" : "+r"(value))
+/* Nor that a value of two loads, which the compiler joins, is a pointer to the packet. */
+#define READ_AGAIN() asm volatile("" : : : "memory")
 
 #endif

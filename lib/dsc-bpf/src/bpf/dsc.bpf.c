@@ -58,7 +58,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	}
 	parse_transport(skb, &f);
 	if (!f.vip)
-		return f.ports || f.quote ? from_end(skb, &f) : V_other;
+		return f.ports || f.quote || f.fragment ? from_end(skb, &f) : V_other;
 	nic = nic_of(skb);
 	verdict = nic ? to_vip(skb, nic, &f) : V_dropped_stray;
 	count_vip(skb, f.vip, verdict);

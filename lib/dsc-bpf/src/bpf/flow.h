@@ -63,6 +63,8 @@ static __always_inline void follow(const struct frame *f, const struct flow_key 
 
 	if (flow->seen != TICK(now))
 		flow->seen = TICK(now);
+	if (f->fragment == FRAGMENT_LATER)
+		return;
 	if (f->tcp) {
 		if (flow->way == WAY_REQUEST && !(f->flags & 0x02))
 			bits |= MARK_OPEN;

@@ -175,6 +175,28 @@ struct held {
 };
 SIZE(held, 8 + HELD_FRAME);
 
+/* The fragments of one datagram; what all of them have. */
+struct pieces {
+	__u8 source[16];
+	__u8 dest[16];
+	__be32 id;
+	__u8 protocol;
+	__u8 six;
+	__u8 unused[2];
+};
+SIZE(pieces, 40);
+AT(pieces, id, 32);
+AT(pieces, protocol, 36);
+
+/* What the first of them had. */
+struct first_piece {
+	__be16 source_port;
+	__be16 dest_port;
+	__u32 seen; /* TICK() */
+};
+SIZE(first_piece, 8);
+AT(first_piece, seen, 4);
+
 /* Packets of one backend on one processor. */
 struct backend_count {
 	__u64 flows; /* begun here */
@@ -210,14 +232,16 @@ MAP(stations, BPF_MAP_TYPE_ARRAY, __u32, struct mac, MACS_MAX, 0);
 MAP(verdicts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, VERDICTS, 0);
 MAP(vip_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct vip_count, VIPS_MAX, 0);
 
-MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, SERVICE_ENDS_MAX, 0);
+MAP(services, BPF_MAP_TYPE_HASH, struct service_key, struct service, SERVICE_KEYS_MAX, 0);
 MAP(maglev, BPF_MAP_TYPE_ARRAY, __u32, struct slots, SERVICES_MAX, 0);
 MAP(backends, BPF_MAP_TYPE_ARRAY, __u32, struct backend, BACKENDS_MAX, 0);
-MAP(ends, BPF_MAP_TYPE_HASH, struct end, __u32, BACKENDS_MAX, 0);
+MAP(ends, BPF_MAP_TYPE_HASH, struct end, __u32, END_KEYS_MAX, 0);
 MAP(backend_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_count, BACKENDS_MAX, 0);
 /* Our interface on each subnet. */
 MAP(doors, BPF_MAP_TYPE_ARRAY, __u32, __u32, SUBNETS_MAX, 0);
 MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, FLOWS_MAX, 0);
+/* Promises nothing: what is pushed out costs one datagram. */
+MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct pieces, struct first_piece, FRAGMENTS_MAX, 0);
 
 #define RING(name, bytes) \
 	struct { \
@@ -237,6 +261,7 @@ struct desk {
 	struct flow_key stale;
 	struct flow fresh;
 	struct flow reply;
+	struct pieces pieces;
 };
 
 struct {

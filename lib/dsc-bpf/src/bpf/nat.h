@@ -4,6 +4,7 @@
 #define DSC_NAT_H
 
 #include "count.h"
+#include "fragment.h"
 #include "quote.h"
 #include "rewrite.h"
 #include "service.h"
@@ -102,11 +103,16 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	__u64 now = bpf_ktime_get_boot_ns();
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
-	const struct service *service = service_of(f);
+	const struct service *service;
 	struct flow *flow;
 	enum verdict verdict;
 
-	if (!desk || !service)
+	if (!desk)
+		return V_dropped_failed;
+	if (f->fragment && !f->ports)
+		return V_nat_fragment_lost;
+	service = service_of(f);
+	if (!service)
 		return V_dropped_failed;
 	key_of(f, &desk->key);
 	flow = bpf_map_lookup_elem(&flows, &desk->key);
@@ -126,6 +132,8 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 		}
 		return verdict;
 	}
+	if (f->fragment == FRAGMENT_LATER)
+		return V_nat_fragment_lost;
 	/* A stray RST would only make a flow to end it. */
 	if (f->tcp && f->flags & 0x04)
 		return V_nat_stray;
@@ -190,12 +198,22 @@ static __noinline int of_flow(struct frame *f)
 	return flow && flow->way == WAY_REQUEST;
 }
 
+static __always_inline int is_of_service(struct frame *f)
+{
+	if (f->fragment)
+		return fragment_of_service(f);
+	return f->quote ? of_flow(f) : f->ports && service_of(f);
+}
+
 static __always_inline enum verdict to_vip(struct __sk_buff *skb, const struct nic *nic, struct frame *f)
 {
 	struct host host = host_of(f->vip);
 
-	if ((f->ports && service_of(f)) || (f->quote && of_flow(f)))
+	if (is_of_service(f))
 		return to_service(skb, nic, f, &host);
+	/* Sockets get fragments only when they are one packet again. */
+	if (f->fragment)
+		f->tcp = f->syn = 0;
 	if (is_member(f->source_mac))
 		return from_member(skb, nic, f, &host);
 	return from_outside(skb, nic, f, &host);
@@ -234,6 +252,12 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 
 	if (!desk)
 		return V_other;
+	if (f->fragment) {
+		if (!fragment_of_end(f))
+			return V_other;
+		if (!f->ports)
+			return V_nat_fragment_lost;
+	}
 	key = &desk->key;
 	key_of(f, key);
 	__builtin_memcpy(end.address, key->source, 16);
@@ -246,6 +270,8 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	if (f->quote)
 		return flow && flow->way == WAY_REPLY ? route_error(skb, f, key, flow) : V_nat_unknown;
 	if (!flow || flow->way != WAY_REPLY) {
+		if (f->fragment == FRAGMENT_LATER)
+			return V_nat_fragment_lost;
 		/* Only a flow's first reply can be ahead of it. */
 		if (!f->tcp || (f->flags & 0x12) == 0x12)
 			return hold(skb);

@@ -203,12 +203,14 @@ static __always_inline void parse_quote6(struct __sk_buff *skb, struct frame *f)
 
 static __always_inline void parse_transport(struct __sk_buff *skb, struct frame *f)
 {
-	if (f->fragment)
+	if (f->fragment == FRAGMENT_LATER)
 		return;
 	if (f->proto == PROTO_TCP)
 		parse_tcp(skb, f);
 	else if (f->proto == PROTO_UDP)
 		parse_udp(skb, f);
+	else if (f->fragment)
+		return;
 	else if (!f->is6 && f->proto == PROTO_ICMP)
 		parse_quote4(skb, f);
 	else if (f->is6 && f->proto == PROTO_ICMP6)

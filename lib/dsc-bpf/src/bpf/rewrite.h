@@ -36,6 +36,24 @@ static __always_inline int head4(struct iphdr *ip, int request, __u32 old, __u32
 	return 1;
 }
 
+/* Makes the port readable and replaces it. */
+static __always_inline int set_port(struct __sk_buff *skb, __u32 at, __u32 port_at, __be16 port)
+{
+	__be16 *place = (void *)(long)skb->data + port_at;
+
+	KEEP(place);
+	if ((void *)(place + 1) > (void *)(long)skb->data_end) {
+		if (bpf_skb_pull_data(skb, at + TCP_BYTES < skb->len ? at + TCP_BYTES : skb->len) < 0)
+			return -1;
+		place = (void *)(long)skb->data + port_at;
+		KEEP(place);
+		if ((void *)(place + 1) > (void *)(long)skb->data_end)
+			return -1;
+	}
+	*place = port;
+	return 0;
+}
+
 /* `done`, or why the packet cannot go on. */
 static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
 					    const struct flow *flow, enum verdict done)
@@ -47,29 +65,21 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 	__u32 port_at = at + (request ? 2 : 0);
 	__u32 flags = f->tcp ? 0 : BPF_F_MARK_MANGLED_0;
 	__u32 sum_at = at + (f->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
+	/* A later fragment has no transport header. */
+	int headed = f->fragment != FRAGMENT_LATER;
 	__u8 address[16];
 	__be16 port = flow->port;
-	void *data = (void *)(long)skb->data;
-	void *end = (void *)(long)skb->data_end;
-	__be16 *place;
+	void *data, *end;
 	__s64 diff;
 
 	if (port_at > AT_MAX)
 		return V_dropped_failed;
 	__builtin_memcpy(address, flow->address, 16);
-	place = data + port_at;
-	KEEP(place);
-	if ((void *)(place + 1) > end) {
-		if (bpf_skb_pull_data(skb, at + TCP_BYTES < skb->len ? at + TCP_BYTES : skb->len) < 0)
-			return V_dropped_failed;
-		data = (void *)(long)skb->data;
-		end = (void *)(long)skb->data_end;
-		place = data + port_at;
-		KEEP(place);
-		if ((void *)(place + 1) > end)
-			return V_dropped_failed;
-	}
-	*place = port;
+	if (headed && set_port(skb, at, port_at, port) < 0)
+		return V_dropped_failed;
+	READ_AGAIN();
+	data = (void *)(long)skb->data;
+	end = (void *)(long)skb->data_end;
 	if (f->is6) {
 		struct ipv6hdr *ip = data + ETH_BYTES;
 
@@ -79,6 +89,8 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 			return V_nat_hops;
 		ip->hop_limit--;
 		__builtin_memcpy(request ? (void *)&ip->daddr : (void *)&ip->saddr, address, 16);
+		if (!headed)
+			return done;
 		diff = bpf_csum_diff((__be32 *)old, 16, (__be32 *)address, 16, 0);
 		if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)
 			return V_dropped_failed;
@@ -92,6 +104,8 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 		__builtin_memcpy(&to, address, 4);
 		if (!head4(ip, request, from, to))
 			return V_nat_hops;
+		if (!headed)
+			return done;
 		if (bpf_l4_csum_replace(skb, sum_at, from, to, BPF_F_PSEUDO_HDR | flags | 4) < 0)
 			return V_dropped_failed;
 	}

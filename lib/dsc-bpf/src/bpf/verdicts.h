@@ -34,6 +34,7 @@
 	X(nat_hops)             /* its hops are used up */ \
 	X(nat_stray)            /* an RST of a flow that is not known */ \
 	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
+	X(nat_fragment_lost)    /* a fragment for or from a backend, but the datagram's first was not seen or has no ports */ \
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
 	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
 	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */

@@ -54,18 +54,19 @@ pub fn arp(to: Mac, operation: u16, sender: (Mac, &str), target: (Mac, &str)) ->
 #[derive(Clone, Copy)]
 pub struct Ip4 {
     pub ttl: u8,
+    pub id: u16,
     pub fragment: u16,
     pub options: &'static [u8],
 }
 
-pub const PLAIN: Ip4 = Ip4 { ttl: 64, fragment: 0x4000, options: &[] };
+pub const PLAIN: Ip4 = Ip4 { ttl: 64, id: 0x1234, fragment: 0x4000, options: &[] };
 
 pub fn ip4_packet(source: &str, dest: &str, ip: Ip4, protocol: u8, payload: &[u8]) -> Vec<u8> {
     let header_bytes = 20 + ip.options.len();
     let total = (header_bytes + payload.len()) as u16;
     let mut header = vec![0x40 | (header_bytes / 4) as u8, 0];
     header.extend(total.to_be_bytes());
-    header.extend([0x12, 0x34]);
+    header.extend(ip.id.to_be_bytes());
     header.extend(ip.fragment.to_be_bytes());
     header.extend([ip.ttl, protocol, 0, 0]);
     header.extend(v4(source).octets());

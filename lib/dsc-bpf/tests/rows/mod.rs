@@ -4,6 +4,7 @@ mod arp;
 mod egress;
 mod errors;
 mod forward;
+mod fragments;
 pub mod nat;
 mod neighbour;
 mod odd;
@@ -48,6 +49,8 @@ pub struct Row {
     pub lease: bool,
     /// In the table before the frame comes.
     pub flows: Vec<dsc_wire::Flow>,
+    /// What came before it.
+    pub before: Vec<Vec<u8>>,
     /// The counter that grows; none for what the OS sends unhindered.
     pub verdict: Option<&'static str>,
     pub expect: Expect,
@@ -72,6 +75,7 @@ impl Row {
             past: &[],
             lease: true,
             flows: Vec::new(),
+            before: Vec::new(),
             verdict: None,
             expect: Expect::Pass,
         }
@@ -94,6 +98,11 @@ impl Row {
 
     pub fn flows(mut self, flows: &[dsc_wire::Flow]) -> Row {
         self.flows = flows.to_vec();
+        self
+    }
+
+    pub fn after(mut self, frame: Vec<u8>) -> Row {
+        self.before.push(frame);
         self
     }
 
@@ -174,6 +183,7 @@ pub fn table(ports: Ports) -> Vec<Row> {
         odd::rows(ports),
         nat::rows(),
         errors::rows(),
+        fragments::rows(),
     ]
     .concat()
 }

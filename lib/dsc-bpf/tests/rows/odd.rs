@@ -46,10 +46,12 @@ pub fn rows(ports: Ports) -> Vec<Row> {
             .send("steered", steered(ip4(CLIENT, later, 6, &known4), NODE2)),
         Row::new("odd: fragment at the host with a past", ip4(CLIENT, later, 6, &known4))
             .past(&[2])
+            .after(ip4(CLIENT, first, 6, &known4))
             .pass("delivered"),
         Row::new("odd: fragment from a member, not the host", ip4(NODE2, later, 6, &known4))
             .host(steer(2))
             .past(&[1, 0])
+            .after(ip4(CLIENT, first, 6, &known4))
             .drop("dropped_stray"),
         Row::new("odd: ip6 extension headers, known", in_headers(6))
             .host(steer(2))
