@@ -5,6 +5,7 @@
 
 #include "count.h"
 #include "fragment.h"
+#include "martian.h"
 #include "quote.h"
 #include "rewrite.h"
 #include "service.h"
@@ -134,6 +135,9 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	}
 	if (f->fragment == FRAGMENT_LATER)
 		return V_nat_fragment_lost;
+	/* In a frame to every machine it is no client's either. */
+	if (is_martian(f) || skb->pkt_type != PACKET_HOST)
+		return V_nat_martian;
 	/* A stray RST would only make a flow to end it. */
 	if (f->tcp && f->flags & 0x04)
 		return V_nat_stray;

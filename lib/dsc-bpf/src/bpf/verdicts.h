@@ -33,6 +33,7 @@
 	X(nat_clash)            /* a new flow, but every backend tried has one from the client's address and port */ \
 	X(nat_hops)             /* its hops are used up */ \
 	X(nat_stray)            /* an RST of a flow that is not known */ \
+	X(nat_martian)          /* a new flow, but no client can have its source */ \
 	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
 	X(nat_fragment_lost)    /* a fragment for or from a backend, but the datagram's first was not seen or has no ports */ \
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \

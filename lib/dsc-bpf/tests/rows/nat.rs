@@ -217,6 +217,32 @@ fn of_version(version: u8) -> Vec<Row> {
             .send("nat_reply", answer.on(uv, c).frame(ME, HOST)),
         Row::new(name("datagram's answer, no flow yet"), answer.frame(ME, HOST)).drop("nat_held"),
     ];
+    let martians: &[&str] = if version == 4 {
+        &["0.0.0.0", "0.1.2.3", "127.0.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", VIP4]
+    } else {
+        &["::", "::1", "::ffff:10.1.0.250", "::10.1.0.250", "ff02::1", "fd00:2::100"]
+    };
+    for source in martians {
+        let packet = Packet::tcp(at(source, 4444), v, SYN).frame(ME, CLIENT);
+        rows.push(Row::new(name(&format!("from {source}")), packet).drop("nat_martian"));
+    }
+    let group = request(SYN).frame([0xFF; 6], CLIENT);
+    rows.push(Row::new(name("in a frame to everybody"), group).drop("nat_martian"));
+    let mut tagged = from(CLIENT, SYN);
+    tagged.splice(12..12, [0x81, 0, 0, 7]);
+    rows.push(Row::new(name("of a vlan"), tagged).pass("other"));
+    let odd: &[&str] = if version == 4 {
+        &["1.0.0.1", "126.255.255.255", "128.0.0.1", "223.255.255.255", "169.254.0.1"]
+    } else {
+        &["0:0:0:1::1", "::1:0:0:1", "fe80::1", "feff::1", "2001:db8::1"]
+    };
+    for source in odd {
+        let packet = Packet::tcp(at(source, 4444), v, SYN);
+        rows.push(
+            Row::new(name(&format!("from {source}")), packet.frame(ME, CLIENT))
+                .send("nat_new", packet.on(packet.source, b).frame(ME, CLIENT)),
+        );
+    }
     if version == 4 {
         let plain = Packet { summed: false, ..datagram };
         rows.push(
