@@ -80,7 +80,9 @@ fn main() {
     println!("{:<52} {:>6} {:>6} {:>6}", "ns per frame", "min", "median", "max");
     for (name, frame) in rows {
         let mut ns: Vec<u32> = (0..ROUNDS)
-            .map(|_| run::run(datapath.program_for(true), nic, &frame, REPEAT).expect("a frame").ns)
+            .map(|_| {
+                run::run(datapath.program_for(true), nic, &frame, 0, REPEAT).expect("a frame").ns
+            })
             .collect();
         ns.sort_unstable();
         println!("{name:<52} {:>6} {:>6} {:>6}", ns[0], ns[ROUNDS / 2], ns[ROUNDS - 1]);

@@ -124,6 +124,8 @@ fn node() -> Node {
         ));
     }
     ip("link add e0 type veth peer name e1");
+    ip(&format!("link set d0 mtu {}", rows::mtu::OUTSIDE));
+    ip(&format!("link set e0 mtu {}", rows::mtu::INSIDE));
     let index = index_of("d0");
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
@@ -196,7 +198,7 @@ impl Node {
     }
 
     fn try_run(&self, way: Way, frame: &[u8]) -> Option<Outcome> {
-        run(self.datapath.program_for(way == Way::In), self.nic, frame, 1)
+        run(self.datapath.program_for(way == Way::In), self.nic, frame, 0, 1)
     }
 
     /// The verdicts that were counted during `f`.
@@ -413,6 +415,44 @@ fn a_full_table_refuses_new_flows_and_keeps_those_it_has() {
         rows::nat::flow(Protocol::Tcp, client(4, 9999), vip(4, WEB), rows::nat::backend(4, WEB));
     assert_eq!(node.flows.put(&flow, Time(1)).unwrap(), Put::Full);
     assert_eq!(node.all_flows().len() as u64, counted["nat_new"], "half a flow was put");
+}
+
+/// Such a frame is longer than any MTU, and what is sent is not.
+#[test]
+fn a_frame_of_several_segments_is_judged_by_the_segments() {
+    use rows::nat::{Packet, WEB, client, vip};
+    let mut node = node();
+    for version in [4, 6] {
+        let packet = Packet::tcp(client(version, 5000), vip(version, WEB), frames::ACK);
+        let frame = Packet { body: &[7; 3000], ..packet }.frame(rows::ME, rows::CLIENT);
+        node.prepare(&Row::new("segments", frame.clone()));
+        let program = node.datapath.program_for(true);
+        let (fits, counted) = node.counted(|| run(program, node.nic, &frame, 1200, 1).unwrap());
+        assert_eq!(counted, [("nat_adopted".to_owned(), 1)]);
+        assert_eq!(fits.frame.len(), frame.len());
+        let whole = run(program, node.nic, &frame, 0, 1).unwrap();
+        assert!(whole.frame.len() < frame.len());
+    }
+}
+
+#[test]
+fn an_error_quotes_less_where_the_mtu_is_less() {
+    use rows::mtu::TooBig;
+    use rows::nat::{Packet, WEB, client, vip};
+    let mut node = node();
+    ip("link set e0 mtu 300");
+    let packet = Packet::tcp(client(4, 5000), vip(4, WEB), frames::ACK);
+    for bytes in [256, 261, 462] {
+        let packet = Packet { body: &rows::mtu::BODY[..bytes], ..packet };
+        node.prepare(&Row::new("small", packet.frame(rows::ME, rows::CLIENT)));
+        let outcome = node.run(Way::In, &packet.frame(rows::ME, rows::CLIENT));
+        if bytes == 256 {
+            assert_eq!(outcome.frame.len(), 14 + 296);
+            continue;
+        }
+        let error = TooBig { packet, from: rows::CLIENT, by: vip(4, WEB).ip(), mtu: 300 };
+        assert_eq!(outcome.frame, error.frame(68), "{bytes}");
+    }
 }
 
 #[test]

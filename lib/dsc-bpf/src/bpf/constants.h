@@ -52,8 +52,23 @@
 #define AT_MAX 255
 #define ND_BYTES 24
 #define ICMP_BYTES 8
+/* Every interface takes as much (RFC 791, RFC 8200). */
+#define MTU4_LEAST 68
+#define MTU6_LEAST 1280
+/* What an error quotes: as much as makes no longer packet than every host takes (RFC 1812 4.3.2.3, RFC 4443 2.4). Under
+   IPv4 there may be less: the longest header and eight bytes. */
+#define QUOTE4_BYTES 512
+#define QUOTE4_LEAST MTU4_LEAST
+#define QUOTE6_BYTES (MTU6_LEAST - IP6_BYTES - ICMP_BYTES)
+/* So much is summed at once; the most that the kernel allows. */
+#define QUOTE_PART 512
+/* TTL of packets that are made here. */
+#define HOPS 64
 /* As much of a frame as the fast path looks at: Ethernet, IPv6, TCP. */
 #define HEAD_BYTES (ETH_BYTES + IP6_BYTES + TCP_BYTES)
+
+/* Where in skb->cb the walk leaves the interface for frames that are routed. */
+#define CB_DOOR 0
 
 /* Answers of a program, the same on either hook. NEXT lets the programs behind this one, and then the stack, go on. */
 #define NEXT (-1)

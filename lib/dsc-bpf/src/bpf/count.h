@@ -11,7 +11,7 @@ static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *v
 
 	if (!count)
 		return;
-	if (verdict >= FIRST_ROUTE) {
+	if (verdict >= FIRST_SERVED) {
 		count->packets++;
 		count->bytes += skb->len;
 	} else if (verdict == V_steered || verdict == V_steered_past) {
@@ -21,9 +21,6 @@ static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *v
 		count->bytes += skb->len;
 	}
 }
-
-/* Where in skb->cb the walk leaves the interface for frames that are routed. */
-#define CB_DOOR 0
 
 /* The action that belongs to a verdict. A frame that cannot be sent counts as sent: the interface counts it. */
 static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)

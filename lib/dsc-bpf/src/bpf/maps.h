@@ -262,6 +262,9 @@ struct desk {
 	struct flow fresh;
 	struct flow reply;
 	struct pieces pieces;
+	__u8 told_by[16]; /* ends of an ICMP error, side by side */
+	__u8 told[16];
+	__u8 quote[QUOTE_PART];
 };
 
 struct {

@@ -116,6 +116,8 @@ static __noinline enum verdict route_error(struct __sk_buff *skb, struct frame *
 	done = flow->way == WAY_REQUEST ? V_nat_error_request : V_nat_error_reply;
 	if (!has_way(skb, flow))
 		return V_nat_no_way;
+	if (mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]))
+		return V_nat_too_big_lost;
 	bytes = f->is6 ? 16 : 4;
 	address_diff = fold(bpf_csum_diff((__be32 *)(flow->way == WAY_REQUEST ? key->dest : key->source), bytes,
 					  (__be32 *)flow->address, bytes, 0));

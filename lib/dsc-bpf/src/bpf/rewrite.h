@@ -2,7 +2,7 @@
 #ifndef DSC_REWRITE_H
 #define DSC_REWRITE_H
 
-#include "flow.h"
+#include "mtu.h"
 
 /* RFC 1624: the checksum without the old words, with the new ones. */
 static __always_inline __u32 unsummed(__u16 check)
@@ -130,7 +130,14 @@ static __always_inline int has_way(struct __sk_buff *skb, const struct flow *flo
 static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
 					  const struct flow *flow, enum verdict done)
 {
-	return has_way(skb, flow) ? rewrite(skb, f, key, flow, done) : V_nat_no_way;
+	__u32 mtu;
+
+	if (!has_way(skb, flow))
+		return V_nat_no_way;
+	mtu = mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]);
+	if (mtu)
+		return tell_too_big(skb, f, key, flow->way, mtu);
+	return rewrite(skb, f, key, flow, done);
 }
 
 #endif

@@ -35,6 +35,7 @@
 	X(nat_stray)            /* an RST of a flow that is not known */ \
 	X(nat_martian)          /* a new flow, but no client can have its source */ \
 	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
+	X(nat_too_big_lost)     /* does not fit where it should leave, and is none that may be told of */ \
 	X(nat_fragment_lost)    /* a fragment for or from a backend, but the datagram's first was not seen or has no ports */ \
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
 	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
@@ -47,8 +48,9 @@
 	X(steered)              /* to the member that hosts the VIP */ \
 	X(steered_past)         /* to an earlier host, which may have the connection */
 
-/* The frame is rewritten and leaves by the interface of another subnet. */
+/* The frame is rewritten and leaves by the interface of its destination's subnet. */
 #define VERDICTS_ROUTE(X) \
+	X(nat_too_big)          /* made into an ICMP error to its sender: it does not fit where it should leave */ \
 	X(nat_new)              /* first packet of a flow, to a backend */ \
 	X(nat_adopted)          /* of a flow that is not known but began before: to the backend it must have had */ \
 	X(nat_request)          /* to a backend */ \
@@ -68,6 +70,7 @@ enum verdict {
 /* The first of each list. */
 #define FIRST_DROP V_silent_off
 #define FIRST_SEND V_answered_arp
-#define FIRST_ROUTE V_nat_new
+#define FIRST_ROUTE V_nat_too_big
+#define FIRST_SERVED V_nat_new /* of those that reach somebody */
 
 #endif

@@ -9,16 +9,16 @@ use std::net::IpAddr;
 
 /// An error about `quoted`.
 #[derive(Clone, Copy)]
-struct Message<'a> {
-    source: IpAddr,
-    dest: IpAddr,
-    kind: (u8, u8),
-    quoted: &'a [u8],
-    ttl: u8,
+pub struct Message<'a> {
+    pub source: IpAddr,
+    pub dest: IpAddr,
+    pub kind: (u8, u8),
+    pub quoted: &'a [u8],
+    pub ttl: u8,
 }
 
 impl Message<'_> {
-    fn frame(self, from: Mac) -> Vec<u8> {
+    pub fn frame(self, from: Mac) -> Vec<u8> {
         let rest = [0, 0, 5, 120];
         let body = icmp_message(self.source, self.dest, self.kind, rest, self.quoted);
         let (source, dest) = (self.source.to_string(), self.dest.to_string());

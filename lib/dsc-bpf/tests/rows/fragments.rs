@@ -1,11 +1,10 @@
 //! Fragments of packets of services. The programs keep the first one's ports for a moment, so each row has an id of its own.
 
+use super::mtu::BODY;
 use super::nat::{CLOSED, HOST, MAPPED, Packet, backend, client, flow, vip};
 use super::*;
 use crate::frames::{Ip4, ip4_packet, ip6_packet};
 use dsc_wire::Protocol;
-
-const BODY: &[u8] = &[9; 64];
 
 /// A packet in pieces.
 #[derive(Clone, Copy)]
@@ -64,7 +63,7 @@ fn of_protocol(version: u8, protocol: Protocol, ids: &mut impl Iterator<Item = u
             Protocol::Tcp => Packet::tcp(source, dest, ACK),
             Protocol::Udp => Packet::udp(source, dest),
         };
-        let packet = Packet { body: BODY, ..packet };
+        let packet = Packet { body: &BODY[..64], ..packet };
         Pieces { packet, id: ids.next().unwrap(), cut: 40 }
     };
     let begins = if protocol == Protocol::Tcp { "nat_adopted" } else { "nat_new" };
@@ -111,6 +110,14 @@ fn of_protocol(version: u8, protocol: Protocol, ids: &mut impl Iterator<Item = u
         Row::new(name("later at an old host, unknown there"), p.later(CLIENT))
             .host(steer(2))
             .send("steered", steered(p.later(CLIENT), NODE2)),
+    );
+    let p = pieces(c, v);
+    let long = Packet { body: &BODY[..3200], ..p.packet };
+    let p = Pieces { packet: long, cut: 800, ..p };
+    rows.push(
+        Row::new(name("later, too long"), p.later(CLIENT))
+            .after(p.first(CLIENT))
+            .drop("nat_too_big_lost"),
     );
     let p = pieces(c, vip(version, 53));
     rows.push(Row::new(name("first for a socket"), p.first(CLIENT)).past(&[2]).pass("delivered"));

@@ -2,9 +2,10 @@
 
 mod arp;
 mod egress;
-mod errors;
+pub mod errors;
 mod forward;
 mod fragments;
+pub mod mtu;
 pub mod nat;
 mod neighbour;
 mod odd;
@@ -184,6 +185,7 @@ pub fn table(ports: Ports) -> Vec<Row> {
         nat::rows(),
         errors::rows(),
         fragments::rows(),
+        mtu::rows(),
     ]
     .concat()
 }

@@ -36,14 +36,22 @@ pub struct Outcome {
     pub ns: u32,
 }
 
-/// `struct __sk_buff` up to the interface index.
-const CONTEXT_WORDS: usize = 11;
+/// `struct __sk_buff` up to the length of segments.
+const CONTEXT_WORDS: usize = 45;
 const CONTEXT_NIC: usize = 10;
+const CONTEXT_SEGMENT: usize = 44;
 
-/// None: the kernel does not make a frame of bytes that end inside the header they announce.
-pub fn run(program: BorrowedFd<'_>, nic: u32, frame: &[u8], repeat: u32) -> Option<Outcome> {
+/// `segment`: the length of the frame's segments if it is more than one. None: the kernel does not make a frame of bytes that end inside the header they announce.
+pub fn run(
+    program: BorrowedFd<'_>,
+    nic: u32,
+    frame: &[u8],
+    segment: u32,
+    repeat: u32,
+) -> Option<Outcome> {
     let mut context = [0u32; CONTEXT_WORDS];
     context[CONTEXT_NIC] = nic;
+    context[CONTEXT_SEGMENT] = segment;
     let mut out = vec![0u8; frame.len() + 256];
     let mut attr = TestRun {
         program: program.as_raw_fd() as u32,
