@@ -23,13 +23,6 @@ static __always_inline int of_vlan(struct __sk_buff *skb)
 	return skb->vlan_present && (skb->vlan_tci & VLAN_ID_MASK);
 }
 
-static __always_inline const struct nic *nic_of(struct __sk_buff *skb)
-{
-	__u32 index = skb->ifindex;
-
-	return bpf_map_lookup_elem(&nics, &index);
-}
-
 static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 {
 	struct frame f = {};
@@ -59,8 +52,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	parse_transport(skb, &f);
 	if (!f.vip)
 		return f.ports || f.quote || f.fragment ? from_end(skb, &f) : V_other;
-	nic = nic_of(skb);
-	verdict = nic ? to_vip(skb, nic, &f) : V_dropped_stray;
+	verdict = to_vip(skb, &f);
 	count_vip(skb, f.vip, verdict);
 	return verdict;
 }

@@ -61,7 +61,7 @@ static __noinline int fragment_of_service(struct frame *f)
 	if (!bpf_map_lookup_elem(&services, &key))
 		return 0;
 	join_fragment(f);
-	return !f->ports || service_of(f);
+	return !f->ports || has_service(f);
 }
 
 /* Is the fragment from a machine that is a backend for its protocol? */

@@ -5,12 +5,17 @@
 #include "maps.h"
 
 /* Rule: now < end, by the clock that counts suspended time too. */
-static __always_inline int lease_holds(void)
+static __always_inline int lease_holds_at(__u64 now)
 {
 	__u32 zero = 0;
 	volatile __u64 *end = bpf_map_lookup_elem(&lease, &zero);
 
-	return end && bpf_ktime_get_boot_ns() < *end;
+	return end && now < *end;
+}
+
+static __always_inline int lease_holds(void)
+{
+	return lease_holds_at(bpf_ktime_get_boot_ns());
 }
 
 /* The entry is read by one load, so that it is either the old or the new one. */

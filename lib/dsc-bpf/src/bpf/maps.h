@@ -109,7 +109,7 @@ AT(backend, port, 16);
 AT(backend, subnet, 18);
 AT(backend, state, 19);
 
-/* One end of a backend's flows; what is not from one of them needs no look at the flows. */
+/* One end of a backend's flows: what comes from it and is of no flow may be ahead of it. */
 struct end {
 	__u8 address[16];
 	__be16 port;

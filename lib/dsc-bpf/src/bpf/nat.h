@@ -99,9 +99,8 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 }
 
 /* A packet for a nat service at the node that serves its VIP. */
-static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
+static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, __u64 now)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
 	const struct service *service;
@@ -112,7 +111,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 		return V_dropped_failed;
 	if (f->fragment && !f->ports)
 		return V_nat_fragment_lost;
-	service = service_of(f);
+	service = f->service;
 	if (!service)
 		return V_dropped_failed;
 	key_of(f, &desk->key);
@@ -168,21 +167,26 @@ static __noinline enum verdict error_request(struct __sk_buff *skb, struct frame
 	return flow ? route_error(skb, f, &desk->key, flow) : V_dropped_failed;
 }
 
-static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f)
+static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f, __u64 now)
 {
-	return f->quote ? error_request(skb, f) : request(skb, f);
+	return f->quote ? error_request(skb, f) : request(skb, f, now);
 }
 
 /* Who may serve a frame for a nat service. Its flows are on every node, so that no earlier host is asked. */
-static __always_inline enum verdict to_service(struct __sk_buff *skb, const struct nic *nic, struct frame *f,
-					       const struct host *host)
+static __always_inline enum verdict to_service(struct __sk_buff *skb, struct frame *f, const struct host *host)
 {
-	int member = is_member(f->source_mac);
+	__u64 now = bpf_ktime_get_boot_ns();
+	const struct nic *nic;
+	int member;
 
 	if (host->state == HOST_ON)
-		return lease_holds() ? serve(skb, f) : V_dropped_lease;
+		return lease_holds_at(now) ? serve(skb, f, now) : V_dropped_lease;
+	member = is_member(f->source_mac);
 	if (host->state == HOST_INCOMING && member)
-		return serve(skb, f);
+		return serve(skb, f, now);
+	nic = nic_of(skb);
+	if (!nic)
+		return V_dropped_stray;
 	if (host->state == HOST_STEER)
 		return member ? steer_on(skb, nic, f, host->node) : steer(skb, nic, host->node, V_steered);
 	return V_dropped_off;
@@ -206,15 +210,19 @@ static __always_inline int is_of_service(struct frame *f)
 {
 	if (f->fragment)
 		return fragment_of_service(f);
-	return f->quote ? of_flow(f) : f->ports && service_of(f);
+	return f->quote ? of_flow(f) : f->ports && has_service(f);
 }
 
-static __always_inline enum verdict to_vip(struct __sk_buff *skb, const struct nic *nic, struct frame *f)
+static __always_inline enum verdict to_vip(struct __sk_buff *skb, struct frame *f)
 {
 	struct host host = host_of(f->vip);
+	const struct nic *nic;
 
 	if (is_of_service(f))
-		return to_service(skb, nic, f, &host);
+		return to_service(skb, f, &host);
+	nic = nic_of(skb);
+	if (!nic)
+		return V_dropped_stray;
 	/* Sockets get fragments only when they are one packet again. */
 	if (f->fragment)
 		f->tcp = f->syn = 0;
@@ -264,16 +272,16 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	}
 	key = &desk->key;
 	key_of(f, key);
-	__builtin_memcpy(end.address, key->source, 16);
-	end.port = key->source_port;
-	end.protocol = key->protocol;
-	end.six = key->six;
-	if (!bpf_map_lookup_elem(&ends, &end))
-		return V_other;
 	flow = bpf_map_lookup_elem(&flows, key);
-	if (f->quote)
-		return flow && flow->way == WAY_REPLY ? route_error(skb, f, key, flow) : V_nat_unknown;
 	if (!flow || flow->way != WAY_REPLY) {
+		__builtin_memcpy(end.address, key->source, 16);
+		end.port = key->source_port;
+		end.protocol = key->protocol;
+		end.six = key->six;
+		if (!bpf_map_lookup_elem(&ends, &end))
+			return V_other;
+		if (f->quote)
+			return V_nat_unknown;
 		if (f->fragment == FRAGMENT_LATER)
 			return V_nat_fragment_lost;
 		/* Only a flow's first reply can be ahead of it. */
@@ -281,6 +289,8 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 			return hold(skb);
 		return V_nat_unknown;
 	}
+	if (f->quote)
+		return route_error(skb, f, key, flow);
 	verdict = route(skb, f, key, flow, V_nat_reply);
 	if (verdict == V_nat_reply) {
 		follow(f, key, flow, bpf_ktime_get_boot_ns());

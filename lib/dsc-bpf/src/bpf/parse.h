@@ -8,6 +8,7 @@
 /* An IP frame. */
 struct frame {
 	const struct vip *vip; /* its destination; 0 if that is none */
+	const struct service *service; /* the nat service it is for; looked up when first asked for */
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */
@@ -31,6 +32,13 @@ static __always_inline const struct vip *vip4(const void *address)
 static __always_inline const struct vip *vip6(const void *address)
 {
 	return bpf_map_lookup_elem(&vips6, address);
+}
+
+static __always_inline const struct nic *nic_of(struct __sk_buff *skb)
+{
+	__u32 index = skb->ifindex;
+
+	return bpf_map_lookup_elem(&nics, &index);
 }
 
 static __always_inline void copy6(__u8 *to, const __u8 *from)

@@ -4,15 +4,18 @@
 
 #include "flow.h"
 
-/* The nat service of the frame's destination, if there is one. */
-static __always_inline const struct service *service_of(const struct frame *f)
+/* Finds the nat service of the frame's destination, if there is one. */
+static __always_inline int has_service(struct frame *f)
 {
 	struct service_key key = { .vip = f->vip->index, .protocol = f->proto };
 	const struct service *service;
 
 	key.port = f->is6 ? f->tuple.ipv6.dport : f->tuple.ipv4.dport;
 	service = bpf_map_lookup_elem(&services, &key);
-	return service && service->kind == SERVICE_NAT ? service : 0;
+	if (!service || service->kind != SERVICE_NAT)
+		return 0;
+	f->service = service;
+	return 1;
 }
 
 static __always_inline __u64 stir(__u64 hash, __u64 word)
