@@ -1,6 +1,7 @@
 /* Packets that do not fit where they should leave. The sender is told (RFC 792, RFC 1191, RFC 4443 3.2): the packet is cut to
    the part that is quoted, and gets the head of an ICMP error. It comes from the VIP if a client sent the packet, and from
-   this machine if a backend did. It goes where that client's or backend's other packets go, by the interface it came from.
+   this machine if a backend did, unless its address is link-local, which would not reach a backend behind a router. It goes
+   where that client's or backend's other packets go, by the interface it came from.
 
    IPv4 packets that may be fragmented are told of as well: nothing here cuts them, and their sender can. A packet of
    several segments is judged by its segments. Like the kernel's, these errors have no limit of their own: one for one packet
@@ -135,9 +136,23 @@ static __always_inline int put_head6(struct __sk_buff *skb, const struct desk *d
 	return bpf_skb_store_bytes(skb, ETH_BYTES, &head, sizeof(head), 0);
 }
 
+/* Who says it. */
+static __always_inline const void *teller(const struct frame *f, const struct flow_key *key, const struct flow *flow,
+					  const struct nic *nic)
+{
+	__u32 first;
+
+	if (flow->way == WAY_REQUEST)
+		return key->dest;
+	__builtin_memcpy(&first, f->is6 ? nic->address6 : nic->address4, 4);
+	if (!first || (f->is6 && (first & bpf_htonl(0xFFC00000)) == bpf_htonl(0xFE800000)))
+		return flow->address;
+	return f->is6 ? nic->address6 : nic->address4;
+}
+
 /* Makes the packet an error about itself. */
 static __noinline enum verdict tell_too_big(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
-					    __u32 way, __u32 mtu)
+					    const struct flow *flow, __u32 mtu)
 {
 	__u32 zero = 0, index = skb->ifindex;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
@@ -145,18 +160,16 @@ static __noinline enum verdict tell_too_big(struct __sk_buff *skb, const struct 
 	__u64 sum = 0;
 	__u32 bytes;
 
-	if (!desk || !nic || !f || !key)
+	if (!desk || !nic || !f || !key || !flow)
 		return V_dropped_failed;
 	bytes = f->is6 ? QUOTE6_BYTES : skb->len >= ETH_BYTES + QUOTE4_BYTES ? QUOTE4_BYTES : QUOTE4_LEAST;
 	__builtin_memset(desk->told_by, 0, 16);
-	if (way == WAY_REQUEST)
-		__builtin_memcpy(desk->told_by, key->dest, 16);
-	else if (f->is6)
-		__builtin_memcpy(desk->told_by, nic->address6, 16);
+	if (f->is6)
+		__builtin_memcpy(desk->told_by, teller(f, key, flow, nic), 16);
 	else
-		__builtin_memcpy(desk->told_by, nic->address4, 4);
+		__builtin_memcpy(desk->told_by, teller(f, key, flow, nic), 4);
 	__builtin_memcpy(desk->told, key->source, 16);
-	if (!*(__u32 *)desk->told_by || f->fragment == FRAGMENT_LATER || f->quote || f->at > AT_MAX ||
+	if (f->fragment == FRAGMENT_LATER || f->quote || f->at > AT_MAX ||
 	    skb->pkt_type != PACKET_HOST || skb->len < ETH_BYTES + bytes)
 		return V_nat_too_big_lost;
 	if (sum_of_quote(skb, desk, f, key, bytes, &sum) < 0 || bpf_skb_change_tail(skb, ETH_BYTES + bytes, 0) < 0)

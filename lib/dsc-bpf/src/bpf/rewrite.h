@@ -136,7 +136,7 @@ static __always_inline enum verdict route(struct __sk_buff *skb, const struct fr
 		return V_nat_no_way;
 	mtu = mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]);
 	if (mtu)
-		return tell_too_big(skb, f, key, flow->way, mtu);
+		return tell_too_big(skb, f, key, flow, mtu);
 	return rewrite(skb, f, key, flow, done);
 }
 

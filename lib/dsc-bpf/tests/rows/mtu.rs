@@ -65,7 +65,8 @@ fn of_length(packet: Packet, bytes: u16) -> Packet {
 fn of_version(version: u8) -> Vec<Row> {
     let (head, quoted) = if version == 4 { (20, 512) } else { (40, 1232) };
     let (c, v, b) = (client(version, 4444), vip(version, MAPPED), backend(version, MAPPED));
-    let own = if version == 4 { "10.1.0.2" } else { "fe80::2" }.parse::<IpAddr>().unwrap();
+    // Its own IPv6 address is link-local.
+    let own = if version == 4 { "10.1.0.2".parse().unwrap() } else { v.ip() };
     let mut rows = Vec::new();
     for protocol in [Protocol::Tcp, Protocol::Udp] {
         let number = protocol.number();
