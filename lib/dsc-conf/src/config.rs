@@ -4,7 +4,7 @@
 use crate::network::{AddressRange, Network};
 use crate::problem::{Problem, Problems};
 use crate::{TEXT_MAX, check, digest, print, read};
-use dsc_wire::local::Names;
+use dsc_wire::local::{BackendName, Names};
 use dsc_wire::{
     BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol,
     ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
@@ -206,6 +206,7 @@ impl Config {
                     persistence: v.persistence,
                 })
                 .collect(),
+            backends: self.backends.iter().map(|b| b.state).collect(),
             partition: self.partition,
             timing: self.timing,
             digest: self.digest(),
@@ -220,6 +221,12 @@ impl Config {
             subnets: self.subnets.iter().map(|s| s.name.clone()).collect(),
             vips: self.vips.iter().map(|v| v.address).collect(),
             vip_subnets: self.vips.iter().map(|v| v.subnet).collect(),
+            services: self.services.iter().map(|s| s.name.clone()).collect(),
+            backends: self
+                .backends
+                .iter()
+                .map(|b| BackendName { service: b.service, address: b.address })
+                .collect(),
         }
     }
 

@@ -56,12 +56,14 @@ impl Ring {
     fn foreign(&self, token: &Token) -> bool {
         let nodes = self.cluster.nodes.len();
         let ok = |n: &NodeId| n.index() < nodes;
+        let backends = self.cluster.backends.len();
         token.digest != self.cluster.digest
             || token.vips.len() != self.cluster.vips.len()
             || !token.members.iter().all(|m| ok(&m.node))
             || !token.absent.iter().all(|a| ok(&a.node))
             || !token.links.iter().all(|l| ok(&l.from) && ok(&l.to))
             || !token.reports.iter().all(|r| ok(&r.node))
+            || !token.backends.iter().all(|b| b.backend.index() < backends && ok(&b.by))
             || !token.vips.iter().all(|v| {
                 let named = [v.owner, v.heir, v.next, v.wish, v.preferred];
                 named.iter().flatten().all(ok) && v.past.iter().all(ok)

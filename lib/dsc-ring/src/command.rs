@@ -14,6 +14,8 @@ const PENDING_MAX: usize = 64;
 /// A command that could not be carried out for so long is refused.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const UNDONE: &str = "another command has undone it";
+
 /// A command in progress.
 #[derive(Clone, Debug)]
 pub(crate) struct Pending {
@@ -73,6 +75,10 @@ impl Ring {
             Command::Pin { vip, node } => (Some(vip), node),
             Command::Unpin { vip } => (Some(vip), None),
             Command::Duty { node, .. } => (None, Some(node)),
+            Command::Backend { backend, .. } => {
+                let there = backend.index() < self.cluster.backends.len();
+                return (!there).then(|| format!("there is no {backend}"));
+            }
         };
         if let Some(vip) = vip.filter(|v| v.index() >= self.cluster.vips.len()) {
             return Some(format!("there is no {vip}"));
@@ -95,7 +101,8 @@ impl Ring {
             Command::MoveVip { .. }
             | Command::Pin { .. }
             | Command::Unpin { .. }
-            | Command::Duty { .. } => None,
+            | Command::Duty { .. }
+            | Command::Backend { .. } => None,
         }
     }
 
@@ -104,7 +111,10 @@ impl Ring {
         self.drop_wishes(token);
         let mut pending = std::mem::take(&mut self.pending);
         pending.retain_mut(|p| {
-            match self.progress(token, &p.command) {
+            // A token of another formation may have been made from a copy that did not show it: what was passed before says
+            // nothing about who has seen it.
+            p.seen = p.seen.filter(|key| key.epoch == token.key.epoch);
+            match self.progress(token, p) {
                 Progress::Visible => {}
                 Progress::Waiting => {
                     p.seen = None;
@@ -112,8 +122,7 @@ impl Ring {
                 }
                 // Only another command takes away what was applied to a token that was not lost since.
                 Progress::Missing if p.applied == Some(token.key.epoch) => {
-                    let reason = "another command has undone it".to_owned();
-                    out.push(Output::Done { id: p.id, result: Err(reason) });
+                    out.push(Output::Done { id: p.id, result: Err(UNDONE.to_owned()) });
                     return false;
                 }
                 Progress::Missing => {
@@ -154,8 +163,8 @@ impl Ring {
         }
     }
 
-    fn progress(&self, token: &Token, command: &Command) -> Progress {
-        match *command {
+    fn progress(&self, token: &Token, pending: &Pending) -> Progress {
+        match pending.command {
             Command::MoveVip { vip, node } => self.move_progress(token, vip, node),
             Command::Pin { vip, node } => {
                 let v = &token.vips[vip.index()];
@@ -169,6 +178,13 @@ impl Ring {
                 visible(token.vips[vip.index()].persistence == Persistence::Free)
             }
             Command::Duty { node, duty } => self.duty_progress(token, node, duty),
+            // It is applied also if it changes nothing here: a ring that this one merges with may have another state. This
+            // node has not forgotten it, so only a later word can have undone it.
+            Command::Backend { backend, state } => match pending.applied {
+                None => Progress::Missing,
+                Some(_) if self.backend_state(backend) == state => Progress::Visible,
+                Some(_) => Progress::Refused(UNDONE.to_owned()),
+            },
         }
     }
 
@@ -276,6 +292,7 @@ impl Ring {
                 }
                 self.report(now, EventKind::DutyChanged { peer: node, duty });
             }
+            Command::Backend { backend, state } => self.set_backend(now, token, backend, state),
         }
     }
 
@@ -335,6 +352,7 @@ fn done_text(command: &Command) -> String {
         Command::Pin { vip, node: Some(node) } => format!("{vip} is pinned to {node}"),
         Command::Pin { vip, node: None } => format!("{vip} stays where it is"),
         Command::Unpin { vip } => format!("{vip} is free to move"),
+        Command::Backend { backend, state } => format!("{backend} is {state}"),
         Command::Duty { node, duty: Duty::Open } => format!("{node} is open"),
         Command::Duty { node, duty: Duty::Draining } => format!("{node} is drained and closed"),
         Command::Duty { node, duty: Duty::Closed | Duty::Witness } => format!("{node} is closed"),

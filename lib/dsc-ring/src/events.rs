@@ -42,6 +42,12 @@ impl Log {
         self.wall = (now, wall_ms);
     }
 
+    /// The wall clock, milliseconds since 1970.
+    pub fn wall_ms(&self, now: Time) -> u64 {
+        let (at, wall_ms) = self.wall;
+        wall_ms.saturating_add(now.since(at).as_millis() as u64)
+    }
+
     /// What has to go into this node's log.
     pub fn drain(&mut self) -> impl Iterator<Item = Event> {
         self.fresh.drain(..)
@@ -61,8 +67,7 @@ impl Log {
 impl Ring {
     /// Something happened here that an operator wants to know later.
     pub(crate) fn report(&mut self, now: Time, kind: EventKind) {
-        let (at, wall_ms) = self.log.wall;
-        let wall_ms = wall_ms.saturating_add(now.since(at).as_millis() as u64);
+        let wall_ms = self.log.wall_ms(now);
         self.log.number += 1;
         let report = Report {
             node: self.me,

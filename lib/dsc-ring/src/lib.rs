@@ -4,13 +4,14 @@
 //! ```text
 //! token ─▶ accept ─▶ switch, lease ─▶ turn ─▶ pass ─▶ token       waiting ─▶ notify (911) ─▶ turn
 //!                                      │                           outside ─▶ beacon (merge) ─▶ notify
-//!            membership · links · command · assign · leave         stalled ─▶ suspect
+//!            membership · links · command · backend · assign · leave         stalled ─▶ suspect
 //!                                      ▼
 //!                        hosts (kernel) · events · view
 //! ```
 
 mod accept;
 mod assign;
+mod backend;
 mod beacon;
 mod command;
 mod events;

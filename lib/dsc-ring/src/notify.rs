@@ -213,6 +213,7 @@ impl Ring {
             vips: vips.map(|v| VipRecord::new(&self.cluster, VipId(v))).collect(),
             links: Vec::new(),
             reports: Vec::new(),
+            backends: Vec::new(),
             unknown: Vec::new(),
         }
     }

@@ -14,7 +14,7 @@ use crate::view::{Counts, Shown};
 use crate::{Input, Output};
 use dsc_wire::local::{Duty, Load, Mac, RingState};
 use dsc_wire::message::{Message, Verdict};
-use dsc_wire::token::Token;
+use dsc_wire::token::{BackendRecord, Token};
 use dsc_wire::{
     Cluster, Incarnation, Key, NodeId, NodeSet, Partition, Receipt, SendId, SubnetSet, Time, Timing,
 };
@@ -106,6 +106,8 @@ pub struct Ring {
     pub(crate) duty: Duty,
     pub(crate) leaving: Option<Time>,
     pub(crate) pending: Vec<Pending>,
+    /// States that operators gave to backends, by rising number, as far as this node has seen (rule 18).
+    pub(crate) backends: Vec<BackendRecord>,
     pub(crate) returns: Vec<crate::assign::Steady>,
     pub(crate) log: Log,
     pub(crate) counts: Counts,
@@ -166,6 +168,7 @@ impl Ring {
             duty,
             leaving: None,
             pending: Vec::new(),
+            backends: Vec::new(),
             returns: vec![Default::default(); nodes],
             log: Log::new(nodes),
             counts: Counts::default(),

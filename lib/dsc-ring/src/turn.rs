@@ -26,6 +26,7 @@ impl Ring {
         self.tidy_absent(&mut token);
         self.adapt_lease(now, &mut token);
         self.hurry_lease(now, &mut token);
+        self.share_backends(&mut token);
         self.work_commands(now, &mut token, out);
         self.settle_owners(&mut token);
         self.find_heirs(&mut token);

@@ -57,6 +57,7 @@ impl Ring {
             rotation_us: self.rotation_us(),
             vips: self.vip_views(now),
             config_digest: self.cluster.digest,
+            backends: self.backend_views(),
             names: Default::default(),
             counters: Vec::new(),
             heard: Default::default(),
@@ -156,12 +157,15 @@ impl Ring {
         true
     }
 
-    /// A digest of members and VIPs as the view shows them; equal digests are taken for equal views. It is made at every
+    /// A digest of members, VIPs and states of backends as the view shows them; equal digests are taken for equal views. It is made at every
     /// turn, and the hash is paid by the piece, so small fields go in together.
     fn view_digest(&self) -> u64 {
         let mut hash = DefaultHasher::new();
         let outside = self.gave_up() || matches!(self.state, State::Gone);
         (outside, self.duty as u8).hash(&mut hash);
+        for b in &self.backends {
+            (b.backend, b.state, b.changed_ms, b.by).hash(&mut hash);
+        }
         let Some(token) = self.token() else { return hash.finish() };
         for m in &token.members {
             u32::from_le_bytes([m.node.0, m.duty as u8, m.able.0, m.linked.0]).hash(&mut hash);

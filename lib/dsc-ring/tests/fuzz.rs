@@ -32,13 +32,18 @@ impl Draw<'_> {
 
 fn command(draw: &mut Draw<'_>) -> Command {
     let (vip, node) = (VipId(u16::from(draw.byte() % 5)), NodeId(draw.byte() % 5));
-    match draw.byte() % 5 {
+    match draw.byte() % 6 {
         0 => Command::Pin { vip, node: None },
         1 => Command::Pin { vip, node: Some(node) },
         2 => Command::Unpin { vip },
         3 => Command::Duty {
             node,
             duty: [Duty::Open, Duty::Draining, Duty::Closed][draw.number() % 3],
+        },
+        4 => Command::Backend {
+            backend: BackendId(u16::from(draw.byte() % 4)),
+            state: [BackendState::Enabled, BackendState::Draining, BackendState::Disabled]
+                [draw.number() % 3],
         },
         _ => Command::MoveVip { vip, node },
     }

@@ -1,6 +1,7 @@
 //! The cluster as the pure crates see it: counts and rules, no names, addresses or interfaces.
 //! `dsc-conf` makes it from the configuration file; it is the same on every node.
 
+use crate::flow::BackendState;
 use crate::ids::{NodeId, SubnetId, SubnetSet};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -12,6 +13,9 @@ pub struct Cluster {
     pub nodes: Vec<NodePlan>,
     /// Every virtual address of every pool; a [`crate::ids::VipId`] is an index into it.
     pub vips: Vec<VipPlan>,
+    /// What every backend of every service is given until an operator says otherwise; a [`crate::flow::BackendId`] is an
+    /// index into it. At most [`crate::flow::BACKENDS_MAX`].
+    pub backends: Vec<BackendState>,
     /// What a part of a cut cluster does.
     pub partition: Partition,
     /// All time-outs.

@@ -2,6 +2,7 @@
 //! form and codec; `dsc-ring` loads and unloads them.
 
 use crate::cursor::{Malformed, Reader, Writer};
+use crate::flow::{BackendId, BackendState};
 use crate::ids::{NodeId, SubnetId, VipId};
 use crate::local::{Duty, EventKind};
 
@@ -51,6 +52,25 @@ pub fn duty_of(code: u8) -> Result<Duty, Malformed> {
         1 => Ok(Duty::Draining),
         2 => Ok(Duty::Closed),
         3 => Ok(Duty::Witness),
+        _ => Err(Malformed::Value),
+    }
+}
+
+/// What a backend may be given, as one byte.
+pub fn backend_state_code(state: BackendState) -> u8 {
+    match state {
+        BackendState::Enabled => 0,
+        BackendState::Draining => 1,
+        BackendState::Disabled => 2,
+    }
+}
+
+/// The state of [`backend_state_code`].
+pub fn backend_state_of(code: u8) -> Result<BackendState, Malformed> {
+    match code {
+        0 => Ok(BackendState::Enabled),
+        1 => Ok(BackendState::Draining),
+        2 => Ok(BackendState::Disabled),
         _ => Err(Malformed::Value),
     }
 }
@@ -113,6 +133,11 @@ pub fn encode_kind(kind: &EventKind) -> Vec<u8> {
             w.u8(13);
             w.u8(peer.0);
         }
+        EventKind::BackendChanged { backend, state } => {
+            w.u8(14);
+            w.u16(backend.0);
+            w.u8(backend_state_code(state));
+        }
         EventKind::Unknown => {}
     }
     w.finish().unwrap_or_default()
@@ -148,6 +173,10 @@ fn read_kind(r: &mut Reader<'_>) -> Result<EventKind, Malformed> {
             mac: r.bytes(6)?.try_into().map_err(|_| Malformed::Short)?,
         },
         13 => EventKind::ConfigDiffers { peer: node(r)? },
+        14 => EventKind::BackendChanged {
+            backend: BackendId(r.u16()?),
+            state: backend_state_of(r.u8()?)?,
+        },
         _ => EventKind::Unknown,
     })
 }
@@ -175,6 +204,8 @@ mod tests {
             EventKind::Pinned { vip, preferred: Some(peer), persistence: Persistence::Preferred },
             EventKind::Conflict { vip, mac: [1, 2, 3, 4, 5, 6] },
             EventKind::ConfigDiffers { peer },
+            EventKind::BackendChanged { backend: BackendId(1023), state: BackendState::Draining },
+            EventKind::BackendChanged { backend: BackendId(0), state: BackendState::Disabled },
             EventKind::Unknown,
         ] {
             let body = encode_kind(&kind);

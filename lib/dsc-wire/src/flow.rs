@@ -35,6 +35,12 @@ impl BackendId {
     }
 }
 
+impl fmt::Display for BackendId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "backend#{}", self.0)
+    }
+}
+
 /// What a service is spoken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -94,6 +100,16 @@ pub enum BackendState {
     Draining,
     /// Nothing: its flows are reset.
     Disabled,
+}
+
+impl fmt::Display for BackendState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BackendState::Enabled => "enabled",
+            BackendState::Draining => "draining",
+            BackendState::Disabled => "disabled",
+        })
+    }
 }
 
 /// What tells one flow from another: both ends as the client sees them.
@@ -220,7 +236,7 @@ mod tests {
     #[test]
     fn what_is_encoded_is_decoded() {
         for six in [false, true] {
-            for state in [FlowState::Opening, FlowState::Open, FlowState::Closed, FlowState::Gone] {
+            for state in STATES {
                 let mut w = Writer::new(FLOW_BYTES_MAX);
                 flow(six, state).encode(&mut w);
                 let bytes = w.finish().unwrap();

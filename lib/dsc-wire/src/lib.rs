@@ -1,6 +1,7 @@
 //! The words of DSC: identifiers, time, messages and their codecs. No clock, no sockets, no policy.
 //! Every other crate depends on this one; it depends on none of them.
 
+mod backend_codec;
 pub mod cluster;
 pub mod cursor;
 pub mod delivery;

@@ -12,11 +12,12 @@ pub use fwd::{
 };
 
 use crate::cluster::{Partition, Persistence};
+use crate::flow::{BackendId, BackendState, ServiceId};
 use crate::ids::{Incarnation, NodeId, SubnetId, SubnetSet, VipId};
 use crate::key::Key;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// Socket names below the run directory.
 pub mod socket {
@@ -94,6 +95,9 @@ pub struct View {
     pub vips: Vec<VipView>,
     /// Digest of the configuration in force.
     pub config_digest: u64,
+    /// Backends whose state an operator changed, by rising [`BackendId`]; all others have the state of the configuration.
+    #[serde(default)]
+    pub backends: Vec<BackendView>,
     /// What people call things; filled in by the daemon, empty in the pure ring.
     #[serde(default)]
     pub names: Names,
@@ -106,6 +110,19 @@ pub struct View {
     /// Paths from this node to other members that do not work both ways; filled in by the daemon, empty in the pure ring.
     #[serde(default)]
     pub paths_down: Vec<PathDown>,
+}
+
+/// The state that an operator gave to a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendView {
+    /// Which.
+    pub id: BackendId,
+    /// What it may be given, whatever the configuration says.
+    pub state: BackendState,
+    /// When it was changed, milliseconds since 1970 by the clock of the node that was asked; later than the change before.
+    pub changed_ms: u64,
+    /// The node that was asked.
+    pub by: NodeId,
 }
 
 /// A path from the node that speaks to another member that does not work both ways, while another path between the two
@@ -145,6 +162,21 @@ pub struct Names {
     pub vips: Vec<IpAddr>,
     /// Their subnets, by [`VipId`].
     pub vip_subnets: Vec<SubnetId>,
+    /// Services, by [`ServiceId`].
+    #[serde(default)]
+    pub services: Vec<String>,
+    /// Backends, by [`BackendId`].
+    #[serde(default)]
+    pub backends: Vec<BackendName>,
+}
+
+/// What tells one backend from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendName {
+    /// The service it serves.
+    pub service: ServiceId,
+    /// Where it listens.
+    pub address: SocketAddr,
 }
 
 /// A named count since start.
@@ -333,6 +365,13 @@ pub enum Command {
         node: NodeId,
         /// What it may do from now on.
         duty: Duty,
+    },
+    /// Say what a backend may be given, whatever the configuration says.
+    Backend {
+        /// Which.
+        backend: BackendId,
+        /// From now on.
+        state: BackendState,
     },
 }
 

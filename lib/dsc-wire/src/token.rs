@@ -2,7 +2,8 @@
 //! `dsc-ring` decides what they become. Spans are microseconds left as of the pass, upper bounds (rule 4).
 
 use crate::cluster::{Cluster, Persistence};
-use crate::event::Report;
+use crate::event::{Report, backend_state_code};
+use crate::flow::{BackendId, BackendState};
 use crate::ids::{Incarnation, NodeId, NodeSet, SubnetSet, VipId};
 use crate::key::Key;
 use crate::local::{Duty, Load, Mac};
@@ -39,6 +40,8 @@ pub struct Token {
     pub links: Vec<BrokenLink>,
     /// Events on their way round.
     pub reports: Vec<Report>,
+    /// States that operators gave to backends, by rising [`BackendId`], none twice. No bytes while there is none.
+    pub backends: Vec<BackendRecord>,
     /// Sections of newer builds, passed on untouched.
     pub unknown: Vec<UnknownSection>,
 }
@@ -175,6 +178,31 @@ pub struct BrokenLink {
     pub incarnation: Incarnation,
     /// Time until `from` tries again.
     pub left_us: u32,
+}
+
+/// The state that an operator gave to a backend. Of two records of one backend the newer is in force, wherever they meet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendRecord {
+    /// Which.
+    pub backend: BackendId,
+    /// What it may be given, whatever the configuration says.
+    pub state: BackendState,
+    /// When it was changed: milliseconds since 1970 by the clock of the node that changed it, but later than any change of
+    /// the same backend that this node knew of.
+    pub changed_ms: u64,
+    /// The node that changed it.
+    pub by: NodeId,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+impl BackendRecord {
+    /// Is it newer than `other`, of the same backend? Every node says the same: where time and node are equal, because the
+    /// node changed it in two of its lives, the rest of the record decides.
+    pub fn is_newer(&self, other: &BackendRecord) -> bool {
+        let order = |r: &BackendRecord| (r.changed_ms, r.by, backend_state_code(r.state));
+        (order(self), &self.extra) > (order(other), &other.extra)
+    }
 }
 
 /// A section of a newer build.

@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! section: kind u16 | length u32 | bytes      kinds: 1 head  2 members  3 absent  4 vips  5 links  6 reports
+//!          7 backends, left out when empty
 //! keys:    the head holds the epochs in use; a key is an epoch's index there and the distance of its sequence
 //!          number from the token's, so that the record of a VIP at rest takes a few bytes
 //! ```
 
+use crate::backend_codec::{read_backends, write_backends};
 use crate::cursor::{Malformed, Reader, Writer};
 use crate::event::{BODY_MAX, Report, duty_code, duty_of};
 use crate::ids::{Incarnation, NODES_MAX, NodeId, SUBNETS_MAX, SubnetSet, VIPS_MAX};
@@ -25,6 +27,7 @@ const ABSENT: u16 = 3;
 const VIPS: u16 = 4;
 const LINKS: u16 = 5;
 const REPORTS: u16 = 6;
+const BACKENDS: u16 = 7;
 /// Every key of a token may be of another epoch.
 const EPOCHS_MAX: usize = NODES_MAX + VIPS_MAX + 8;
 /// Most bytes of one record; far above any that this build writes.
@@ -136,6 +139,9 @@ impl Token {
                 w.sized(|w| write_report(w, report));
             }
         });
+        if !self.backends.is_empty() {
+            section(w, BACKENDS, |w| write_backends(w, &self.backends));
+        }
         for unknown in &self.unknown {
             section(w, unknown.kind, |w| w.bytes(&unknown.bytes));
         }
@@ -163,6 +169,7 @@ impl Token {
                 }
                 LINKS => token.links = records(s, LINKS_MAX, read_link)?,
                 REPORTS => token.reports = records(s, REPORTS_MAX, read_report)?,
+                BACKENDS => token.backends = read_backends(s)?,
                 _ => {
                     unknown_bytes += length;
                     if unknown_bytes > UNKNOWN_MAX || token.unknown.len() == SECTIONS_MAX {
@@ -179,7 +186,7 @@ impl Token {
     }
 }
 
-fn records<T>(
+pub(crate) fn records<T>(
     r: &mut Reader<'_>,
     max: usize,
     mut read: impl FnMut(&mut Reader<'_>) -> Result<T, Malformed>,
@@ -215,6 +222,7 @@ fn read_head(r: &mut Reader<'_>) -> Result<(Token, Epochs), Malformed> {
         vips: Vec::new(),
         links: Vec::new(),
         reports: Vec::new(),
+        backends: Vec::new(),
         unknown: Vec::new(),
     };
     Ok((token, epochs))

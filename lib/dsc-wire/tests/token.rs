@@ -60,11 +60,17 @@ fn resting(members: u8, vips: u16) -> Token {
         vips: Vec::new(),
         links: Vec::new(),
         reports: Vec::new(),
+        backends: Vec::new(),
         unknown: Vec::new(),
     };
     let set = token.member_set();
     token.vips = (0..vips).map(|v| vip((v % u16::from(members)) as u8, set)).collect();
     token
+}
+
+fn backend(n: u16, state: BackendState) -> BackendRecord {
+    let (backend, changed_ms) = (BackendId(n), 1_795_485_784_567);
+    BackendRecord { backend, state, changed_ms, by: NodeId(63), extra: Vec::new() }
 }
 
 /// Every field away from its rest.
@@ -112,6 +118,12 @@ fn busy() -> Token {
         wall_ms: 1 << 40,
         body: vec![200; BODY_MAX],
     });
+    for (n, state) in
+        [(0, BackendState::Enabled), (7, BackendState::Draining), (1023, BackendState::Disabled)]
+    {
+        token.backends.push(backend(n, state));
+    }
+    token.backends[1].extra = vec![4; 9];
     token.unknown.push(UnknownSection { kind: 700, bytes: vec![9; 5000] });
     token.unknown.push(UnknownSection { kind: 701, bytes: Vec::new() });
     token
@@ -197,6 +209,108 @@ fn a_cluster_at_rest_fits_two_packets() {
     assert!(largest.len() <= 12 * 1200, "{} bytes", largest.len());
 }
 
+fn size(token: Token) -> usize {
+    Message::Token(Box::new(token)).encode().len()
+}
+
+#[test]
+fn states_of_backends_take_no_byte_until_an_operator_gives_one_and_then_a_dozen() {
+    let (rest, mut some) = (resting(3, 6), resting(3, 6));
+    let plain = size(rest);
+    some.backends.push(backend(1023, BackendState::Draining));
+    let one = size(some.clone());
+    assert!((plain + 1..=plain + 20).contains(&one), "{plain} and {one} bytes");
+    for n in 0..1023 {
+        some.backends.insert(usize::from(n), backend(n, BackendState::Disabled));
+    }
+    let all = size(some);
+    assert!(all <= plain + 1024 * 13, "{plain} and {all} bytes");
+}
+
+/// The longest that a token can become, but for record ends of newer builds.
+#[test]
+fn the_longest_token_is_a_message() {
+    let mut token = resting(64, 1024);
+    let set = NodeSet(u64::MAX);
+    for (n, m) in token.members.iter_mut().enumerate() {
+        m.rec = key(n as u32, 63, u64::MAX, n as u64);
+        (m.left_us, m.lease_us) = (u32::MAX, u32::MAX);
+        m.load = Load { cpu_permille: 1000, bytes_per_s: vec![u64::MAX; 8] };
+        m.macs = vec![Some([9; 6]); 8];
+    }
+    for (n, v) in token.vips.iter_mut().enumerate() {
+        let node = Some(NodeId(63));
+        (v.heir, v.next, v.wish, v.preferred) = (node, node, node, node);
+        (v.fence_us, v.cause, v.grant) = (u32::MAX, set, NodeSet(u64::MAX - 1));
+        (v.waived_us, v.waived_cause) = (u32::MAX, set);
+        v.changed = key(1_000_000 + n as u32, 63, u64::MAX, n as u64);
+        (v.past, v.moves) = (vec![NodeId(63); 4], u64::MAX);
+    }
+    let link = |_| BrokenLink {
+        from: NodeId(63),
+        to: NodeId(63),
+        incarnation: Incarnation(u64::MAX),
+        left_us: u32::MAX,
+    };
+    token.links = (0..LINKS_MAX).map(link).collect();
+    let report = |_| Report {
+        node: NodeId(63),
+        number: u64::MAX,
+        incarnation: u64::MAX,
+        hops: 63,
+        wall_ms: u64::MAX,
+        body: vec![0; BODY_MAX],
+    };
+    token.reports = (0..REPORTS_MAX).map(report).collect();
+    token.backends = (0..1024).map(|n| backend(n, BackendState::Disabled)).collect();
+    token.backends.iter_mut().for_each(|b| b.changed_ms = u64::MAX);
+    token.unknown.push(UnknownSection { kind: 700, bytes: vec![9; UNKNOWN_MAX] });
+    let bytes = Message::Token(Box::new(token.clone())).encode();
+    assert!(!bytes.is_empty() && bytes.len() <= MESSAGE_MAX, "{} bytes", bytes.len());
+    assert_eq!(Message::decode(&bytes), Ok(Message::Token(Box::new(token))));
+}
+
+/// A build that does not know the states of backends has the same rule for sections as this one.
+#[test]
+fn who_does_not_know_the_states_of_backends_passes_them_on_untouched() {
+    let (old, mut new) = (resting(3, 6), resting(3, 6));
+    new.backends = vec![backend(5, BackendState::Disabled), backend(900, BackendState::Enabled)];
+    new.backends[0].extra = vec![1, 2, 3];
+    let bytes = Message::Token(Box::new(new.clone())).encode();
+    // The section comes last: kind u16, length u32.
+    let tail = bytes.len() - Message::Token(Box::new(old)).encode().len();
+    let at = bytes.len() - tail;
+    assert_eq!(bytes[at..at + 2], [0, 7]);
+    let mut foreign = bytes.clone();
+    foreign[at..at + 2].copy_from_slice(&[2, 188]);
+    let Ok(Message::Token(passed)) = Message::decode(&foreign) else { panic!("refused") };
+    let carried = UnknownSection { kind: 700, bytes: bytes[at + 6..].to_vec() };
+    assert_eq!((&passed.backends, &passed.unknown), (&Vec::new(), &vec![carried]));
+    let mut again = Message::Token(passed).encode();
+    again[at..at + 2].copy_from_slice(&[0, 7]);
+    assert_eq!(Message::decode(&again), Ok(Message::Token(Box::new(new))));
+}
+
+#[test]
+fn the_newer_of_two_records_is_the_same_for_everybody() {
+    let first = backend(3, BackendState::Enabled);
+    let mut later = first.clone();
+    later.changed_ms += 1;
+    later.by = NodeId(0);
+    let mut other_node = first.clone();
+    other_node.by = NodeId(62);
+    let mut other_life = first.clone();
+    other_life.state = BackendState::Draining;
+    let mut longer = first.clone();
+    longer.extra = vec![0];
+    for (newer, older) in
+        [(&later, &first), (&first, &other_node), (&other_life, &first), (&longer, &first)]
+    {
+        assert!(newer.is_newer(older) && !older.is_newer(newer), "{newer:?} {older:?}");
+    }
+    assert!(!first.is_newer(&first));
+}
+
 #[test]
 fn a_truncated_message_is_refused() {
     for message in messages() {
@@ -229,6 +343,10 @@ fn nonsense_is_refused() {
         Err(Malformed::Value),
         "twice in the ring"
     );
+    assert_eq!(token(|t| t.backends[2].backend = BackendId(1024)), Err(Malformed::Value));
+    assert_eq!(token(|t| t.backends[2].by = NodeId(64)), Err(Malformed::Value));
+    assert_eq!(token(|t| t.backends[1].backend = BackendId(0)), Err(Malformed::Value), "twice");
+    assert_eq!(token(|t| t.backends.swap(0, 1)), Err(Malformed::Value), "out of order");
     assert_eq!(token(|t| t.unknown[0].bytes = vec![0; UNKNOWN_MAX + 1]), Err(Malformed::TooLong));
     assert_eq!(
         token(|t| t.vips = vec![t.vips[0].clone(); 1025]),

@@ -62,6 +62,7 @@ pub fn cluster(nodes: usize, vips: usize) -> Cluster {
     Cluster {
         nodes: vec![NodePlan { subnets, witness: false }; nodes],
         vips: (0..vips).map(plan).collect(),
+        backends: vec![BackendState::Enabled, BackendState::Disabled, BackendState::Enabled],
         partition: Partition::Serve,
         timing: Timing::DEFAULT,
         digest: 7,

@@ -3,6 +3,7 @@
 
 use super::{Duty, Mac};
 use crate::cluster::Persistence;
+use crate::flow::{BackendId, BackendState};
 use crate::ids::{NodeId, SubnetId, VipId};
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +99,13 @@ pub enum EventKind {
     ConfigDiffers {
         /// Who.
         peer: NodeId,
+    },
+    /// An operator said what a backend may be given.
+    BackendChanged {
+        /// Which.
+        backend: BackendId,
+        /// From now on.
+        state: BackendState,
     },
     /// Another kind, of a newer build.
     #[serde(other)]
