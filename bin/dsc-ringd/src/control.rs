@@ -229,6 +229,7 @@ mod tests {
             nodes: vec![],
             vips: vec![],
             config_digest: 0,
+            backends: vec![],
             names: Default::default(),
             counters: vec![],
             heard: Default::default(),

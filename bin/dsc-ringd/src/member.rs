@@ -281,6 +281,7 @@ mod tests {
             let cluster = Cluster {
                 nodes: vec![node; 2],
                 vips: vec![vip; 4],
+                backends: Vec::new(),
                 partition: Partition::Serve,
                 timing: Timing::DEFAULT,
                 digest: 1,

@@ -54,6 +54,16 @@ pub fn sentence(names: &Names, event: &Event) -> String {
         EventKind::ConfigDiffers { peer } => {
             format!("kept {} out, which has another configuration", node(*peer))
         }
+        EventKind::BackendChanged { backend: b, state } => {
+            let backend = match names.backends.get(b.index()) {
+                Some(name) => {
+                    let service = names.services.get(name.service.index());
+                    format!("{} of {}", name.address, service.map_or("?", String::as_str))
+                }
+                None => b.0.to_string(),
+            };
+            format!("made backend {backend} {state}")
+        }
         EventKind::Unknown => "did something that this build does not know".to_owned(),
     };
     format!("{} {what}", node(event.node))

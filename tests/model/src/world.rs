@@ -87,6 +87,7 @@ impl World {
                     persistence: Persistence::Current,
                 })
                 .collect(),
+            backends: Vec::new(),
             partition,
             timing: timing(nodes),
             digest: 1,

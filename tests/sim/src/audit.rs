@@ -335,12 +335,13 @@ fn cover(world: &mut World, vip: Option<VipId>) -> Result<(), Violation> {
     Ok(())
 }
 
-/// A command came to its end.
+/// A command came to its end; `late`, after a stall.
 pub fn done(
     world: &mut World,
     node: NodeId,
     id: u64,
     result: Result<String, String>,
+    late: bool,
 ) -> Result<(), Violation> {
     let at = world.at;
     world.trace.say(at, || format!("node {} command {id}: {result:?}", node.0));
@@ -352,6 +353,9 @@ pub fn done(
     }
     given.result = Some(result);
     let given = given.clone();
+    if given.result.as_ref().is_some_and(Result::is_ok) {
+        crate::backends::done(world, node, given.command, late)?;
+    }
     if world.audit.class != Class::Operator || given.result.as_ref().is_some_and(Result::is_err) {
         return Ok(());
     }
@@ -373,6 +377,8 @@ pub fn done(
                 let shown = view.nodes[node.index()].duty;
                 shown == duty || (duty == Duty::Draining && shown == Duty::Closed)
             }
+            // Audited in every class, by `backends`.
+            Command::Backend { .. } => true,
         };
         if !shown {
             return Err(format!("{given:?} is done, but node {} does not show it", machine.id.0));

@@ -4,7 +4,9 @@ use crate::fault::{Fault, Span};
 use crate::plan::{Class, MS, Plan, nanos};
 use crate::random::Random;
 use dsc_wire::local::{Command, Duty};
-use dsc_wire::{NodeId, NodeSet, Partition, SubnetId, SubnetSet, Timing, VipId};
+use dsc_wire::{
+    BackendId, BackendState, NodeId, NodeSet, Partition, SubnetId, SubnetSet, Timing, VipId,
+};
 
 /// Most faults of one plan; the rarest hole found in the rules so far needed eight.
 const FAULTS_MAX: u64 = 10;
@@ -19,10 +21,36 @@ pub fn faults(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Ve
         Class::Heal => draw.absences(),
         Class::Whole | Class::Cut | Class::Majority => draw.any(start),
     };
+    let words = &mut Random::new(plan.seed, 5);
+    for (at, word) in backends(words, plan, start, window) {
+        let place = words.below(list.len() as u64 + 1) as usize;
+        list.insert(place, (at, word));
+    }
     if !plan.paced {
         list.sort_by_key(|(at, _)| *at);
     }
     list
+}
+
+/// States for backends, in some plans. Drawn from a stream of their own: without them a seed goes on naming the run that it
+/// named before there were any.
+fn backends(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Vec<(Span, Fault)> {
+    let few = plan.paced && plan.class != Class::Operator;
+    let count = match plan.class {
+        Class::Quiet => 0,
+        _ if random.chance(500) => 0,
+        _ => random.range(1, if few { 2 } else { 6 }),
+    };
+    let states = [BackendState::Enabled, BackendState::Draining, BackendState::Disabled];
+    (0..count)
+        .map(|_| {
+            let backend = BackendId(random.below(plan.cluster.backends.len() as u64) as u16);
+            let command = Command::Backend { backend, state: random.pick(&states) };
+            let node = NodeId(random.below(plan.nodes() as u64) as u8);
+            let at = if plan.paced { random.below(60 * MS) } else { start + random.below(window) };
+            (at, Fault::Command { node, command })
+        })
+        .collect()
 }
 
 struct Draw<'a> {

@@ -5,10 +5,11 @@
 //! ```text
 //!   seed -> plan + draw (faults) -> run -> inject -> world -- turn --> Member
 //!                                    |                |  \-- network (fate of packets)
-//!                                 settle            audit (kernel maps, keys)
+//!                                 settle            audit (kernel maps, keys) - backends
 //! ```
 
 pub mod audit;
+pub mod backends;
 pub mod clock;
 mod draw;
 pub mod fault;

@@ -5,7 +5,8 @@ use crate::draw;
 use crate::fault::{Fault, Span};
 use crate::random::Random;
 use dsc_wire::{
-    Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, SubnetSet, Timing, VipPlan,
+    BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, SubnetSet, Timing,
+    VipPlan,
 };
 use std::time::Duration;
 
@@ -272,6 +273,7 @@ fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> 
     Cluster {
         nodes: plans,
         vips,
+        backends: vec![BackendState::Enabled, BackendState::Disabled, BackendState::Enabled],
         partition: if majority { Partition::Majority } else { Partition::Serve },
         timing,
         digest: 0xD5C,

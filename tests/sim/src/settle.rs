@@ -34,6 +34,7 @@ pub fn settled_but(world: &World, but: &[VipId]) -> Result<(), String> {
     let Some(first) = views.first().copied() else { return Ok(()) };
     one_ring(&views)?;
     commands(world)?;
+    crate::backends::agree(world, &views)?;
     let votes = views.len();
     let majority = world.plan.cluster.partition == Partition::Majority;
     let serves = !majority || 2 * votes > world.plan.nodes();

@@ -2,6 +2,7 @@
 //! faults do is in `inject`, what must hold in `audit` and `settle`.
 
 use crate::audit::Audit;
+use crate::backends::Done;
 use crate::clock::Clock;
 use crate::fault::Span;
 use crate::machine::{Item, Machine};
@@ -57,6 +58,8 @@ pub struct World {
     pub disturbed: Span,
     /// Commands given: (number, at, on which node, what).
     pub commands: Vec<Given>,
+    /// States of backends that were done.
+    pub done: Vec<Done>,
     queue: BinaryHeap<Reverse<(Span, u64, Due)>>,
     order: u64,
     parcels: Vec<Option<Parcel>>,
@@ -96,6 +99,7 @@ impl World {
             trace,
             disturbed: 0,
             commands: Vec::new(),
+            done: Vec::new(),
             queue: BinaryHeap::new(),
             order: 0,
             parcels: Vec::new(),
@@ -288,6 +292,7 @@ impl World {
         let machine = &mut self.machines[node.index()];
         let mut effects = std::mem::take(&mut self.effects);
         effects.extend(machine.rest.drain(..));
+        let late = effects.len();
         machine.shown.take();
         let now = machine.clock.local(at);
         let Some(member) = machine.member.as_mut() else {
@@ -310,8 +315,8 @@ impl World {
         self.audit.turn(&mut self.machines[node.index()], at)?;
         let cut = stall.map_or(usize::MAX, |(n, _)| usize::from(n));
         let mut list = effects.drain(..).enumerate();
-        for (_, effect) in list.by_ref().take(cut) {
-            self.carry_out(node, effect)?;
+        for (i, effect) in list.by_ref().take(cut) {
+            self.carry_out(node, effect, i < late)?;
         }
         let machine = &mut self.machines[node.index()];
         machine.rest.extend(list.map(|(_, e)| e));
@@ -326,7 +331,8 @@ impl World {
         Ok(())
     }
 
-    fn carry_out(&mut self, node: NodeId, effect: Effect) -> Result<(), Violation> {
+    /// `late`: it was left undone in an earlier turn.
+    fn carry_out(&mut self, node: NodeId, effect: Effect, late: bool) -> Result<(), Violation> {
         match effect {
             Effect::Packet { to, path, packet } => self.send(node, to, path, packet),
             Effect::Lease { end } => return crate::audit::lease(self, node, end),
@@ -337,7 +343,7 @@ impl World {
                 self.trace.say(self.at, || format!("node {}: {:?}", node.0, event.kind));
                 self.machine(node).events.push(event);
             }
-            Effect::Done { id, result } => return crate::audit::done(self, node, id, result),
+            Effect::Done { id, result } => return crate::audit::done(self, node, id, result, late),
             Effect::Changed => {}
             Effect::Left => {
                 self.trace.say(self.at, || format!("node {} has left", node.0));

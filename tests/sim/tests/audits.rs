@@ -109,5 +109,5 @@ fn a_vip_that_leaves_the_greater_ring_is_seen() {
 #[test]
 fn an_end_of_a_command_that_nobody_gave_is_seen() {
     let mut world = world(Class::Operator);
-    assert!(audit::done(&mut world, NodeId(0), 0, Ok(String::new())).is_err());
+    assert!(audit::done(&mut world, NodeId(0), 0, Ok(String::new()), false).is_err());
 }

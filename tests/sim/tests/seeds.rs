@@ -1,8 +1,10 @@
 //! Some hundreds of seeds in each test run; `scripts/sim` runs as many as one likes.
 
+use dsc_test_sim::fault::Fault;
 use dsc_test_sim::plan::{Class, Plan, Wish};
 use dsc_test_sim::run::run;
 use dsc_test_sim::trace::Trace;
+use dsc_wire::local::Command;
 
 fn all_hold(seeds: std::ops::Range<u64>, wish: Wish) {
     for seed in seeds {
@@ -74,5 +76,12 @@ fn seeds_that_found_a_fault_hold() {
         40_024_382,
     ] {
         all_hold(seed..seed + 1, Wish::default());
+        // As it was when it did, before there were commands for backends.
+        let mut plan = Plan::new(seed, Wish::default());
+        plan.faults.retain(|(_, fault)| {
+            !matches!(fault, Fault::Command { command: Command::Backend { .. }, .. })
+        });
+        let outcome = run(&plan, Trace(0));
+        assert!(outcome.is_ok(), "seed {seed} without states of backends: {outcome:?}");
     }
 }
