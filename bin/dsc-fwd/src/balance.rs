@@ -4,6 +4,7 @@
 use dsc_bpf::{Backend, Service};
 use dsc_conf::Config;
 use dsc_flow::maglev::{self, Candidate};
+use dsc_wire::local::View;
 use dsc_wire::{BackendId, BackendState, ServiceKind};
 
 // The kernel's tables have the size of ours, and the same number says that there is no backend.
@@ -17,6 +18,21 @@ const NO_FLOWS: u32 = 1024;
 pub fn flows_max(config: &Config) -> u32 {
     let nat = config.services.iter().any(|service| service.kind == ServiceKind::Nat);
     if nat { config.flows_max } else { NO_FLOWS }
+}
+
+/// What each backend is given: as the configuration says until an operator says otherwise. None if the view does not tell,
+/// because its ring daemon is in no ring now, or because its numbers mean other backends.
+pub fn states(config: &Config, view: &View) -> Option<Vec<BackendState>> {
+    if view.config_digest != config.digest() || !view.members.contains(&view.me) {
+        return None;
+    }
+    let mut states: Vec<BackendState> = config.backends.iter().map(|b| b.state).collect();
+    for changed in &view.backends {
+        if let Some(state) = states.get_mut(changed.id.index()) {
+            *state = changed.state;
+        }
+    }
+    Some(states)
 }
 
 /// The services and backends as the kernel has to know them; `states` by [`BackendId`].

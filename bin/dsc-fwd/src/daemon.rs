@@ -3,6 +3,7 @@
 
 mod settle;
 mod share;
+mod states;
 
 use crate::addresses::Keeper;
 use crate::announce::{self, Announcer};
@@ -76,8 +77,11 @@ pub struct Daemon {
     gifts: BTreeMap<NodeId, (u64, Walk)>,
     /// Hosted VIPs when it started: what an earlier daemon left in the table counts as known until the copy is whole.
     adopted: bool,
-    /// What each backend is given, by its number.
+    /// What each backend is given, by its number: in the kernel, and as the ring says.
     states: Vec<BackendState>,
+    wanted: Vec<BackendState>,
+    /// Has the ring said it? Until then the ring daemon is told nothing, and what it heard last stands.
+    informed: bool,
     /// Who hosts each VIP, by its number, as the ring says.
     hosts: Vec<Option<NodeId>>,
     lease: LeaseMap,
@@ -103,7 +107,7 @@ impl Daemon {
     ///
     /// # Errors
     /// What could not be opened; what was in force before still is.
-    pub fn open(
+    pub async fn open(
         config: Config,
         me: NodeId,
         hook: Hook,
@@ -123,12 +127,14 @@ impl Daemon {
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
         let max = balance::flows_max(&config);
         let mut flows = Flows::new(flows, news, config.backends.len(), max, clock::now());
-        let states: Vec<BackendState> = config.backends.iter().map(|b| b.state).collect();
+        let views = Views::new(&context, run_dir);
+        let (views, said) = states::first(&config, views).await;
+        let informed = said.is_some() || config.backends.is_empty();
+        let states = said.unwrap_or_else(|| config.backends.iter().map(|b| b.state).collect());
         let (services, backends) = balance::rows(&config, &states);
         let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
         flows.know(&places, &backends);
         datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
-        let views = Some(Views::new(&context, run_dir));
         let mut daemon = Daemon {
             keeper: Keeper::open()?,
             config,
@@ -141,7 +147,9 @@ impl Daemon {
             sharing: None,
             gifts: BTreeMap::new(),
             adopted: false,
+            wanted: states.clone(),
             states,
+            informed,
             hosts: Vec::new(),
             lease,
             voices: Vec::new(),
@@ -155,7 +163,7 @@ impl Daemon {
             trouble: None,
             teller,
             server,
-            views,
+            views: Some(views),
         };
         daemon.share()?;
         let watched = daemon.programs()?;
@@ -260,7 +268,7 @@ impl Daemon {
         self.datapath.set_macs(&macs).map_err(|e| e.to_string())
     }
 
-    /// Takes what the ring knows: where the nodes are, and which epoch this is.
+    /// Takes what the ring knows: where the nodes are, what backends are given, and which epoch this is.
     fn view(&mut self, view: &View) {
         let now = clock::now();
         let before = self.macs.clone();
@@ -281,6 +289,7 @@ impl Daemon {
         if let Some(sharing) = &mut self.sharing {
             sharing.members(now, &view.members);
         }
+        self.take_states(view);
         self.hosts = view.vips.iter().map(|vip| vip.host).collect();
         self.look_at_hosts(now);
         self.announcer.epoch(now, view.key.epoch);
@@ -389,6 +398,9 @@ impl Daemon {
 
     /// All that ringd needs to know; the digest says that the kernel is ready for this configuration.
     fn tell(&mut self) {
+        if !self.informed {
+            return;
+        }
         self.number += 1;
         let facts = Facts::Fwd {
             number: self.number,

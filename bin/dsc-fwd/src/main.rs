@@ -82,7 +82,8 @@ fn start(arguments: &Arguments) -> Result<(), End> {
         None => Hook::best().map_err(|e| e.to_string())?,
     };
     let run = async {
-        daemon::Daemon::open(config, me, hook, &arguments.bpf_dir, &arguments.run_dir)?.run().await
+        let (bpf_dir, run_dir) = (&arguments.bpf_dir, &arguments.run_dir);
+        daemon::Daemon::open(config, me, hook, bpf_dir, run_dir).await?.run().await
     };
     Ok(runtime.block_on(run)?)
 }

@@ -28,6 +28,11 @@ impl Views {
         Views { client, after: 0, incarnation: None }
     }
 
+    /// Asks for the view again that was there already.
+    pub fn again(&mut self) {
+        self.after = 0;
+    }
+
     /// The next view; or why there is none, after a short wait.
     pub async fn next(mut self) -> (Views, Result<Box<View>, AskError>) {
         let request = Request::View { after: self.after, wait_ms: WAIT_MS };

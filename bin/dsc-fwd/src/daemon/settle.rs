@@ -13,6 +13,7 @@ impl Daemon {
     pub(super) fn settle(&mut self) {
         let (ready, faults) = (self.ready(), self.faults.clone());
         let settled = self.programs().and_then(|watched| self.addresses(watched));
+        let settled = settled.and_then(|()| self.set_states());
         for (subnet, why) in self.faults.iter().filter(|(s, why)| faults.get(s) != Some(*why)) {
             tracing::error!("subnet {} is not served: {why}", self.subnet(*subnet));
         }
