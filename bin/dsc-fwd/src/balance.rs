@@ -72,3 +72,80 @@ pub fn rows(config: &Config, states: &[BackendState]) -> (Vec<Service>, Vec<Back
         .collect();
     (services, backends)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use BackendState::{Disabled, Draining, Enabled};
+    use serde_json::json;
+
+    const TOML: &str = r#"
+[cluster]
+name = "shop"
+[[subnet]]
+name = "ext"
+networks = ["10.1.0.0/24"]
+pool = ["10.1.0.100"]
+[[node]]
+name = "n1"
+addresses = { ext = "10.1.0.1" }
+[[service]]
+name = "web"
+vips = ["10.1.0.100"]
+port = 80
+backends = [
+  { address = "10.1.0.201" },
+  { address = "10.1.0.202", state = "disabled" },
+  { address = "10.1.0.203" },
+]
+"#;
+
+    fn view(config: &Config, changed: &[(u16, BackendState)]) -> View {
+        let changed = changed.iter().map(|(id, state)| {
+            json!({"id": id, "state": state, "changed_ms": 1_700_000_000_000u64, "by": 0})
+        });
+        let view = json!({
+            "number": 1, "incarnation": 7, "me": 0, "state": "alone",
+            "key": {"epoch": {"counter": 1, "proposer": 0, "incarnation": 7}, "seq": 1},
+            "members": [0], "quorum": true, "partition": "serve", "lease_end": 0, "lease_ms": 95,
+            "rotation_us": 0, "nodes": [], "vips": [], "config_digest": config.digest(),
+            "backends": changed.collect::<Vec<_>>(),
+        });
+        serde_json::from_value(view).unwrap()
+    }
+
+    #[test]
+    fn the_file_holds_until_an_operator_says_otherwise() {
+        let config = Config::parse(TOML, "dsc.toml").unwrap();
+        let file = vec![Enabled, Disabled, Enabled];
+        assert_eq!(states(&config, &view(&config, &[])), Some(file));
+        let changed = [(0, Draining), (1, Enabled), (3, Disabled)];
+        let wanted = vec![Draining, Enabled, Enabled];
+        assert_eq!(states(&config, &view(&config, &changed)), Some(wanted), "no backend 3");
+    }
+
+    #[test]
+    fn a_ring_daemon_without_a_ring_or_of_another_configuration_says_nothing() {
+        let config = Config::parse(TOML, "dsc.toml").unwrap();
+        let mut outside = view(&config, &[(0, Draining)]);
+        outside.members.clear();
+        assert_eq!(states(&config, &outside), None);
+        let mut other = view(&config, &[(0, Draining)]);
+        other.config_digest += 1;
+        assert_eq!(states(&config, &other), None);
+    }
+
+    #[test]
+    fn only_enabled_backends_are_in_the_table() {
+        let config = Config::parse(TOML, "dsc.toml").unwrap();
+        let chosen = |states: &[BackendState]| {
+            let mut slots = rows(&config, states).0[0].slots.clone();
+            slots.sort_unstable();
+            slots.dedup();
+            slots
+        };
+        assert_eq!(chosen(&[Enabled, Disabled, Enabled]), [0, 2]);
+        assert_eq!(chosen(&[Draining, Enabled, Disabled]), [1]);
+        assert_eq!(chosen(&[Draining, Disabled, Disabled]), [maglev::EMPTY]);
+    }
+}

@@ -181,10 +181,15 @@ impl Node {
 
     /// Starts dsc-fwd and waits until it has told the ring daemon that the kernel is ready.
     pub fn start(&mut self) {
+        self.spawn();
+        until("dsc-fwd is ready", || self.ringd.ready());
+    }
+
+    /// Starts dsc-fwd.
+    pub fn spawn(&mut self) {
         let mut command = self.command(&[]);
         self.ringd.forget_facts();
         self.fwd = Some(self.machine.space.run(move || command.spawn().unwrap()));
-        until("dsc-fwd is ready", || self.ringd.ready());
     }
 
     pub fn kill(&mut self) {

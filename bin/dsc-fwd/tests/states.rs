@@ -1,0 +1,94 @@
+//! What operators say about backends reaches the kernel, and a daemon that is started anew takes nothing of it back.
+
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod net;
+
+use BackendState::{Disabled, Draining, Enabled};
+use dsc_conf::Config;
+use dsc_sys::local::ask_blocking;
+use dsc_wire::local::{BackendView, FwdRequest, FwdServices, socket};
+use dsc_wire::{BackendId, BackendState, NodeId};
+use net::{CONFIG, Node, until, world};
+use std::path::Path;
+use std::time::Duration;
+
+const SERVICE: &str = r#"
+[[service]]
+name = "web"
+vips = ["10.1.0.103"]
+port = 80
+backends = [{ address = "10.1.0.201" }, { address = "10.1.0.202", state = "disabled" }]
+[flows]
+max = 1024
+"#;
+
+/// As dsc-fwd says; none while it does not answer.
+fn states(node: &Node) -> Option<Vec<BackendState>> {
+    let path = node.run_dir.join(socket::FWD);
+    let services = ask_blocking(&path, &FwdRequest::Services, Duration::from_secs(1));
+    let services: FwdServices = services.ok()?;
+    Some(services.backends.iter().map(|b| b.state).collect())
+}
+
+fn order(node: &Node, changed: &[(u16, BackendState)]) {
+    let view = |(id, state): &(u16, BackendState)| BackendView {
+        id: BackendId(*id),
+        state: *state,
+        changed_ms: 1_700_000_000_000,
+        by: NodeId(1),
+    };
+    node.ringd.change(|v| v.backends = changed.iter().map(view).collect());
+}
+
+#[test]
+fn the_ring_says_what_backends_are_given_and_a_new_daemon_asks_before_it_changes_anything() {
+    let mut world = world();
+    let node = &mut world.nodes[0];
+    node.kill();
+    std::fs::write("/mnt/dsc.toml", CONFIG.to_owned() + SERVICE).unwrap();
+    let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
+    node.ringd.change(|v| v.config_digest = digest);
+    node.start();
+    assert_eq!(states(node), Some(vec![Enabled, Disabled]), "the file's");
+    order(node, &[(0, Draining), (1, Enabled)]);
+    until("the ring's", || states(node) == Some(vec![Draining, Enabled]));
+    for _ in 0..3 {
+        node.kill();
+        node.spawn();
+        until("it answers", || states(node).is_some());
+        assert_eq!(states(node), Some(vec![Draining, Enabled]), "from the start");
+        until("dsc-fwd is ready", || node.ringd.ready());
+    }
+
+    // A ring daemon that is in no ring knows nothing, and what was in force stays so.
+    node.ringd.change(|v| {
+        v.members.clear();
+        v.backends.clear();
+    });
+    assert!((0..50).all(|_| states(node) == Some(vec![Draining, Enabled])));
+    order(node, &[(0, Disabled)]);
+    node.ringd.change(|v| v.members = vec![NodeId(0)]);
+    until("the ring's again", || states(node) == Some(vec![Disabled, Disabled]));
+}
+
+#[test]
+fn a_new_daemon_tells_nothing_while_no_ring_says_what_backends_are_given() {
+    let mut world = world();
+    let node = &mut world.nodes[0];
+    node.kill();
+    std::fs::write("/mnt/dsc.toml", CONFIG.to_owned() + SERVICE).unwrap();
+    let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
+    node.ringd.change(|v| {
+        v.config_digest = digest;
+        v.members.clear();
+    });
+    node.spawn();
+    until("it answers", || states(node).is_some());
+    // It tells what it has to tell in its first turn, and these are fifty more.
+    assert!((0..50).all(|_| states(node) == Some(vec![Enabled, Disabled])));
+    assert_eq!(node.ringd.facts(), None);
+    order(node, &[(0, Draining)]);
+    node.ringd.change(|v| v.members = vec![NodeId(0), NodeId(1)]);
+    until("dsc-fwd is ready", || node.ringd.ready());
+    assert_eq!(states(node), Some(vec![Draining, Disabled]), "before it was ready");
+}
