@@ -67,8 +67,13 @@ pub enum Command {
     },
     /// Show the services, and what this node forwards for them
     Service,
-    /// Show the backends, and what this node forwards to them
-    Backend,
+    /// Show the backends, and what this node forwards to them; or change what one is given
+    #[command(subcommand_value_name = "COMMAND")]
+    Backend {
+        /// Change what a backend is given
+        #[command(subcommand)]
+        change: Option<BackendCommand>,
+    },
     /// Show flows of this node's table
     Flows(FlowsArguments),
     /// Show what happened
@@ -169,6 +174,27 @@ pub enum NodeCommand {
         /// The node
         node: String,
     },
+}
+
+/// Changes of what a backend is given.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BackendCommand {
+    /// Give a backend new flows
+    Enable(BackendArguments),
+    /// Give a backend nothing: its flows are reset
+    Disable(BackendArguments),
+    /// Give a backend only the packets of the flows it has
+    Drain(BackendArguments),
+}
+
+/// Which backend.
+#[derive(Clone, Debug, Args)]
+pub struct BackendArguments {
+    /// The service
+    pub service: String,
+    /// The backend's address and port
+    #[arg(value_name = "IP:PORT")]
+    pub backend: SocketAddr,
 }
 
 /// What to do with configuration files.

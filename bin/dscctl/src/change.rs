@@ -6,8 +6,9 @@ use crate::events::duty_word;
 use crate::failure::{DONE, Failure, REFUSED};
 use crate::names;
 use crate::shown::{Change, Moved};
+use dsc_wire::BackendState;
 use dsc_wire::local::{Command, Duty, Names, Reply, View};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// A change in the operator's words.
@@ -25,6 +26,8 @@ pub enum Wish<'a> {
     Open(&'a str),
     /// `node drain NODE`
     Drain(&'a str),
+    /// `backend enable|disable|drain SERVICE BACKEND`
+    Backend(BackendState, &'a str, SocketAddr),
 }
 
 /// A change in ringd's words, and what to call it.
@@ -101,6 +104,17 @@ fn wanted(names: &Names, wish: Wish<'_>) -> Result<Wanted, Failure> {
         Wish::Drain(name) => {
             (duty(name, Duty::Draining)?, "node drain", name.to_string(), format!("drain {name}"))
         }
+        Wish::Backend(state, service, address) => {
+            let backend = names::find_backend(names, service, address)?;
+            let (word, verb) = match state {
+                BackendState::Enabled => ("enable", "backend enable"),
+                BackendState::Disabled => ("disable", "backend disable"),
+                BackendState::Draining => ("drain", "backend drain"),
+            };
+            let about = names::backend(names, backend);
+            let action = format!("{word} {about}");
+            (Command::Backend { backend, state }, verb, about, action)
+        }
     };
     Ok(Wanted { command, verb, about, action })
 }
@@ -126,6 +140,7 @@ fn told(wanted: &Wanted, before: &View, after: &View) -> String {
             let duty = after.nodes.iter().find(|n| n.id == id).map_or(duty, |n| n.duty);
             format!("{about} is {}", duty_word(duty))
         }
+        Command::Backend { state, .. } => format!("{about} is {state}"),
     };
     let others: Vec<String> = moved
         .iter()

@@ -1,6 +1,8 @@
 //! Fills the rows of `events`: names instead of indices, and a sentence for each. Pure.
 
-use crate::names::{node as node_name, subnet as subnet_name, vip as vip_name};
+use crate::names::{
+    backend as backend_name, node as node_name, subnet as subnet_name, vip as vip_name,
+};
 use crate::shown::EventRow;
 use crate::status::mac_text;
 use dsc_wire::local::{Duty, Event, EventKind, Names};
@@ -89,6 +91,15 @@ fn tell(names: &Names, kind: &EventKind) -> (Value, String) {
             let peer = node(peer);
             let text = format!("did not let {peer} in: it runs another configuration");
             (json!({"event": "config-differs", "peer": peer}), text)
+        }
+        EventKind::BackendChanged { backend, state } => {
+            let name = names.backends.get(backend.index());
+            let service = name.and_then(|name| names.services.get(name.service.index()));
+            let address = name.map(|name| name.address.to_string());
+            let text = format!("{} is {state}", backend_name(names, backend));
+            let fields = json!({"event": "backend-changed", "service": service,
+                "backend": address, "state": state});
+            (fields, text)
         }
         EventKind::Unknown => (
             json!({"event": "unknown"}),

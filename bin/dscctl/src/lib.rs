@@ -27,9 +27,13 @@ pub mod status;
 pub mod warnings;
 pub mod world;
 
-use arguments::{Arguments, Command, ConfigCommand, NodeCommand, Options, StatusArguments};
+use arguments::{
+    Arguments, BackendArguments, BackendCommand, Command, ConfigCommand, NodeCommand, Options,
+    StatusArguments,
+};
 use change::Wish;
 use clap::{CommandFactory, Parser};
+use dsc_wire::BackendState;
 use failure::{DONE, Failure, NO, USAGE};
 use reads::Reader;
 use show::{Shown, print};
@@ -92,7 +96,16 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
             reads::show_events(&world, &mut reader, *since, *follow)
         }
         Command::Service => flows::show_services(&world, &mut reader),
-        Command::Backend => flows::show_backends(&world, &mut reader),
+        Command::Backend { change: None } => flows::show_backends(&world, &mut reader),
+        Command::Backend { change: Some(verb) } => {
+            let (state, which) = match verb {
+                BackendCommand::Enable(which) => (BackendState::Enabled, which),
+                BackendCommand::Disable(which) => (BackendState::Disabled, which),
+                BackendCommand::Drain(which) => (BackendState::Draining, which),
+            };
+            let BackendArguments { service, backend } = which;
+            change(options, &mut out, Wish::Backend(state, service, *backend))
+        }
         Command::Flows(wanted) => flows::show_flows(&world, &mut reader, wanted),
         Command::Counters => reads::show_counters(&world, &mut reader),
         Command::MoveVip { vip, node } => change(options, &mut out, Wish::Move(*vip, node)),

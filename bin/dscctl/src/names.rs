@@ -1,9 +1,9 @@
 //! From what people say to the indices that daemons use, and back. Called by every command; knows nothing but names.
 
 use crate::failure::Failure;
-use dsc_wire::local::{FwdService, Names};
-use dsc_wire::{NodeId, ServiceId, SubnetId, VipId};
-use std::net::IpAddr;
+use dsc_wire::local::{BackendName, FwdService, Names};
+use dsc_wire::{BackendId, NodeId, ServiceId, SubnetId, VipId};
+use std::net::{IpAddr, SocketAddr};
 
 /// What a node is called; its index if the names do not tell.
 pub fn node(names: &Names, id: NodeId) -> String {
@@ -51,16 +51,49 @@ pub fn find_vip(names: &Names, address: IpAddr) -> Result<VipId, Failure> {
 pub fn find_service(services: &[FwdService], name: &str) -> Result<ServiceId, Failure> {
     match services.iter().position(|s| s.name == name) {
         Some(index) => Ok(ServiceId(index as u16)),
-        None => Err(Failure::Usage(format!(
-            "no service {name:?}: the services of this cluster are {}",
-            list(services.iter().map(|s| s.name.clone()))
-        ))),
+        None => Err(no_service(name, services.iter().map(|s| s.name.clone()))),
     }
 }
 
 /// What a service is called.
 pub fn service(services: &[FwdService], id: ServiceId) -> String {
     services.get(id.index()).map_or_else(|| format!("service#{}", id.0), |s| s.name.clone())
+}
+
+/// The backend of the service, both as the operator calls them, or what there is instead.
+pub fn find_backend(
+    names: &Names,
+    service: &str,
+    address: SocketAddr,
+) -> Result<BackendId, Failure> {
+    let Some(at) = names.services.iter().position(|s| s == service) else {
+        return Err(no_service(service, names.services.iter().cloned()));
+    };
+    let own = |b: &&BackendName| b.service.index() == at;
+    match names.backends.iter().position(|b| own(&b) && b.address == address) {
+        Some(index) => Ok(BackendId(index as u16)),
+        None => {
+            let there: Vec<String> =
+                names.backends.iter().filter(own).map(|b| b.address.to_string()).collect();
+            Err(Failure::Usage(format!(
+                "no backend {address}: the backends of {service} are {}",
+                list(there.into_iter())
+            )))
+        }
+    }
+}
+
+/// What a backend is called: a server of two services is two backends.
+pub fn backend(names: &Names, id: BackendId) -> String {
+    let Some(BackendName { service, address }) = names.backends.get(id.index()) else {
+        return format!("backend#{}", id.0);
+    };
+    let service = names.services.get(service.index());
+    format!("{address} of {}", service.map_or("?", String::as_str))
+}
+
+fn no_service(name: &str, there: impl ExactSizeIterator<Item = String>) -> Failure {
+    Failure::Usage(format!("no service {name:?}: the services of this cluster are {}", list(there)))
 }
 
 const LISTED_MAX: usize = 16;
@@ -77,7 +110,7 @@ pub fn list(items: impl ExactSizeIterator<Item = String>) -> String {
     shown.join(", ") + &more
 }
 
-/// A daemon's sentence with `node#1`, `vip#2` and `subnet#0` replaced by what people call them.
+/// A daemon's sentence with `node#1`, `vip#2`, `subnet#0` and `backend#3` replaced by what people call them.
 pub fn spell(names: &Names, text: &str) -> String {
     let mut spelled = String::with_capacity(text.len());
     let mut rest = text;
@@ -85,10 +118,11 @@ pub fn spell(names: &Names, text: &str) -> String {
         let (before, after) = (&rest[..at], &rest[at + 1..]);
         let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
         let (number, tail) = after.split_at(digits);
-        let word = ["node", "vip", "subnet"].into_iter().find(|w| before.ends_with(w));
+        let word = ["node", "vip", "subnet", "backend"].into_iter().find(|w| before.ends_with(w));
         let name = word.and_then(|word| match word {
             "node" => number.parse().ok().map(|n| node(names, NodeId(n))),
             "vip" => number.parse().ok().map(|n| vip(names, VipId(n))),
+            "backend" => number.parse().ok().map(|n| backend(names, BackendId(n))),
             _ => number.parse().ok().map(|n| subnet(names, SubnetId(n))),
         });
         match (word, name) {
@@ -118,6 +152,13 @@ mod tests {
             subnets: vec!["ext".into()],
             vips: vec!["10.1.0.100".parse().unwrap()],
             vip_subnets: vec![SubnetId(0)],
+            services: vec!["web".into(), "ssh".into(), "six".into()],
+            backends: [(0, "10.2.0.201:8080"), (0, "10.2.0.202:8080"), (2, "[fd00:2::201]:8080")]
+                .map(|(service, address)| BackendName {
+                    service: ServiceId(service),
+                    address: address.parse().unwrap(),
+                })
+                .into(),
         }
     }
 
@@ -128,6 +169,9 @@ mod tests {
             spell(&names(), said),
             "n2 cannot take 10.1.0.100 on ext: n2 is closed (#7, vip#x, node#9)"
         );
+        let said = "backend#2 is draining, there is no backend#3";
+        let spelled = "[fd00:2::201]:8080 of six is draining, there is no backend#3";
+        assert_eq!(spell(&names(), said), spelled);
     }
 
     #[test]
@@ -135,6 +179,36 @@ mod tests {
         let failure = find_node(&names(), "n3").unwrap_err();
         assert_eq!(failure.to_string(), "no node \"n3\": the nodes of this cluster are n1, n2");
         assert_eq!(failure.code(), 2);
+    }
+
+    #[test]
+    fn a_backend_is_found_by_its_service_and_its_address() {
+        let find = |service, address: &str| {
+            let found = find_backend(&names(), service, address.parse().unwrap());
+            found.map_err(|failure| (failure.code(), failure.to_string()))
+        };
+        assert_eq!(find("web", "10.2.0.202:8080"), Ok(BackendId(1)));
+        assert_eq!(find("six", "[fd00:2::201]:8080"), Ok(BackendId(2)));
+        for (service, address, expected) in [
+            (
+                "ftp",
+                "10.2.0.201:8080",
+                "no service \"ftp\": the services of this cluster are web, ssh, six",
+            ),
+            (
+                "web",
+                "10.2.0.201:80",
+                "no backend 10.2.0.201:80: the backends of web are 10.2.0.201:8080, 10.2.0.202:8080",
+            ),
+            (
+                "six",
+                "10.2.0.201:8080",
+                "no backend 10.2.0.201:8080: the backends of six are [fd00:2::201]:8080",
+            ),
+            ("ssh", "10.2.0.201:8080", "no backend 10.2.0.201:8080: the backends of ssh are none"),
+        ] {
+            assert_eq!(find(service, address), Err((2, expected.to_owned())));
+        }
     }
 
     #[test]

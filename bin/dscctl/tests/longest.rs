@@ -4,7 +4,7 @@ use dsc_sys::local::REPLY_MAX;
 use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX, VIPS_MAX};
 use dsc_wire::local::{
-    FLOWS_LISTED_MAX, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices, Names,
+    BackendName, FLOWS_LISTED_MAX, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices, Names,
 };
 use dsc_wire::{
     BackendId, BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, ServiceId, ServiceKind,
@@ -48,9 +48,11 @@ fn the_longest_answers_about_flows_fit() {
     let names = Names {
         cluster: name.clone(),
         nodes: vec![name.clone(); NODES_MAX],
-        subnets: vec![name; SUBNETS_MAX],
+        subnets: vec![name.clone(); SUBNETS_MAX],
         vips: vec![end.ip(); VIPS_MAX],
         vip_subnets: vec![SubnetId(7); VIPS_MAX],
+        services: vec![name; SERVICES_MAX],
+        backends: vec![BackendName { service: ServiceId(127), address: end }; BACKENDS_MAX],
     };
     let services = vec![service; SERVICES_MAX];
     let services = FwdServices { names, services, backends: vec![backend; BACKENDS_MAX] };

@@ -31,7 +31,7 @@ fn obey(case: &mut Case, command: Command, wait_ms: u64) -> Option<Reply> {
     }
     match command {
         Command::MoveVip { vip, node } => case.view.vips[vip.index()].host = Some(node),
-        Command::Pin { .. } | Command::Unpin { .. } => {}
+        Command::Pin { .. } | Command::Unpin { .. } | Command::Backend { .. } => {}
         Command::Duty { node, duty } => {
             case.view.nodes[node.index()].duty =
                 if duty == Duty::Draining { Duty::Closed } else { duty };
@@ -97,6 +97,8 @@ fn what_does_not_exist_is_a_usage_error_that_says_what_does() {
         (&["pin", "10.1.0.100", "n9"], "n1, n2, n3"),
         (&["node", "close", "n9"], "n1, n2, n3"),
         (&["flows", "--service", "ftp"], "web, six, ssh"),
+        (&["backend", "drain", "ftp", "10.2.0.201:8080"], "web, six, ssh"),
+        (&["backend", "enable", "web", "10.2.0.209:8080"], "10.2.0.201:8080, 10.2.0.202:8080"),
     ] {
         let (code, out, err) = run(&dir.0, arguments);
         assert_eq!((code, out.as_str()), (2, ""), "{arguments:?}");
@@ -119,6 +121,10 @@ fn what_does_not_exist_is_a_usage_error_that_says_what_does() {
         &["flows", "--limit", "9", "--count"],
         &["flows", "--client", "n1"],
         &["flows", "--backend", "10.2.0.201"],
+        &["backend", "web"],
+        &["backend", "drain", "web"],
+        &["backend", "drain", "web", "10.2.0.201"],
+        &["backend", "close", "web", "10.2.0.201:8080"],
     ] {
         assert_eq!(run(&dir.0, arguments).0, 2, "{arguments:?}");
     }
@@ -146,6 +152,18 @@ fn a_change_is_told_by_what_the_members_show() {
              10.2.0.100 from n2 to n1; all 3 members show it\n",
         ),
         (&["node", "open", "n2"], "n2 is open; all 3 members show it\n"),
+        (
+            &["backend", "drain", "web", "10.2.0.202:8080"],
+            "10.2.0.202:8080 of web is draining; all 3 members show it\n",
+        ),
+        (
+            &["backend", "disable", "six", "[fd00:2::201]:53"],
+            "[fd00:2::201]:53 of six is disabled; all 3 members show it\n",
+        ),
+        (
+            &["backend", "en", "web", "10.2.0.201:8080"],
+            "10.2.0.201:8080 of web is enabled; all 3 members show it\n",
+        ),
     ] {
         assert_eq!(run(&dir.0, arguments), (0, expected.into(), String::new()));
     }

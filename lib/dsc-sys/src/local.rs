@@ -22,7 +22,7 @@ use tokio::io::unix::AsyncFd;
 
 /// Most bytes of one request or of facts. The longest are facts with conflicts.
 pub const REQUEST_MAX: usize = 64 * 1024;
-/// Most bytes of one answer: a view of 64 nodes and 1024 VIPs is about 400 KiB, 10000 IPv6 flows are 2.8 MB.
+/// Most bytes of one answer: a view of 64 nodes, 1024 VIPs and 1024 backends is about 600 KiB, 10000 IPv6 flows are 2.8 MB.
 pub const REPLY_MAX: usize = 4 * 1024 * 1024;
 /// Most messages waiting on one connection in each direction.
 const QUEUE_MAX: i32 = 64;
