@@ -1,11 +1,11 @@
 //! The audits see what they are there to see: each is shown a world in which its promise is broken.
 
-use dsc_test_sim::audit;
 use dsc_test_sim::plan::{Class, MS, Plan, Wish};
 use dsc_test_sim::trace::Trace;
-use dsc_test_sim::world::World;
-use dsc_wire::local::HostState;
-use dsc_wire::{NodeId, Persistence, Time, VipId};
+use dsc_test_sim::world::{Given, World};
+use dsc_test_sim::{audit, backends};
+use dsc_wire::local::{Command, HostState};
+use dsc_wire::{BackendId, BackendState, NodeId, Persistence, Time, VipId};
 use std::time::Duration;
 
 const VIP: VipId = VipId(0);
@@ -110,4 +110,51 @@ fn a_vip_that_leaves_the_greater_ring_is_seen() {
 fn an_end_of_a_command_that_nobody_gave_is_seen() {
     let mut world = world(Class::Operator);
     assert!(audit::done(&mut world, NodeId(0), 0, Ok(String::new()), false).is_err());
+}
+
+const DRAIN: Command = Command::Backend { backend: BackendId(2), state: BackendState::Draining };
+
+/// The command is given to `node`, whose number for it is 0.
+fn given(world: &mut World, node: NodeId) {
+    let (at, life) = (world.at, world.machines[node.index()].life);
+    world.commands.push(Given { at, node, life, command: DRAIN, result: None });
+}
+
+#[test]
+fn a_state_of_a_backend_that_is_done_and_not_shown_is_seen() {
+    let mut world = world(Class::Operator);
+    given(&mut world, NodeId(0));
+    let done = audit::done(&mut world, NodeId(0), 0, Ok(String::new()), false);
+    assert!(done.unwrap_err().contains("shows no state"));
+}
+
+#[test]
+fn a_state_of_a_backend_that_is_lost_or_differs_is_seen() {
+    let mut world = world(Class::Operator);
+    world.run_until(1_000 * MS).unwrap();
+    given(&mut world, NodeId(1));
+    world.give(NodeId(1), dsc_ring::Input::Command { id: 0, command: DRAIN });
+    world.run_until(1_200 * MS).unwrap();
+    assert_eq!(world.done.len(), 1);
+    let forget = |world: &mut World, node: usize| {
+        let mut view = world.machines[node].view(world.at).unwrap().clone();
+        view.backends.clear();
+        let shown = &mut world.machines[node].shown;
+        shown.take();
+        shown.set(view).unwrap();
+    };
+    let agree = |world: &World| {
+        let views: Vec<_> = world.machines.iter().filter_map(|m| m.view(world.at)).collect();
+        assert_eq!(views.len(), 3);
+        backends::agree(world, &views)
+    };
+    assert_eq!(agree(&world), Ok(()));
+    forget(&mut world, 2);
+    assert!(agree(&world).unwrap_err().contains("node 2 []"));
+    forget(&mut world, 0);
+    forget(&mut world, 1);
+    assert!(agree(&world).unwrap_err().contains("is lost"));
+    // Nobody lives who had seen it.
+    world.machines.iter_mut().for_each(|m| m.life += 2);
+    assert_eq!(agree(&world), Ok(()));
 }

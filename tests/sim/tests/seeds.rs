@@ -73,7 +73,7 @@ fn the_same_seed_gives_the_same_run() {
 fn seeds_that_found_a_fault_hold() {
     for seed in [
         7_001_736, 20_003_099, 20_089_053, 20_163_760, 20_200_360, 20_202_297, 30_054_813,
-        40_024_382,
+        40_024_382, 90_000_466, 90_000_763,
     ] {
         all_hold(seed..seed + 1, Wish::default());
         // As it was when it did, before there were commands for backends.
