@@ -5,7 +5,7 @@ mod cluster;
 use cluster::{Cluster, PATIENCE, all_hosted, counter, failed, hosts_none};
 use dsc_sys::local::{AskError, ask_blocking};
 use dsc_wire::local::{Command, EventKind, PathDown, Reply, Request, RingState, View, socket};
-use dsc_wire::{NodeId, SubnetId, VipId};
+use dsc_wire::{BackendId, BackendState, NodeId, SubnetId, VipId};
 use std::os::unix::process::CommandExt;
 
 #[test]
@@ -60,6 +60,33 @@ fn a_move_is_done_when_every_view_shows_it() {
     }
     let refused = ask_blocking(&cluster.socket(1, socket::STATUS), &request, PATIENCE).unwrap();
     assert!(matches!(refused, Reply::Refused { .. }), "{refused:?}");
+}
+
+#[test]
+fn a_state_of_a_backend_outlives_the_daemon_that_was_asked() {
+    let mut cluster = Cluster::new(2);
+    cluster.form();
+    let backend = BackendId(1);
+    let command = Command::Backend { backend, state: BackendState::Draining };
+    let request = Request::Command { command, wait_ms: 5_000 };
+    let control = cluster.socket(1, socket::CONTROL);
+    let reply: Reply = ask_blocking(&control, &request, PATIENCE).unwrap();
+    assert_eq!(reply, Reply::Done { text: "backend#1 is draining".to_owned() });
+    let view = cluster.view(1).unwrap();
+    let shown = view.backends.clone();
+    assert_eq!((shown[0].id, shown[0].state), (backend, BackendState::Draining));
+    assert_eq!(view.names.backends[1].address.to_string(), "10.2.0.202:80");
+    assert_eq!(cluster.view(2).unwrap().backends, shown);
+    cluster.kill(1);
+    cluster.until(2, "alone", |v| v.members.len() == 1);
+    assert_eq!(cluster.view(2).unwrap().backends, shown);
+    cluster.start(1);
+    let view = cluster.until(1, "a member again", |v| v.members.len() == 2);
+    assert_eq!(view.backends, shown);
+    // The other one goes, and the one that has learned it is left.
+    cluster.kill(2);
+    let view = cluster.until(1, "alone", |v| v.members.len() == 1);
+    assert_eq!(view.backends, shown);
 }
 
 #[test]

@@ -82,6 +82,8 @@ impl Cluster {
                 "\n[[node]]\nname = \"n{n}\"\naddresses = {{ ext = \"10.1.0.{n}\", int = \"10.2.0.{n}\" }}\n"
             );
         }
+        text += "\n[[service]]\nname = \"web\"\nvips = [\"10.1.0.103\"]\nport = 80\n\
+                 backends = [{ address = \"10.2.0.201\" }, { address = \"10.2.0.202\" }]\n";
         fs::write(self.dir.join("dsc.toml"), text).unwrap();
         self.write_key(&key, 'a');
     }
