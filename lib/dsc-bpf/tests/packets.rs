@@ -275,7 +275,8 @@ fn what_peers_tell_is_joined() {
     let (c, v, b) = (client(4, 6000), vip(4, WEB), backend(4, WEB));
     let mut known = flow(Protocol::Tcp, c, v, b);
     node.prepare(&Row::new("joined", Vec::new()).flows(&[known]));
-    let state = |node: &Node| node.all_flows().iter().map(|s| s.flow.state).collect::<Vec<_>>();
+    let state =
+        |node: &node::Node| node.all_flows().iter().map(|s| s.flow.state).collect::<Vec<_>>();
     for (told, then) in [
         (FlowState::Opening, FlowState::Open),
         (FlowState::ServerClosed, FlowState::ServerClosed),
