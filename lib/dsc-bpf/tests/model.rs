@@ -234,7 +234,7 @@ impl Pair {
         });
         let before = self.counts();
         let program = self.datapath.program_for(true);
-        let got = run::run(program, self.nic, &frame, 1).expect("the kernel refuses the frame");
+        let got = run::run(program, self.nic, &frame, 1, 0).expect("the kernel refuses the frame");
         let Some(outcome) = outcome else { return };
         let after = self.counts();
         let grown: Vec<&str> =
