@@ -71,6 +71,11 @@ impl Flows {
         &self.table
     }
 
+    /// The same, for who keeps what is no flow in it.
+    pub fn table_mut(&mut self) -> &mut FlowTable {
+        &mut self.table
+    }
+
     /// What the programs have made or seen since the last call; true if there may be more.
     pub fn news(&mut self, out: &mut Vec<Flow>) -> bool {
         let before = out.len();
@@ -112,7 +117,7 @@ impl Flows {
         }
         self.next = now + LOOK;
         let mut seen = Vec::new();
-        let more = self.table.walk(&mut self.walk, ENTRIES, &mut seen);
+        let more = self.table.walk(&mut self.walk, now, ENTRIES, &mut seen);
         let more = more.map_err(|e| e.to_string())?;
         for seen in &seen {
             self.judge(now, seen, remind)?;

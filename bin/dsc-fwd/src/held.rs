@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// How long a reply is kept; a peer's flow takes a millisecond at worst, unless it has to be asked for again.
-const HOLD: Duration = Duration::from_millis(10);
+/// How long a reply is kept. A peer's flow takes less than a millisecond on machines that are not busy, a few tens where
+/// they are, or when it has to be asked for again; only who speaks to a backend directly pays for the patience, once.
+const HOLD: Duration = Duration::from_millis(50);
 /// Most that are kept; the oldest go on when there are more.
 const KEPT_MAX: usize = 1024;
 
@@ -63,7 +64,7 @@ impl Waiting {
     ///
     /// # Errors
     /// The kernel does not let its table be read.
-    pub fn turn(&mut self, now: Time, table: &FlowTable) -> Result<(), String> {
+    pub fn turn(&mut self, now: Time, table: &mut FlowTable) -> Result<(), String> {
         for kept in std::mem::take(&mut self.kept) {
             let Ends { protocol, source: backend, dest: client, .. } = kept.ends;
             let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;
@@ -76,6 +77,7 @@ impl Waiting {
                 }
                 None if crowded || kept.until <= now => {
                     self.gave_up += 1;
+                    table.direct(protocol, backend, client, now).map_err(|e| e.to_string())?;
                     self.sender.send(packet::packet(&kept.frame, &kept.ends), client.ip())
                 }
                 None => {

@@ -81,7 +81,7 @@ impl Inventory<'_> {
             more = self
                 .flows
                 .table()
-                .walk(&mut walk, ENTRIES, &mut seen)
+                .walk(&mut walk, now, ENTRIES, &mut seen)
                 .map_err(|e| e.to_string())?;
             answer.totals.now += seen.len() as u32;
             for seen in seen.drain(..) {

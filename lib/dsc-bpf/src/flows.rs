@@ -3,7 +3,7 @@
 
 use crate::layout::{
     Entry, EntryKey, HELD_BYTES, HELD_FRAME, MARK_FIN, MARK_OPEN, MARK_RESET, NEWS_BYTES,
-    TICK_BITS, WAY_REPLY, WAY_REQUEST,
+    TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST,
 };
 use crate::services::Backend;
 use crate::{Error, call, octets};
@@ -16,6 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+/// How long packets that pass directly may cease, in the table's unit: as an idle connection (RFC 5382, requirement 5).
+const DIRECT_TICKS: u32 = 7_000;
 /// Entries that are taken over at once.
 const TAKEN: usize = 4096;
 
@@ -146,7 +148,7 @@ impl FlowTable {
                 self.delete(&known_back)?;
             }
         }
-        let there = self.get(&back)?;
+        let there = self.get(&back)?.filter(|there| there.way == WAY_REPLY);
         let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
         if let Some(there) = there.filter(|there| !same_vip(there)) {
             if flow.state == FlowState::Closed {
@@ -197,17 +199,48 @@ impl FlowTable {
         Ok(entry.map(|entry| end(&key, entry.address, entry.port)))
     }
 
+    /// Lets packets from `backend` to `client` pass as they are until they cease: they are of no flow.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused for another reason than a full table.
+    pub fn direct(
+        &mut self,
+        protocol: Protocol,
+        backend: SocketAddr,
+        client: SocketAddr,
+        now: Time,
+    ) -> Result<(), Error> {
+        let key = entry_key(protocol, backend, client);
+        if self.get(&key)?.is_none() {
+            let entry = Entry { way: WAY_DIRECT, seen: tick(now), ..Entry::default() };
+            self.set(&key, &entry)?;
+        }
+        Ok(())
+    }
+
     /// Flows from where `walk` is, about half of `most`; an empty batch may come before the end. False at the end.
     ///
     /// # Errors
     /// [`Error::Fill`]: the kernel refused.
-    pub fn walk(&self, walk: &mut Walk, most: usize, out: &mut Vec<Seen>) -> Result<bool, Error> {
+    pub fn walk(
+        &self,
+        walk: &mut Walk,
+        now: Time,
+        most: usize,
+        out: &mut Vec<Seen>,
+    ) -> Result<bool, Error> {
         let mut keys = vec![EntryKey::default(); most];
         let mut entries = vec![Entry::default(); most];
         let (count, more) =
             call::lookup_batch(self.fd.as_fd(), &mut walk.batch, &mut keys, &mut entries)
                 .map_err(|source| Error::Flows { source })?;
         for (key, entry) in keys.iter().zip(&entries).take(count) {
+            if entry.way == WAY_DIRECT {
+                if tick(now).saturating_sub(entry.seen) > DIRECT_TICKS {
+                    call::delete(self.fd.as_fd(), key).map_err(|source| Error::Flows { source })?;
+                }
+                continue;
+            }
             if entry.way != WAY_REQUEST {
                 // A reply whose request is gone would never be met again.
                 self.drop_widow(key, entry)?;

@@ -192,9 +192,10 @@ const _: () = assert!(
         && offset_of!(Entry, seen) == 28
 );
 
-/// `WAY_REQUEST`, `WAY_REPLY`.
+/// `WAY_REQUEST`, `WAY_REPLY`, `WAY_DIRECT`.
 pub(crate) const WAY_REQUEST: u8 = 0;
 pub(crate) const WAY_REPLY: u8 = 1;
+pub(crate) const WAY_DIRECT: u8 = 2;
 /// `MARK_OPEN`, `MARK_FIN`, `MARK_RESET`.
 pub(crate) const MARK_OPEN: u32 = 1;
 pub(crate) const MARK_FIN: u32 = 2;

@@ -213,7 +213,7 @@ impl Pair {
 
     fn table(&self) -> Vec<Flow> {
         let (mut walk, mut found) = (Walk::default(), Vec::new());
-        while self.flows.walk(&mut walk, 1024, &mut found).unwrap() {}
+        while self.flows.walk(&mut walk, Time(1), 1024, &mut found).unwrap() {}
         let mut flows: Vec<Flow> = found.into_iter().map(|seen| seen.flow).collect();
         flows.sort_unstable_by_key(|flow| flow.key);
         flows

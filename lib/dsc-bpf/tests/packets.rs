@@ -60,7 +60,7 @@ fn every_verdict_has_a_row() {
     let node = node();
     let table = rows::table(node.ports);
     // The kernel fails to change a frame only without memory; a full ring has a test of its own.
-    let elsewhere = ["dropped_failed", "claim_conflict_lost", "nat_full"];
+    let elsewhere = ["dropped_failed", "claim_conflict_lost", "nat_full", "nat_direct"];
     for name in node.counts().keys() {
         assert!(
             elsewhere.contains(&name.as_str()) || table.iter().any(|row| row.verdict == Some(name)),
@@ -307,4 +307,28 @@ fn what_peers_tell_is_joined() {
     assert_eq!(node.all_flows().len(), 1, "it is not this one's");
     node.flows.remove(&other).unwrap();
     assert!(node.all_flows().is_empty());
+}
+
+/// Who speaks to a backend directly is let through once nobody has claimed the reply, until a flow takes the place.
+#[test]
+fn a_direct_connection_passes_and_gives_way_to_a_flow() {
+    use frames::{ACK, SYN, SYN_ACK};
+    use rows::nat::{HOST, Packet, WEB, backend, client, vip};
+    let mut node = node();
+    let (c, v, b) = (client(4, 6100), vip(4, WEB), backend(4, WEB));
+    let reply = |flags| Packet::tcp(b, c, flags).frame(rows::ME, HOST);
+    node.prepare(&Row::new("direct", Vec::new()));
+    let (outcome, counted) = node.counted(|| node.run(Way::In, &reply(ACK)));
+    assert_eq!((outcome.action, counted), (DROP, vec![("nat_unknown".to_owned(), 1)]));
+    node.flows.direct(Protocol::Tcp, b, c, Time(1)).unwrap();
+    for flags in [SYN_ACK, ACK] {
+        let (outcome, counted) = node.counted(|| node.run(Way::In, &reply(flags)));
+        assert_eq!((outcome.action, counted), (NEXT, vec![("nat_direct".to_owned(), 1)]));
+    }
+    assert!(node.all_flows().is_empty(), "it is no flow");
+    let opening = Packet::tcp(c, v, SYN).frame(rows::ME, rows::CLIENT);
+    let (_, counted) = node.counted(|| node.run(Way::In, &opening));
+    assert_eq!(counted, [("nat_new".to_owned(), 1)]);
+    let (_, counted) = node.counted(|| node.run(Way::In, &reply(SYN_ACK)));
+    assert_eq!(counted, [("nat_reply".to_owned(), 1)]);
 }

@@ -253,7 +253,7 @@ impl Model {
         });
         let Some((key, state)) = found.map(|(key, state)| (*key, *state)) else {
             if tcp && packet.flags & (SYN | ACK) != SYN | ACK {
-                return Outcome::Pass("nat_unknown");
+                return Outcome::Drop("nat_unknown");
             }
             let held = packet.bytes <= HELD_MAX;
             return Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" });

@@ -1,5 +1,6 @@
-//! Being woken on time: real-time priority for the calling thread, and memory that stays in. Called by the ring
-//! daemon after ZeroMQ's threads exist, so that those stay ordinary ones.
+//! Being woken on time: real-time priority for the calling thread, and memory that stays in, called by the ring daemon
+//! after ZeroMQ's threads exist, so that those stay ordinary ones; and a better place among ordinary threads, for the data
+//! path daemon, on which others' new flows wait.
 
 use crate::capability::Capability;
 use std::fmt;
@@ -41,6 +42,26 @@ pub fn become_realtime() -> Vec<Degraded> {
     degraded.extend(set_fifo().err().map(Degraded::Priority));
     degraded.extend(lock_memory().err().map(Degraded::Memory));
     degraded
+}
+
+/// What [`prefer`] sets, out of -20 to 19.
+pub const NICE: i32 = -15;
+
+/// Lets the calling thread run before ordinary ones, without real-time priority: a flood of work for it must not stop the
+/// machine.
+///
+/// # Errors
+/// The system's: it needs CAP_SYS_NICE or LimitNICE, unless whoever started it has done this already.
+pub fn prefer() -> io::Result<()> {
+    // SAFETY: no pointer is passed; process 0 is the calling thread.
+    if unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } <= NICE {
+        return Ok(());
+    }
+    // SAFETY: as above.
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 fn set_fifo() -> io::Result<()> {

@@ -4,7 +4,7 @@
 use super::Daemon;
 use dsc_bpf::Walk;
 use dsc_fwd::share::{Sharing, Todo};
-use dsc_sys::{clock, keyfile, nic, random};
+use dsc_sys::{clock, keyfile, nic, random, realtime};
 use dsc_wire::local::HostState;
 use dsc_wire::{Flow, NodeId, ServiceKind, Time};
 
@@ -17,6 +17,12 @@ impl Daemon {
         let keys = keyfile::keys(&self.config.key_file).map_err(|e| e.to_string())?;
         let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
         let life = random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
+        if let Err(e) = realtime::prefer() {
+            tracing::warn!(
+                "cannot run before other programs: {e}: set Nice={} in its unit",
+                realtime::NICE
+            );
+        }
         let now = clock::now();
         self.sharing = Some(Sharing::open(&self.config, self.me, &keys, &nics, life, now)?);
         self.adopted = now < self.lease.lease()
@@ -38,14 +44,14 @@ impl Daemon {
             }
         }
         self.waiting.take(now);
-        self.waiting.turn(now, self.flows.table())
+        self.waiting.turn(now, self.flows.table_mut())
     }
 
     fn todo(&mut self, now: Time, todo: Todo) -> Result<(), String> {
         match todo {
             Todo::Apply(flows) => self.flows.apply(&flows, now),
             Todo::NeedCopy { to, copy, part, flows_max } => {
-                let (flows, last) = self.part(to, copy, part, flows_max)?;
+                let (flows, last) = self.part(now, to, copy, part, flows_max)?;
                 if let Some(sharing) = &mut self.sharing {
                     sharing.copy_part(now, to, copy, flows, last);
                 }
@@ -62,6 +68,7 @@ impl Daemon {
     /// The next part of the copy that `to` takes, and whether it is the last.
     fn part(
         &mut self,
+        now: Time,
         to: NodeId,
         copy: u64,
         part: u32,
@@ -72,7 +79,8 @@ impl Daemon {
             (*number, *walk) = (copy, Walk::default());
         }
         let mut seen = Vec::new();
-        let more = self.flows.table().walk(walk, most, &mut seen).map_err(|e| e.to_string())?;
+        let more =
+            self.flows.table().walk(walk, now, most, &mut seen).map_err(|e| e.to_string())?;
         if !more {
             self.gifts.remove(&to);
         }

@@ -134,9 +134,11 @@
 #define BACKEND_DRAINING 1
 #define BACKEND_DISABLED 2
 
-/* The two entries of a flow. */
+/* The two entries of a flow, and what is none. */
 #define WAY_REQUEST 0
 #define WAY_REPLY 1
+/* From a backend to somebody who speaks to it directly; it has no other entry. */
+#define WAY_DIRECT 2
 
 /* What was seen of a flow, in the entry of the direction it was seen in; asserted against flows.rs. */
 #define MARK_OPEN 1  /* both ends have spoken */

@@ -78,7 +78,8 @@ static __always_inline void follow(const struct frame *f, const struct flow_key 
 	if ((before & bits) == bits)
 		return;
 	mark(flow, bits);
-	tell(key, flow);
+	if (flow->way != WAY_DIRECT)
+		tell(key, flow);
 }
 
 /* Has the flow ended, so that an opening packet begins another one? Its other key is put into `back`. */

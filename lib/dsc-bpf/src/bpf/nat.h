@@ -38,7 +38,7 @@ static __noinline int clashes(struct desk *desk)
 		return 1;
 	other_key(&desk->key, &desk->fresh, &desk->back);
 	old = bpf_map_lookup_elem(&flows, &desk->back);
-	if (!old || (same16(old->address, desk->key.dest) && old->port == desk->key.dest_port))
+	if (!old || old->way != WAY_REPLY || (same16(old->address, desk->key.dest) && old->port == desk->key.dest_port))
 		return 0;
 	if (!ended(&desk->back, old, &desk->stale))
 		return 1;
@@ -273,6 +273,10 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	key = &desk->key;
 	key_of(f, key);
 	flow = bpf_map_lookup_elem(&flows, key);
+	if (flow && flow->way == WAY_DIRECT) {
+		follow(f, key, flow, bpf_ktime_get_boot_ns());
+		return V_nat_direct;
+	}
 	if (!flow || flow->way != WAY_REPLY) {
 		__builtin_memcpy(end.address, key->source, 16);
 		end.port = key->source_port;
@@ -281,7 +285,7 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 		if (!bpf_map_lookup_elem(&ends, &end))
 			return V_other;
 		if (f->quote)
-			return V_nat_unknown;
+			return V_other;
 		if (f->fragment == FRAGMENT_LATER)
 			return V_nat_fragment_lost;
 		/* Only a flow's first reply can be ahead of it. */

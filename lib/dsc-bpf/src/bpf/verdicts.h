@@ -11,7 +11,7 @@
 	X(delivered_steered)    /* another member handed it to the host */ \
 	X(refused)              /* its connection ends nowhere: the stack sends the RST */ \
 	X(nat_refused)          /* no backend takes it: the stack says so to the client */ \
-	X(nat_unknown)          /* from a backend, of no flow: somebody speaks to it directly */ \
+	X(nat_direct)           /* from a backend to somebody who speaks to it directly */ \
 	X(egress_request_mended) /* sender of an ARP request or solicitation made the NIC's own */
 
 /* The frame ends here. */
@@ -37,6 +37,7 @@
 	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
 	X(nat_too_big_lost)     /* does not fit where it should leave, and is none that may be told of */ \
 	X(nat_fragment_lost)    /* a fragment for or from a backend, but the datagram's first was not seen or has no ports */ \
+	X(nat_unknown)          /* from a backend, of no flow: the client would reset a connection that may be one */ \
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
 	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
 	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */

@@ -181,7 +181,7 @@ impl Node {
 
     pub fn all_flows(&self) -> Vec<Seen> {
         let (mut walk, mut found) = (Walk::default(), Vec::new());
-        while self.flows.walk(&mut walk, 256, &mut found).unwrap() {}
+        while self.flows.walk(&mut walk, Time(1), 256, &mut found).unwrap() {}
         found
     }
 

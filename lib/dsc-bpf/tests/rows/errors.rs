@@ -141,7 +141,7 @@ fn of_version(version: u8) -> Vec<Row> {
             Row::new(name("last hop, inside"), Message { ttl: 1, ..from_host }.frame(HOST))
                 .flows(&there)
                 .drop("nat_hops"),
-            Row::new(name("inside, no flow"), from_host.frame(HOST)).pass("nat_unknown"),
+            Row::new(name("inside, no flow"), from_host.frame(HOST)).pass("other"),
             Row::new(name("inside, to another than it quotes"), {
                 Message { dest: ip(other), ..from_host }.frame(HOST)
             })

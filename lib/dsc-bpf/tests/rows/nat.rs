@@ -194,7 +194,7 @@ fn of_version(version: u8) -> Vec<Row> {
             Packet { body: &[7; 300], ..reply(SYN_ACK) }.frame(ME, HOST),
         )
         .drop("nat_held_lost"),
-        Row::new(name("reply of no flow"), reply(ACK).frame(ME, HOST)).pass("nat_unknown"),
+        Row::new(name("reply of no flow"), reply(ACK).frame(ME, HOST)).drop("nat_unknown"),
         Row::new(name("to another port"), Packet::tcp(c, mv, SYN).frame(ME, CLIENT))
             .send("nat_new", Packet::tcp(c, mv, SYN).on(c, mb).frame(ME, CLIENT)),
         Row::new(name("reply from another port"), Packet::tcp(mb, c, ACK).frame(ME, HOST))
