@@ -142,6 +142,10 @@ impl Flows {
         if let Some(count) = self.met.get_mut(seen.backend.index()) {
             *count += 1;
         }
+        if matches!(state, FlowState::Opening | FlowState::Closed) {
+            // It comes further or ends before anybody could forget it.
+            return Ok(());
+        }
         // It had packets since the walk before this one came by; spread over the rounds by its port.
         let alive = seen.at + TICK >= self.before;
         let every = age::refresh(key.protocol, state).as_secs() / ROUND.as_secs();

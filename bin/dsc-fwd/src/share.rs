@@ -19,6 +19,7 @@ use dsc_flow::share::{self, Lag, Share};
 use dsc_rml::Rml;
 use dsc_sys::nic::Nic;
 use dsc_sys::paths::{Arrived, Paths, Sites};
+use dsc_sys::udp::BATCH;
 use dsc_wire::local::{Counter, FwdPeer, FwdSharing};
 use dsc_wire::seal::{Key, Keyring};
 use dsc_wire::{Flow, Incarnation, NodeId, NodeSet, SubnetSet, Time, Timing};
@@ -31,6 +32,9 @@ use std::time::Duration;
 /// over all of them anyway, so here it looks at them once in a while.
 const TIMING: Timing =
     Timing { rotation: Duration::from_secs(2), stall: Duration::from_secs(1), ..Timing::DEFAULT };
+
+/// Most datagrams of one path in one turn. Each brings up to 56 flows, and replies wait while they are put into the table.
+const TURN_MAX: usize = BATCH;
 
 /// What is to be done to the table, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +87,7 @@ impl Sharing {
             port,
             subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
             nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
+            turn_max: TURN_MAX,
         };
         let paths = Paths::open(&sites, me, Keyring::for_flows(seals, keys.get(1)), nics)?;
         let subnets: Vec<SubnetSet> = config.cluster().nodes.iter().map(|n| n.subnets).collect();

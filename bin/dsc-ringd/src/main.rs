@@ -16,6 +16,7 @@ use dsc_sys::nic::{self, Nic};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::paths::{Paths, Sites};
 use dsc_sys::single::Single;
+use dsc_sys::udp::BATCH;
 use dsc_sys::{keyfile, log, random, realtime};
 use dsc_wire::NodeId;
 use std::io;
@@ -24,6 +25,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Most datagrams of one path in one turn: a flood must not keep the ring from its own deadlines.
+const TURN_MAX: usize = 32 * BATCH;
 
 /// Keeps this node in the cluster's ring and decides, with the other members, who hosts each virtual address.
 #[derive(Parser)]
@@ -127,6 +131,7 @@ fn open(
         port: config.port,
         subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
         nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
+        turn_max: TURN_MAX,
     };
     let paths = Paths::open(&sites, me, keys, nics)?;
     let now = clock::now();

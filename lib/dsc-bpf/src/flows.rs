@@ -16,6 +16,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+/// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit.
+const STALE_TICKS: u32 = 30;
 /// How long packets that pass directly may cease, in the table's unit: as an idle connection (RFC 5382, requirement 5).
 const DIRECT_TICKS: u32 = 7_000;
 /// Entries that are taken over at once.
@@ -39,7 +41,7 @@ pub enum Put {
     New,
     /// It was there, and is now as far as either knew.
     Known,
-    /// It has ended, and the backend's port has a flow from the same client's port to another VIP since.
+    /// The backend's port has a flow from the same client's port to another VIP, made since as far as can be told.
     Clash,
     /// The table is full.
     Full,
@@ -135,26 +137,37 @@ impl FlowTable {
             ..Entry::default()
         };
         let old = self.get(&key)?.filter(|old| old.way == WAY_REQUEST);
+        let mut there = self.get(&back)?.filter(|there| there.way == WAY_REPLY);
+        let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
         let known = old.and_then(|old| flow_of(&key, &old));
         if let (Some(old), Some(known)) = (old, known) {
             let known_back = reply_key(&known);
-            let other = self.get(&known_back)?.map_or(0, |other| other.marks);
-            let known = Flow { state: joined(old.marks, other), ..known };
+            let other = if known_back == back { there } else { self.get(&known_back)? };
+            let other_marks = other.map_or(0, |other| other.marks);
+            let known = Flow { state: joined(old.marks, other_marks), ..known };
+            if known.backend == flow.backend
+                && there.is_some_and(|there| same_vip(&there))
+                && joined(old.marks | request.marks, other_marks | reply.marks) == known.state
+                && (flow.state != FlowState::Opening || known.state == FlowState::Opening)
+                && seen.saturating_sub(old.seen) < STALE_TICKS
+            {
+                return Ok(Put::Known);
+            }
             let anew = flow.state == FlowState::Opening && known.state == FlowState::Closed;
             if known.backend != flow.backend && !anew && !supersedes(flow, &known) {
                 return Ok(Put::Known);
             }
             if anew || known.backend != flow.backend {
                 self.delete(&known_back)?;
+                there = there.filter(|_| known_back != back);
             }
         }
-        let there = self.get(&back)?.filter(|there| there.way == WAY_REPLY);
-        let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
         if let Some(there) = there.filter(|there| !same_vip(there)) {
-            if flow.state == FlowState::Closed {
+            // To the backend they are one connection. Whoever made this one knew that the other had ended; news of one
+            // that was made before may come late.
+            if flow.state != FlowState::Opening {
                 return Ok(Put::Clash);
             }
-            // Whoever made this one knew that the other had ended; to the backend they are the same connection.
             let vip = end(&back, there.address, there.port);
             self.delete(&request_key(&FlowKey { vip, ..flow.key }))?;
         }

@@ -12,8 +12,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Most datagrams taken from one socket in one turn: a flood must not keep a daemon from its own deadlines.
-const TURN_MAX: usize = 32 * BATCH;
 /// Between two log lines about bad datagrams of one kind.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
@@ -61,6 +59,9 @@ pub struct Sites<'a> {
     pub subnets: Vec<&'a str>,
     /// Each node's address on each subnet, by [`NodeId`], then by [`SubnetId`].
     pub nodes: Vec<&'a [Option<IpAddr>]>,
+    /// Most datagrams taken from one socket in one turn, a multiple of [`BATCH`]: a flood must not keep a daemon from
+    /// its own deadlines.
+    pub turn_max: usize,
 }
 
 /// All sockets.
@@ -70,6 +71,7 @@ pub struct Paths {
     ports: Vec<Option<Port>>,
     /// By node, then by subnet.
     peers: Vec<Vec<Option<SocketAddr>>>,
+    turn_max: usize,
     sealed: Vec<u8>,
     bad: [Complaint; BAD.len()],
 }
@@ -124,7 +126,16 @@ impl Paths {
         }
         let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, sites.port));
         let peers = sites.nodes.iter().map(|n| n.iter().map(socket_address).collect()).collect();
-        Ok(Paths { me, keyring, ports, peers, sealed: Vec::new(), bad: Default::default() })
+        let turn_max = sites.turn_max;
+        Ok(Paths {
+            me,
+            keyring,
+            ports,
+            peers,
+            turn_max,
+            sealed: Vec::new(),
+            bad: Default::default(),
+        })
     }
 
     /// Ready when packets may be waiting.
@@ -142,10 +153,10 @@ impl Paths {
 
     /// Takes all packets that are waiting, up to a bound; with `insist` also those that the runtime has not heard of yet.
     pub fn receive(&mut self, now: Time, insist: bool, out: &mut Vec<Arrived>) {
-        let Paths { me, keyring, ports, peers, bad, .. } = self;
+        let Paths { me, keyring, ports, peers, turn_max, bad, .. } = self;
         for (subnet, port) in (0u8..).map(SubnetId).zip(ports) {
             let Some(Port { socket, .. }) = port else { continue };
-            let mut left = TURN_MAX;
+            let mut left = *turn_max;
             while left > 0 {
                 let taken = socket.receive(insist);
                 for i in 0..taken {

@@ -6,7 +6,7 @@ use dsc_bpf::Walk;
 use dsc_fwd::share::{Sharing, Todo};
 use dsc_sys::{clock, keyfile, nic, random, realtime};
 use dsc_wire::local::HostState;
-use dsc_wire::{Flow, NodeId, ServiceKind, Time};
+use dsc_wire::{Flow, FlowState, NodeId, ServiceKind, Time};
 
 impl Daemon {
     /// Opens the sockets to the peers, if there are flows to share.
@@ -84,6 +84,8 @@ impl Daemon {
         if !more {
             self.gifts.remove(&to);
         }
-        Ok((seen.into_iter().map(|seen| seen.flow).collect(), !more))
+        // What has ended is of no use to who was not there: late segments find their backend without it.
+        let live = seen.into_iter().map(|seen| seen.flow).filter(|f| f.state != FlowState::Closed);
+        Ok((live.collect(), !more))
     }
 }
