@@ -292,7 +292,14 @@ impl Opening {
         ready: &Ready,
         number: usize,
     ) -> std::io::Result<()> {
-        let error = self.stream.take_error()?;
+        let error = match self.stream.take_error()? {
+            Some(error) => Some(error),
+            // A socket that is not connected after all takes no byte yet: it is reported again when it is.
+            None => match self.ask() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
+                asked => asked.err(),
+            },
+        };
         // A refusal is another error: who is reset had seen a SYN-ACK, though not this thread.
         if error.as_ref().is_none_or(streams::is_reset) {
             self.answer = Some(Vec::new());
@@ -304,10 +311,13 @@ impl Opening {
             }
         }
         error.map_or(Ok(()), Err)?;
+        ready.for_bytes(&self.stream, number)
+    }
+
+    fn ask(&mut self) -> std::io::Result<()> {
         let host = self.to.ip();
         let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-        self.stream.write_all(text.as_bytes())?;
-        ready.for_bytes(&self.stream, number)
+        self.stream.write_all(text.as_bytes())
     }
 }
 
