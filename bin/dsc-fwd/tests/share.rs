@@ -170,10 +170,11 @@ fn flows_reach_all_members_and_a_restarted_one_takes_a_copy_first() {
         nodes[2].change(flow(6_000, FlowState::Opening));
         nodes[1].change(flow(6_001, FlowState::Opening));
         until(&mut nodes, "flows after the restart", |nodes| same(nodes, 5_002)).await;
-        let lags: Vec<_> = nodes[2].sharing.lags().collect();
-        assert!(lags.len() == 2 && lags.iter().all(|lag| lag.received == lag.known), "{lags:?}");
+        let status = nodes[2].sharing.status();
+        assert!(status.ready && status.peers.len() == 2, "{status:?}");
+        assert!(status.peers.iter().all(|peer| peer.missing == 0), "{status:?}");
         assert!(nodes.iter().all(|n| count(n, "share_malformed") == 0));
-        let sent = (count(&nodes[2], "records_sent"), nodes[2].sharing.position());
+        let sent = (count(&nodes[2], "records_sent"), status.told);
         assert_eq!(sent, (1, 1));
     });
 }

@@ -5,20 +5,21 @@
 
 use crate::claims::Claims;
 use crate::direction::Direction;
-use crate::flows::{self, FlowTable, Held, News};
+use crate::flows::{self, FlowTable};
 use crate::hook::{Hook, Hooks};
-use crate::layout::{MAPS, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
+use crate::layout::{MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
+use crate::maps::{check_shapes, fill, insert, retain, taken};
+use crate::news::{Held, News};
 use crate::services::{Backend, BackendCount, Service, ServiceMaps};
-use crate::{Error, LAYOUT, LeaseMap, call};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray};
+use crate::{Error, LAYOUT, LeaseMap};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use aya::programs::SchedClassifier;
-use aya::{Ebpf, EbpfLoader, Pod};
+use aya::{Ebpf, EbpfLoader};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::{BackendId, NodeId, SubnetId, VipId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -374,10 +375,6 @@ impl Datapath {
     }
 }
 
-pub(crate) fn fill(map: &'static str, source: aya::maps::MapError) -> Error {
-    Error::Fill { map, source: Box::new(source) }
-}
-
 fn mac_key(mac: Mac) -> MacEntry {
     MacEntry { bytes: mac, known: 0, unused: 0 }
 }
@@ -402,56 +399,4 @@ fn load(ebpf: &mut Ebpf, direction: Direction) -> Result<OwnedFd, Error> {
     program.load().map_err(refused)?;
     let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
     fd.map_err(|e| Error::Load(Box::new(aya::programs::ProgramError::IOError(e).into())))
-}
-
-pub(crate) fn taken<T: TryFrom<Map, Error = aya::maps::MapError>>(
-    ebpf: &mut Ebpf,
-    name: &'static str,
-) -> Result<T, Error> {
-    let map = ebpf.take_map(name).expect("the object has this map");
-    T::try_from(map).map_err(|e| fill(name, e))
-}
-
-/// Puts `entries` into `map`.
-pub(crate) fn insert<K: Pod + Ord, V: Pod>(
-    name: &'static str,
-    map: &mut HashMap<MapData, K, V>,
-    entries: &BTreeMap<K, V>,
-) -> Result<(), Error> {
-    for (key, value) in entries {
-        map.insert(key, value, 0).map_err(|e| fill(name, e))?;
-    }
-    Ok(())
-}
-
-/// Takes everything but `entries` out of `map`.
-pub(crate) fn retain<K: Pod + Ord, V: Pod>(
-    name: &'static str,
-    map: &mut HashMap<MapData, K, V>,
-    entries: &BTreeMap<K, V>,
-) -> Result<(), Error> {
-    let old: Vec<K> = map.keys().filter_map(Result::ok).collect();
-    for key in old.iter().filter(|key| !entries.contains_key(key)) {
-        map.remove(key).map_err(|e| fill(name, e))?;
-    }
-    Ok(())
-}
-
-/// A map of another layout under our directory would be read as nonsense.
-fn check_shapes(pins: &Path) -> Result<(), Error> {
-    for (name, key, value) in MAPS {
-        let path = pins.join(name);
-        let map = match call::pinned(&path) {
-            Ok(map) => map,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(Error::Map { path, doing: "open", source }),
-        };
-        let shape = call::shape(map.as_fd());
-        let shape =
-            shape.map_err(|source| Error::Map { path: path.clone(), doing: "examine", source })?;
-        if (shape.key_size as usize, shape.value_size as usize) != (key, value) {
-            return Err(Error::Layout { path });
-        }
-    }
-    Ok(())
 }

@@ -1,19 +1,19 @@
 //! The kernel's table of flows as user space sees it: what the programs made, what peers made, what is old. Each flow has two
 //! entries, one per direction; they are put and removed together. Called by `dsc-fwd` alone.
 
-use crate::layout::{
-    Entry, EntryKey, HELD_BYTES, HELD_FRAME, MARK_FIN, MARK_OPEN, MARK_RESET, NEWS_BYTES,
-    TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST,
+use crate::entry::{
+    end, entry_key, flow_of, joined, marks, reply_key, request_key, supersedes, tick,
 };
+use crate::layout::{Entry, EntryKey, TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST};
 use crate::services::Backend;
 use crate::{Error, call, octets};
 use aya::Ebpf;
-use aya::maps::{HashMap, Map, MapData, MapError, RingBuf};
+use aya::maps::{HashMap, Map, MapData, MapError};
 use dsc_wire::{BackendId, Flow, FlowKey, FlowState, Protocol, SubnetId, Time};
 use std::collections::HashMap as StdMap;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 /// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit.
@@ -70,7 +70,7 @@ impl FlowTable {
         let Map::HashMap(data) = &map else { panic!("flows is a hash") };
         let fd = data.fd().as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::Flows { source })?;
-        let map = HashMap::try_from(map).map_err(|e| crate::datapath::fill("flows", e))?;
+        let map = HashMap::try_from(map).map_err(|e| crate::maps::fill("flows", e))?;
         Ok(FlowTable { map, fd, vips: StdMap::new(), backends: StdMap::new() })
     }
 
@@ -285,7 +285,7 @@ impl FlowTable {
         match self.map.get(key, 0) {
             Ok(entry) => Ok(Some(entry)),
             Err(MapError::KeyNotFound) => Ok(None),
-            Err(e) => Err(crate::datapath::fill("flows", e)),
+            Err(e) => Err(crate::maps::fill("flows", e)),
         }
     }
 
@@ -294,7 +294,7 @@ impl FlowTable {
         match self.map.insert(key, entry, 0) {
             Ok(()) => Ok(true),
             Err(MapError::SyscallError(e)) if is_full(&e.io_error) => Ok(false),
-            Err(e) => Err(crate::datapath::fill("flows", e)),
+            Err(e) => Err(crate::maps::fill("flows", e)),
         }
     }
 
@@ -304,7 +304,7 @@ impl FlowTable {
             Err(MapError::SyscallError(e)) if e.io_error.raw_os_error() == Some(libc::ENOENT) => {
                 Ok(())
             }
-            Err(e) => Err(crate::datapath::fill("flows", e)),
+            Err(e) => Err(crate::maps::fill("flows", e)),
         }
     }
 }
@@ -326,200 +326,4 @@ pub(crate) fn unpin_other_size(pin: &Path, entries: u32) -> Result<Option<OwnedF
 
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM))
-}
-
-/// Flows that the programs made, and those that came further. A bounded ring: what does not fit is found by a walk.
-pub struct News(pub(crate) RingBuf<MapData>);
-
-impl Iterator for News {
-    type Item = Flow;
-
-    fn next(&mut self) -> Option<Flow> {
-        loop {
-            let item = self.0.next()?;
-            let bytes: &[u8; NEWS_BYTES] = item[..].try_into().ok()?;
-            let (key, entry) = bytes.split_at(size_of::<EntryKey>());
-            // SAFETY: both are plain integers and the kernel wrote exactly these layouts; the ring aligns to 8 bytes only.
-            let (key, entry) = unsafe {
-                (
-                    key.as_ptr().cast::<EntryKey>().read_unaligned(),
-                    entry.as_ptr().cast::<Entry>().read_unaligned(),
-                )
-            };
-            if let Some(flow) = flow_of(&key, &entry) {
-                return Some(flow);
-            }
-        }
-    }
-}
-
-impl AsFd for News {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for News {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-/// Replies that came before their flow: the frame, and the interface it came by. Bounded; see the verdict `nat_held_lost`.
-pub struct Held(pub(crate) RingBuf<MapData>);
-
-impl Iterator for Held {
-    type Item = (u32, Vec<u8>);
-
-    fn next(&mut self) -> Option<(u32, Vec<u8>)> {
-        let item = self.0.next()?;
-        let bytes: &[u8; HELD_BYTES] = item[..].try_into().ok()?;
-        let word = |at: usize| {
-            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
-        let length = (word(4) as usize).min(HELD_FRAME);
-        Some((word(0), bytes[8..8 + length].to_vec()))
-    }
-}
-
-impl AsFd for Held {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-}
-
-impl AsRawFd for Held {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
-
-fn tick(now: Time) -> u32 {
-    (now.0 >> TICK_BITS) as u32
-}
-
-fn entry_key(protocol: Protocol, source: SocketAddr, dest: SocketAddr) -> EntryKey {
-    EntryKey {
-        source: octets(source.ip()),
-        dest: octets(dest.ip()),
-        source_port: source.port().to_be_bytes(),
-        dest_port: dest.port().to_be_bytes(),
-        protocol: protocol.number(),
-        six: u8::from(source.is_ipv6()),
-        unused: [0; 2],
-    }
-}
-
-fn request_key(key: &FlowKey) -> EntryKey {
-    entry_key(key.protocol, key.client, key.vip)
-}
-
-fn reply_key(flow: &Flow) -> EntryKey {
-    entry_key(flow.key.protocol, flow.backend, flow.key.client)
-}
-
-fn end(key: &EntryKey, address: [u8; 16], port: [u8; 2]) -> SocketAddr {
-    let ip = if key.six == 0 {
-        IpAddr::V4(Ipv4Addr::new(address[0], address[1], address[2], address[3]))
-    } else {
-        IpAddr::V6(Ipv6Addr::from(address))
-    };
-    SocketAddr::new(ip, u16::from_be_bytes(port))
-}
-
-/// The flow that an entry of either direction belongs to, as far as this direction has come. None if it is nonsense.
-fn flow_of(key: &EntryKey, entry: &Entry) -> Option<Flow> {
-    let protocol = Protocol::of_number(key.protocol)?;
-    let source = end(key, key.source, key.source_port);
-    let dest = end(key, key.dest, key.dest_port);
-    let replaced = end(key, entry.address, entry.port);
-    Some(if entry.way == WAY_REQUEST {
-        let state = joined(entry.marks, 0);
-        Flow { key: FlowKey { protocol, client: source, vip: dest }, backend: replaced, state }
-    } else {
-        let state = joined(0, entry.marks);
-        Flow { key: FlowKey { protocol, client: dest, vip: replaced }, backend: source, state }
-    })
-}
-
-fn joined(request: u32, reply: u32) -> FlowState {
-    let either = request | reply;
-    if either & MARK_RESET != 0 || request & reply & MARK_FIN != 0 {
-        FlowState::Closed
-    } else if request & MARK_FIN != 0 {
-        FlowState::ClientClosed
-    } else if reply & MARK_FIN != 0 {
-        FlowState::ServerClosed
-    } else if either & MARK_OPEN != 0 {
-        FlowState::Open
-    } else {
-        FlowState::Opening
-    }
-}
-
-/// Does `told` take the place of `known`, which has another backend? The later state does; of one state the lower backend
-/// does, so that nodes which chose differently, each on its side of a cut, agree without asking.
-fn supersedes(told: &Flow, known: &Flow) -> bool {
-    (told.state, known.backend) > (known.state, told.backend)
-}
-
-/// What a state says about the two directions.
-fn marks(state: FlowState) -> (u32, u32) {
-    match state {
-        FlowState::Opening => (0, 0),
-        FlowState::Open => (MARK_OPEN, 0),
-        FlowState::ClientClosed => (MARK_OPEN | MARK_FIN, 0),
-        FlowState::ServerClosed => (MARK_OPEN, MARK_FIN),
-        FlowState::Closed | FlowState::Gone => (MARK_OPEN | MARK_FIN, MARK_FIN),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn flow(state: FlowState) -> Flow {
-        let end = |text: &str| text.parse().unwrap();
-        let key = FlowKey {
-            protocol: Protocol::Tcp,
-            client: end("10.1.0.250:4000"),
-            vip: end("10.1.0.100:80"),
-        };
-        Flow { key, backend: end("10.2.0.101:8080"), state }
-    }
-
-    #[test]
-    fn a_state_is_the_same_after_its_marks() {
-        for state in [
-            FlowState::Opening,
-            FlowState::Open,
-            FlowState::ClientClosed,
-            FlowState::ServerClosed,
-            FlowState::Closed,
-        ] {
-            let (request, reply) = marks(state);
-            assert_eq!(joined(request, reply), state);
-        }
-        assert_eq!(joined(MARK_RESET, 0), FlowState::Closed);
-        assert_eq!(joined(0, MARK_RESET), FlowState::Closed);
-    }
-
-    #[test]
-    fn both_entries_tell_the_same_flow() {
-        let flow = flow(FlowState::Opening);
-        let request = Entry {
-            address: octets(flow.backend.ip()),
-            port: flow.backend.port().to_be_bytes(),
-            way: WAY_REQUEST,
-            ..Entry::default()
-        };
-        let reply = Entry {
-            address: octets(flow.key.vip.ip()),
-            port: flow.key.vip.port().to_be_bytes(),
-            way: WAY_REPLY,
-            ..Entry::default()
-        };
-        assert_eq!(flow_of(&request_key(&flow.key), &request), Some(flow));
-        assert_eq!(flow_of(&reply_key(&flow), &reply), Some(flow));
-    }
 }

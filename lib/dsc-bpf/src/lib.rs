@@ -16,22 +16,26 @@ mod claims;
 mod clsact;
 mod datapath;
 mod direction;
+mod entry;
 mod error;
 mod flows;
 mod hook;
 mod layout;
 mod lease;
 mod links;
+mod maps;
+mod news;
 mod services;
 mod tc;
 
 pub use claims::Claims;
 pub use datapath::{Datapath, Nic, Opened, VipCount};
 pub use error::Error;
-pub use flows::{FlowTable, Held, News, Put, Seen, Walk};
+pub use flows::{FlowTable, Put, Seen, Walk};
 pub use hook::Hook;
 pub use layout::{MAGLEV_EMPTY, MAGLEV_SIZE};
 pub use lease::LeaseMap;
+pub use news::{Held, News};
 pub use services::{Backend, BackendCount, Service};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs

@@ -1,12 +1,12 @@
 //! The kernel's table of services: which packets are for one, which backend a hash is for, where a backend is. Filled by
 //! `dsc-fwd` from the configuration and the state of the backends; flows that exist are not touched by a change.
 
-use crate::datapath::{fill, taken};
 use crate::layout::{
     BACKEND_DISABLED, BACKEND_DRAINING, BACKEND_ENABLED, BackendCountEntry, BackendEntry, EndKey,
     MAGLEV_EMPTY, MAGLEV_ROOM, MAGLEV_SIZE, PORT_ANY, SERVICE_LOCAL, SERVICE_NAT, SERVICE_SOME,
     ServiceEntry, ServiceKey, Slots,
 };
+use crate::maps::{fill, taken};
 use crate::{Error, octets};
 use aya::Ebpf;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
@@ -108,10 +108,10 @@ impl ServiceMaps {
                 }
             }
         }
-        crate::datapath::insert("ends", &mut self.ends, &ends)?;
-        crate::datapath::insert("services", &mut self.services, &keys)?;
-        crate::datapath::retain("services", &mut self.services, &keys)?;
-        crate::datapath::retain("ends", &mut self.ends, &ends)
+        crate::maps::insert("ends", &mut self.ends, &ends)?;
+        crate::maps::insert("services", &mut self.services, &keys)?;
+        crate::maps::retain("services", &mut self.services, &keys)?;
+        crate::maps::retain("ends", &mut self.ends, &ends)
     }
 
     fn set_slots(&mut self, index: u16, slots: &[u16]) -> Result<(), Error> {

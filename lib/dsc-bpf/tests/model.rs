@@ -1,12 +1,10 @@
 //! The programs and the model of their decision (dsc_flow::model) on the same random packets, one after another on one
 //! node: same verdict, same frame, same flows after each. A difference names its seed.
 
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
 mod frames;
 mod place;
 #[expect(dead_code, reason = "shared with the rows, which use more of it")]
 mod rows;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
 mod run;
 
 use dsc_bpf::{Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Walk};

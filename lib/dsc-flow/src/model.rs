@@ -127,7 +127,7 @@ impl Model {
     pub fn step(&mut self, packet: &Packet) -> Option<Outcome> {
         if self.vips.contains_key(&packet.dest.ip()) {
             let service = self.services.get(&(packet.protocol, packet.dest))?;
-            return (service.kind == ServiceKind::Nat).then(|| self.to_service(packet));
+            return (service.kind == ServiceKind::Nat).then(|| self.for_service(packet));
         }
         let from = |b: &Backend| (b.protocol, b.address) == (packet.protocol, packet.source);
         if self.backends.iter().any(from) { Some(self.reply(packet)) } else { None }
@@ -143,7 +143,7 @@ impl Model {
         self.flows.iter().map(flow).collect()
     }
 
-    fn to_service(&mut self, packet: &Packet) -> Outcome {
+    fn for_service(&mut self, packet: &Packet) -> Outcome {
         match self.host {
             HostState::On if self.lease => self.request(packet),
             HostState::On => Outcome::Drop("dropped_lease"),
@@ -169,12 +169,12 @@ impl Model {
             }
             let outcome =
                 self.route(packet, "nat_request", &backend, packet.source, backend.address);
-            if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {
-                if tcp {
-                    state.open |= packet.flags & SYN == 0;
-                    state.client_fin |= packet.flags & FIN != 0;
-                    state.reset |= packet.flags & RST != 0;
-                }
+            if let (Outcome::Route(..), Some(state), true) =
+                (outcome, self.flows.get_mut(&key), tcp)
+            {
+                state.open |= packet.flags & SYN == 0;
+                state.client_fin |= packet.flags & FIN != 0;
+                state.reset |= packet.flags & RST != 0;
             }
             return outcome;
         }
