@@ -136,8 +136,9 @@ impl Flows {
     fn judge(&mut self, now: Time, seen: &Seen, remind: &mut Vec<Flow>) -> Result<(), String> {
         let Flow { key, state, .. } = seen.flow;
         if seen.at + age::lifetime(key.protocol, state) + TICK < now {
-            self.aged += 1;
-            return self.table.remove(&seen.flow).map_err(|e| e.to_string());
+            let removed = self.table.remove_silent(seen).map_err(|e| e.to_string())?;
+            self.aged += u64::from(removed);
+            return Ok(());
         }
         if let Some(count) = self.met.get_mut(seen.backend.index()) {
             *count += 1;

@@ -197,6 +197,21 @@ impl FlowTable {
         if self.get(&back)?.as_ref().is_some_and(of_this) { self.delete(&back) } else { Ok(()) }
     }
 
+    /// Takes a flow out that a walk has met, unless packets of it, or of a new one between the same ends, came since; false
+    /// then.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused.
+    pub fn remove_silent(&mut self, met: &Seen) -> Result<bool, Error> {
+        let later = |entry: Option<Entry>| entry.is_some_and(|e| e.seen > tick(met.at));
+        let alive = later(self.get(&request_key(&met.flow.key))?)
+            || later(self.get(&reply_key(&met.flow))?);
+        if !alive {
+            self.remove(&met.flow)?;
+        }
+        Ok(!alive)
+    }
+
     /// Is the flow there that a reply from `backend` to `client` belongs to? The VIP's end, if so.
     ///
     /// # Errors

@@ -332,3 +332,19 @@ fn a_direct_connection_passes_and_gives_way_to_a_flow() {
     let (_, counted) = node.counted(|| node.run(Way::In, &reply(SYN_ACK)));
     assert_eq!(counted, [("nat_reply".to_owned(), 1)]);
 }
+
+/// Between a walk and the removal of what it found old, the client's port may be used again.
+#[test]
+fn a_flow_that_spoke_since_it_was_met_is_not_removed() {
+    use frames::ACK;
+    use rows::nat::{Packet, WEB, backend, client, flow, vip};
+    let mut node = node();
+    let (c, v, b) = (client(4, 6200), vip(4, WEB), backend(4, WEB));
+    node.prepare(&Row::new("old", Vec::new()).flows(&[flow(Protocol::Tcp, c, v, b)]));
+    let met = node.all_flows()[0];
+    node.run(Way::In, &Packet::tcp(c, v, ACK).frame(rows::ME, rows::CLIENT));
+    assert!(!node.flows.remove_silent(&met).unwrap());
+    let met = node.all_flows()[0];
+    assert!(node.flows.remove_silent(&met).unwrap());
+    assert!(node.all_flows().is_empty());
+}
