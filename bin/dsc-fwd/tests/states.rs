@@ -9,9 +9,12 @@ use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{BackendView, FwdRequest, FwdServices, socket};
 use dsc_wire::{BackendId, BackendState, NodeId};
 use net::{CONFIG, Node, until, world};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+const KEY: &str = "/mnt/key";
 const SERVICE: &str = r#"
 [[service]]
 name = "web"
@@ -21,6 +24,14 @@ backends = [{ address = "10.1.0.201" }, { address = "10.1.0.202", state = "disab
 [flows]
 max = 1024
 "#;
+
+/// With services dsc-fwd shares flows, under the cluster's key.
+fn config() -> String {
+    let mut options = std::fs::File::options();
+    let mut key = options.write(true).create(true).truncate(true).mode(0o600).open(KEY).unwrap();
+    key.write_all("5a".repeat(32).as_bytes()).unwrap();
+    CONFIG.replacen("[cluster]", &format!("[cluster]\nkey_file = \"{KEY}\""), 1) + SERVICE
+}
 
 /// As dsc-fwd says; none while it does not answer.
 fn states(node: &Node) -> Option<Vec<BackendState>> {
@@ -45,7 +56,7 @@ fn the_ring_says_what_backends_are_given_and_a_new_daemon_asks_before_it_changes
     let mut world = world();
     let node = &mut world.nodes[0];
     node.kill();
-    std::fs::write("/mnt/dsc.toml", CONFIG.to_owned() + SERVICE).unwrap();
+    std::fs::write("/mnt/dsc.toml", config()).unwrap();
     let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
     node.ringd.change(|v| v.config_digest = digest);
     node.start();
@@ -76,7 +87,7 @@ fn a_new_daemon_tells_nothing_while_no_ring_says_what_backends_are_given() {
     let mut world = world();
     let node = &mut world.nodes[0];
     node.kill();
-    std::fs::write("/mnt/dsc.toml", CONFIG.to_owned() + SERVICE).unwrap();
+    std::fs::write("/mnt/dsc.toml", config()).unwrap();
     let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
     node.ringd.change(|v| {
         v.config_digest = digest;
