@@ -36,7 +36,7 @@ pub fn status(lab: &Lab, node: usize) -> Result<Value> {
     })
 }
 
-/// Waits until every node with power says that all of them are members and that every address has a host.
+/// Waits until every node with power says that all of them are members that can host, and that every address has a host.
 ///
 /// # Errors
 /// Not within `limit_ms`; the error has what the last node said.
@@ -49,7 +49,7 @@ pub fn wait_whole(lab: &Lab, limit_ms: u64) -> Result<()> {
     let result = wait::until("all nodes agree on one whole cluster", limit_ms, || {
         for node in &nodes {
             match status(lab, *node) {
-                Ok(status) if is_whole(&status, nodes.len()) => {}
+                Ok(status) if is_whole(&status, nodes.len(), lab.plan.subnets.len()) => {}
                 Ok(status) => {
                     last = status.to_string();
                     return None;
@@ -65,10 +65,15 @@ pub fn wait_whole(lab: &Lab, limit_ms: u64) -> Result<()> {
     result.map_err(|error| Error::new(format!("see a whole cluster ({error})"), last))
 }
 
-/// Does a status show this many members and no address without a host?
-fn is_whole(status: &Value, members: usize) -> bool {
+/// Does a status show this many members, each of which can host on all subnets (its data path takes a second to load), and no
+/// address without a host?
+fn is_whole(status: &Value, members: usize, subnets: usize) -> bool {
     let list = |name: &str| status[name].as_array().map(Vec::as_slice).unwrap_or_default();
-    let joined = list("nodes").iter().filter(|n| n["member"] == true).count();
+    let able = |node: &&Value| {
+        let on = node["able"].as_array().map_or(0, Vec::len);
+        node["member"] == true && (node["duty"] == "witness" || on == subnets)
+    };
+    let joined = list("nodes").iter().filter(able).count();
     let vips = list("vips");
     let served = vips.iter().all(|v| v["state"] == "served");
     joined == members && !vips.is_empty() && served
