@@ -23,6 +23,8 @@ const PAUSE_MAX_MS: f64 = 2_000.0;
 const DOWNLOADS: usize = 200;
 /// Longest wait for them to begin, ms.
 const BEGIN_MS: u64 = 30_000;
+/// Longer than a web client waits for an answer, ms.
+const OVER_IT_MS: u64 = 2_500;
 /// How long each step is watched at least, ms.
 const WATCH_MS: u64 = 3_000;
 /// Longest wait for the cluster to be whole again after a step, ms.
@@ -167,9 +169,8 @@ impl Demo {
         let about = format!("{name}: SIGKILL to everything on it, its cables dead");
         self.step("crash", about, Promise::Gap, lost, |lab| fault::crash(lab, crashed))?;
         let about = format!("{name}: power on, with an empty memory");
-        self.step("rejoin", about, Promise::Nothing, Vec::new(), |lab| {
-            fault::restart(lab, crashed)
-        })?;
+        // Its programs take a second to load; now and then a kept connection waits for longer than its client does.
+        self.step("rejoin", about, Promise::Gap, Vec::new(), |lab| fault::restart(lab, crashed))?;
         self.whole()?;
 
         let drained = self.owner(0)?;
@@ -196,6 +197,9 @@ impl Demo {
         let at_ns = act(&mut self.lab)?;
         wait::observe(WATCH_MS);
         self.prober.wait_settled(WHOLE_MS)?;
+        if promise == Promise::Gap {
+            self.clients_are_over_it()?;
+        }
         let after = self.load.counts();
         let web = Counts {
             pages: after.pages - before.pages,
@@ -209,6 +213,18 @@ impl Demo {
         let live = self.downloads.report();
         self.steps.push(Draft { step, about, promise, at_ns, affected, web, live });
         Ok(())
+    }
+
+    /// A client finds its kept connections dead one after the other, each by its patience: all of that is this step's.
+    fn clients_are_over_it(&self) -> Result<()> {
+        let (mut known, mut since_ns) = (0, clock::now_ns());
+        wait::until("the clients are over it", WHOLE_MS, || {
+            let errors = self.load.counts().errors;
+            if errors != known {
+                (known, since_ns) = (errors, clock::now_ns());
+            }
+            (clock::now_ns() - since_ns > OVER_IT_MS * 1_000_000).then_some(())
+        })
     }
 
     fn whole(&self) -> Result<()> {
