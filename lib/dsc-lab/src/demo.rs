@@ -160,7 +160,7 @@ impl Demo {
         let about = format!("{name}: SIGSTOP to all its daemons, its kernel goes on");
         self.step("freeze", about, Promise::Gap, lost, |lab| fault::freeze(lab, frozen))?;
         let about = format!("{name}: its daemons go on");
-        self.step("thaw", about, Promise::Nothing, Vec::new(), |lab| fault::thaw(lab, frozen))?;
+        self.step("thaw", about, Promise::Gap, Vec::new(), |lab| fault::thaw(lab, frozen))?;
         self.whole()?;
 
         let crashed = self.owner(0)?;
