@@ -105,17 +105,17 @@ impl Datapath {
         // Each flow has two entries.
         let entries = flows_max.saturating_mul(2);
         check_shapes(&pins)?;
-        let outgrown = flows::unpin_other_size(&pins.join("flows"), entries)?;
-        let me = u32::from(me.0);
-        let mut ebpf = EbpfLoader::new()
-            .btf(None)
-            .default_map_pin_directory(&pins)
-            .override_global("me", &me, true)
-            .map_max_entries("flows", entries)
-            .load(OBJECT)
-            .map_err(|e| Error::Load(Box::new(e)))?;
-        let ingress = load(&mut ebpf, Direction::Ingress)?;
-        let egress = load(&mut ebpf, Direction::Egress)?;
+        let pin = pins.join("flows");
+        let outgrown = flows::unpin_other_size(&pin, entries)?;
+        let (mut ebpf, ingress, egress) = match load_both(&pins, me, entries) {
+            Ok(loaded) => loaded,
+            Err(e) => {
+                if let Some(old) = outgrown {
+                    flows::pin_again(&old, &pin)?;
+                }
+                return Err(e);
+            }
+        };
         let claims = Claims(taken(&mut ebpf, "claims")?);
         let news = News(taken(&mut ebpf, "news")?);
         let held = Held(taken(&mut ebpf, "held")?);
@@ -387,6 +387,20 @@ fn nic_entry(nic: &Nic) -> NicEntry {
         address4: nic.address4.map(|a| a.octets()).unwrap_or_default(),
         address6: nic.address6.map(|a| a.octets()).unwrap_or_default(),
     }
+}
+
+/// Hands both programs and their maps to the kernel.
+fn load_both(pins: &Path, me: NodeId, entries: u32) -> Result<(Ebpf, OwnedFd, OwnedFd), Error> {
+    let mut ebpf = EbpfLoader::new()
+        .btf(None)
+        .default_map_pin_directory(pins)
+        .override_global("me", &u32::from(me.0), true)
+        .map_max_entries("flows", entries)
+        .load(OBJECT)
+        .map_err(|e| Error::Load(Box::new(e)))?;
+    let ingress = load(&mut ebpf, Direction::Ingress)?;
+    let egress = load(&mut ebpf, Direction::Egress)?;
+    Ok((ebpf, ingress, egress))
 }
 
 /// Hands one program to the kernel.

@@ -339,6 +339,17 @@ pub(crate) fn unpin_other_size(pin: &Path, entries: u32) -> Result<Option<OwnedF
     Ok(Some(old))
 }
 
+/// Pins a table again that [`unpin_other_size`] returned, in the place of the one made for it.
+pub(crate) fn pin_again(old: &OwnedFd, pin: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(pin) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::Flows { source });
+        }
+        _ => {}
+    }
+    call::pin(old.as_fd(), pin).map_err(|source| Error::Flows { source })
+}
+
 fn is_full(error: &std::io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM))
 }

@@ -348,3 +348,12 @@ fn a_flow_that_spoke_since_it_was_met_is_not_removed() {
     assert!(node.flows.remove_silent(&met).unwrap());
     assert!(node.all_flows().is_empty());
 }
+
+/// A node cannot host before its programs are loaded. The verifier needs some microseconds a step: at 225,000 steps a node that
+/// came back was steered to for a second before it could hand a connection on.
+#[test]
+fn the_verifier_is_soon_done() {
+    let node = node();
+    let steps = run::verified(node.datapath.program_for(true));
+    assert!((1_000..100_000).contains(&steps), "{steps} steps");
+}

@@ -25,14 +25,16 @@ static __always_inline int of_vlan(struct __sk_buff *skb)
 
 static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 {
-	struct frame f = {};
+	__u32 zero = 0;
+	struct frame *f = bpf_map_lookup_elem(&frames, &zero);
 	const struct nic *nic;
 	enum verdict verdict;
 
-	if (skb->pkt_type == PACKET_OTHERHOST || of_vlan(skb))
+	if (!f || skb->pkt_type == PACKET_OTHERHOST || of_vlan(skb))
 		return V_other;
+	__builtin_memset(f, 0, sizeof(*f));
 	if (skb->protocol == bpf_htons(TYPE_IP4)) {
-		if (!parse_ip4(skb, &f))
+		if (!parse_ip4(skb, f))
 			return V_other;
 	} else if (skb->protocol == bpf_htons(TYPE_IP6)) {
 		if (is_icmp6(skb)) {
@@ -41,7 +43,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 			if (verdict != V_other)
 				return verdict;
 		}
-		if (!parse_ip6(skb, &f))
+		if (!parse_ip6(skb, f))
 			return V_other;
 	} else if (skb->protocol == bpf_htons(TYPE_ARP)) {
 		nic = nic_of(skb);
@@ -49,11 +51,11 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	} else {
 		return V_other;
 	}
-	parse_transport(skb, &f);
-	if (!f.vip)
-		return f.ports || f.quote || f.fragment ? from_end(skb, &f) : V_other;
-	verdict = to_vip(skb, &f);
-	count_vip(skb, f.vip, verdict);
+	parse_transport(skb, f);
+	if (!f->to_vip)
+		return f->ports || f->quote || f->fragment ? from_end(skb, f) : V_other;
+	verdict = to_vip(skb, f);
+	count_vip(skb, &f->vip, verdict);
 	return verdict;
 }
 

@@ -54,9 +54,9 @@ static __noinline int fragment_of_service(struct frame *f)
 {
 	struct service_key key = { .port = PORT_ANY };
 
-	if (!f || !f->vip)
+	if (!f)
 		return 0;
-	key.vip = f->vip->index;
+	key.vip = f->vip.index;
 	key.protocol = f->proto;
 	if (!bpf_map_lookup_elem(&services, &key))
 		return 0;

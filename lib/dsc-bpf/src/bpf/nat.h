@@ -47,7 +47,7 @@ static __noinline int clashes(struct desk *desk)
 }
 
 /* Chooses a backend. All nodes choose alike, but for clashes. */
-static __always_inline enum verdict choose(struct desk *desk, const struct service *service, enum verdict chosen)
+static __always_inline enum verdict choose(struct desk *desk, __u32 service, enum verdict chosen)
 {
 	__u32 hash = hash_of(&desk->key);
 	__u32 tried = MAGLEV_EMPTY;
@@ -85,7 +85,7 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 	reply->port = desk->key.dest_port;
 	reply->backend = fresh->backend;
 	reply->way = WAY_REPLY;
-	reply->subnet = f->vip->subnet;
+	reply->subnet = f->vip.subnet;
 	reply->marks = 0;
 	reply->seen = fresh->seen;
 	if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_ANY))
@@ -103,17 +103,13 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, _
 {
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
-	const struct service *service;
 	struct flow *flow;
 	enum verdict verdict;
 
-	if (!desk)
+	if (!desk || !f)
 		return V_dropped_failed;
 	if (f->fragment && !f->ports)
 		return V_nat_fragment_lost;
-	service = f->service;
-	if (!service)
-		return V_dropped_failed;
 	key_of(f, &desk->key);
 	flow = bpf_map_lookup_elem(&flows, &desk->key);
 	if (flow && f->syn && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
@@ -143,7 +139,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, _
 	desk->fresh.way = WAY_REQUEST;
 	desk->fresh.marks = f->tcp && !f->syn ? MARK_OPEN : 0;
 	desk->fresh.seen = TICK(now);
-	verdict = choose(desk, service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
+	verdict = choose(desk, f->service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
 	if (verdict >= FIRST_ROUTE)
 		verdict = make(f, desk, verdict);
 	if (verdict < FIRST_ROUTE)
@@ -215,7 +211,7 @@ static __always_inline int is_of_service(struct frame *f)
 
 static __always_inline enum verdict to_vip(struct __sk_buff *skb, struct frame *f)
 {
-	struct host host = host_of(f->vip);
+	struct host host = host_of(&f->vip);
 	const struct nic *nic;
 
 	if (is_of_service(f))

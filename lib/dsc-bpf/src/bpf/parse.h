@@ -7,8 +7,9 @@
 
 /* An IP frame. */
 struct frame {
-	const struct vip *vip; /* its destination; 0 if that is none */
-	const struct service *service; /* the nat service it is for; looked up when first asked for */
+	struct vip vip;      /* its destination, if to_vip */
+	__u16 service;       /* the nat service it is for; looked up when first asked for */
+	__u8 to_vip;
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */
@@ -23,6 +24,15 @@ struct frame {
 	__u32 quote;         /* where the ICMP error begins that quotes a packet of a connection, or 0 */
 	struct bpf_sock_tuple tuple; /* as a segment that arrives: source is the other end */
 };
+
+/* The frame at hand, in a map for the verifier's sake: what is in one has no history, so that what follows is not walked once
+   for every way that led there. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct frame);
+} frames SEC(".maps");
 
 static __always_inline const struct vip *vip4(const void *address)
 {
@@ -225,6 +235,13 @@ static __always_inline void parse_transport(struct __sk_buff *skb, struct frame 
 		parse_quote6(skb, f);
 }
 
+static __always_inline void find_vip(struct frame *f, const struct vip *vip)
+{
+	f->to_vip = vip != 0;
+	if (vip)
+		f->vip = *vip;
+}
+
 /* True if it is an IP frame; `f` is then filled but for the transport. */
 static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
 {
@@ -239,7 +256,7 @@ static __always_inline int parse_ip4(struct __sk_buff *skb, struct frame *f)
 		return 0;
 	if (ip->version != 4 || ip->ihl < 5)
 		return 0;
-	f->vip = vip4(&ip->daddr);
+	find_vip(f, vip4(&ip->daddr));
 	copy6(f->source_mac, data + 6);
 	f->is6 = 0;
 	f->proto = ip->protocol;
@@ -266,7 +283,7 @@ static __always_inline int parse_ip6(struct __sk_buff *skb, struct frame *f)
 		return 0;
 	if (ip->version != 6)
 		return 0;
-	f->vip = vip6(&ip->daddr);
+	find_vip(f, vip6(&ip->daddr));
 	copy6(f->source_mac, data + 6);
 	f->is6 = 1;
 	f->proto = ip->nexthdr;

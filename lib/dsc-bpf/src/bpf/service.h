@@ -7,14 +7,14 @@
 /* Finds the nat service of the frame's destination, if there is one. */
 static __always_inline int has_service(struct frame *f)
 {
-	struct service_key key = { .vip = f->vip->index, .protocol = f->proto };
+	struct service_key key = { .vip = f->vip.index, .protocol = f->proto };
 	const struct service *service;
 
 	key.port = f->is6 ? f->tuple.ipv6.dport : f->tuple.ipv4.dport;
 	service = bpf_map_lookup_elem(&services, &key);
 	if (!service || service->kind != SERVICE_NAT)
 		return 0;
-	f->service = service;
+	f->service = service->index;
 	return 1;
 }
 
@@ -43,9 +43,8 @@ static __always_inline const struct backend *backend_at(__u32 index)
 }
 
 /* The backend of slot `hash`; MAGLEV_EMPTY if the service has none. */
-static __always_inline __u32 slot_of(const struct service *service, __u32 hash)
+static __always_inline __u32 slot_of(__u32 index, __u32 hash)
 {
-	__u32 index = service->index;
 	const struct slots *slots = bpf_map_lookup_elem(&maglev, &index);
 	__u32 slot = hash % MAGLEV_SIZE;
 
