@@ -160,7 +160,7 @@ impl Demo {
         let about = format!("{name}: SIGSTOP to all its daemons, its kernel goes on");
         self.step("freeze", about, Promise::Gap, lost, |lab| fault::freeze(lab, frozen))?;
         let about = format!("{name}: its daemons go on");
-        self.step("thaw", about, Promise::Gap, Vec::new(), |lab| fault::thaw(lab, frozen))?;
+        self.step("thaw", about, Promise::Nothing, Vec::new(), |lab| fault::thaw(lab, frozen))?;
         self.whole()?;
 
         let crashed = self.owner(0)?;
@@ -169,8 +169,9 @@ impl Demo {
         let about = format!("{name}: SIGKILL to everything on it, its cables dead");
         self.step("crash", about, Promise::Gap, lost, |lab| fault::crash(lab, crashed))?;
         let about = format!("{name}: power on, with an empty memory");
-        // Its programs take a second to load; now and then a kept connection waits for longer than its client does.
-        self.step("rejoin", about, Promise::Gap, Vec::new(), |lab| fault::restart(lab, crashed))?;
+        self.step("rejoin", about, Promise::Nothing, Vec::new(), |lab| {
+            fault::restart(lab, crashed)
+        })?;
         self.whole()?;
 
         let drained = self.owner(0)?;
