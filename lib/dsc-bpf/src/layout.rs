@@ -1,13 +1,13 @@
 //! What the maps hold, as `bpf/maps.h` lays it out. Both sides assert every size and offset, so that a change on
 //! one side alone does not compile; a change on both needs a new [`crate::LAYOUT`].
 
-use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
+use dsc_wire::flow::{BACKENDS_MAX, SERVICE_ENDS_MAX, SERVICES_MAX};
 use dsc_wire::ids::{NODES_MAX, PAST_MAX, SUBNETS_MAX, VIPS_MAX};
 use std::mem::{offset_of, size_of};
 
 // These numbers are also in bpf/constants.h.
 const _: () = assert!(NODES_MAX == 64 && SUBNETS_MAX == 8 && VIPS_MAX == 1024 && PAST_MAX == 4);
-const _: () = assert!(SERVICES_MAX == 128 && BACKENDS_MAX == 1024);
+const _: () = assert!(SERVICES_MAX == 128 && BACKENDS_MAX == 1024 && SERVICE_ENDS_MAX == 16_384);
 
 include!(concat!(env!("OUT_DIR"), "/verdicts.rs"));
 

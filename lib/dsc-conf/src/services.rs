@@ -6,6 +6,7 @@ use crate::config::{Backend, Service, Vip};
 use crate::draft::{BackendDraft, Draft, ServiceDraft, SubnetDraft, VipsDraft};
 use crate::keys;
 use crate::problem::{Problem, Problems};
+use dsc_wire::flow::SERVICE_ENDS_MAX;
 use dsc_wire::{BackendId, Protocol, ServiceId, ServiceKind, SubnetId, VipId};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -52,7 +53,15 @@ pub(crate) fn check(
     for (service, id) in draft.services.iter().zip((0..).map(ServiceId)) {
         let own = ground.backends(service, id, problems);
         let vips = ground.vips(service, problems);
+        let few = ends.len() <= SERVICE_ENDS_MAX;
         disjoint(service, &vips, &mut ends, problems);
+        if few && ends.len() > SERVICE_ENDS_MAX {
+            let message = format!("with service `{}` there are too many ends", service.called());
+            let expected = format!(
+                "expected at most {SERVICE_ENDS_MAX} VIPs and ports of all services together"
+            );
+            problems.add(Problem::at(service.at.clone(), message, expected));
+        }
         ground.reachable(service, &own, &vips, problems);
         let (Some(name), Some(protocol), Some(port), Some(kind)) =
             (&service.name, service.protocol, service.port, service.kind)

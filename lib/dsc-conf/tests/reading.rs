@@ -313,3 +313,27 @@ fn the_table_of_keys_is_the_truth() {
         assert!(unknown(&format!("{}x", doc.key)), "{} {}x", doc.table, doc.key);
     }
 }
+
+/// The kernel's map of VIPs and ports has a size; a configuration beyond it would fail on every node at its start.
+#[test]
+fn services_may_not_have_more_ends_than_the_kernel_has_room_for() {
+    let text = |services: u16| {
+        let mut text = String::from(
+            "[cluster]\nname = \"t\"\n[[subnet]]\nname = \"ext\"\nnetworks = [\"10.1.0.0/16\"]\n\
+             pool = [\"10.1.1.0-10.1.4.255\"]\n[[node]]\nname = \"n1\"\naddresses = { ext = \"10.1.0.1\" }\n\
+             [[node]]\nname = \"n2\"\naddresses = { ext = \"10.1.0.2\" }\n",
+        );
+        for n in 0..services {
+            text += &format!(
+                "[[service]]\nname = \"s{n}\"\nvips = \"ext\"\nport = {}\nkind = \"local\"\n",
+                1000 + n
+            );
+        }
+        text
+    };
+    let most = Config::parse(&text(16), "t.toml").unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(most.ends().count(), 16_384);
+    let problems = Config::parse(&text(18), "t.toml").unwrap_err().to_string();
+    assert!(problems.contains("with service `s16` there are too many ends"), "{problems}");
+    assert!(problems.contains("1 problem"), "{problems}");
+}

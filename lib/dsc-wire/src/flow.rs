@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub const SERVICES_MAX: usize = 128;
 /// Most backends over all services; the kernel maps have this size.
 pub const BACKENDS_MAX: usize = 1024;
+/// Most VIPs and ports of all services together; the kernel maps have this size.
+pub const SERVICE_ENDS_MAX: usize = 16_384;
 /// Most bytes of an encoded flow: three IPv6 addresses with ports, protocol and state.
 pub const FLOW_BYTES_MAX: usize = 2 + 3 * 18;
 

@@ -16,7 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dsc-ringd", &["dsc-wire", "dsc-rml", "dsc-ring", "dsc-conf", "dsc-sys", "dsc-bpf"]),
     ("dsc-fwd", &["dsc-wire", "dsc-rml", "dsc-flow", "dsc-conf", "dsc-sys", "dsc-bpf"]),
     ("dsc-mon", &["dsc-wire", "dsc-conf", "dsc-sys"]),
-    ("dscctl", &["dsc-wire", "dsc-flow", "dsc-conf", "dsc-sys"]),
+    ("dscctl", &["dsc-wire", "dsc-conf", "dsc-sys"]),
 ];
 
 /// Tests that compare one crate with another: the kernel programs with the model of their decision.
