@@ -15,8 +15,8 @@ const ROUND: Duration = Duration::from_secs(5);
 /// Entries that are read in one look: at a table of a million flows a walk takes about half a minute, and one per cent of a
 /// processor.
 const ENTRIES: usize = 16_384;
-/// News that are read at once; the rest waits for the next turn.
-const NEWS: usize = 4096;
+/// News that are read at once; the rest waits for the next turn, so that a flood of new flows keeps nothing else waiting.
+const NEWS: usize = 1024;
 /// The kernel's clock of flows ticks about so often.
 const TICK: Duration = Duration::from_millis(1074);
 
@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(1074);
 pub struct Flows {
     table: FlowTable,
     news: News,
+    /// There may be more of them.
+    more: bool,
     walk: Walk,
     /// When the walk began, and when the one before did.
     begun: Time,
@@ -46,6 +48,7 @@ impl Flows {
         Flows {
             table,
             news,
+            more: false,
             walk: Walk::default(),
             begun: now,
             before: now,
@@ -76,14 +79,14 @@ impl Flows {
         &mut self.table
     }
 
-    /// What the programs have made or seen since the last call; true if there may be more.
-    pub fn news(&mut self, out: &mut Vec<Flow>) -> bool {
+    /// What the programs have made or seen since the last call, up to a bound; if there may be more, it is due again at once.
+    pub fn news(&mut self, out: &mut Vec<Flow>) {
         let before = out.len();
         out.extend(self.news.by_ref().take(NEWS));
         let told = &out[before..];
         self.told += told.len() as u64;
         self.made += told.iter().filter(|flow| flow.state == FlowState::Opening).count() as u64;
-        told.len() == NEWS
+        self.more = told.len() == NEWS;
     }
 
     /// Puts in what a peer knows.
@@ -102,9 +105,9 @@ impl Flows {
         Ok(())
     }
 
-    /// When [`Flows::look`] is due.
+    /// When [`Flows::news`] or [`Flows::look`] is due.
     pub fn deadline(&self) -> Time {
-        self.next
+        if self.more { Time::ZERO } else { self.next }
     }
 
     /// Looks at the next part of the table: takes old flows out, and adds those that go on and are due for it to `remind`.

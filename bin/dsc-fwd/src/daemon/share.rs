@@ -33,7 +33,7 @@ impl Daemon {
     /// Everything about flows that can be done now.
     pub(super) fn flow_turn(&mut self, now: Time) -> Result<(), String> {
         let mut changed = Vec::new();
-        while self.flows.news(&mut changed) {}
+        self.flows.news(&mut changed);
         self.flows.look(now, &mut changed)?;
         if let Some(sharing) = &mut self.sharing {
             for flow in changed {
