@@ -350,6 +350,7 @@ pub(crate) fn pin_again(old: &OwnedFd, pin: &Path) -> Result<(), Error> {
     call::pin(old.as_fd(), pin).map_err(|source| Error::Flows { source })
 }
 
-fn is_full(error: &std::io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM))
+/// Full, or its bucket is being changed at this moment, for which the kernel may refuse to wait.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::E2BIG | libc::ENOMEM | libc::EBUSY))
 }

@@ -76,23 +76,3 @@ pub fn run(
     out.truncate(attr.data_size_out as usize);
     Some(Outcome { action: attr.retval as i32, frame: out, ns: attr.duration })
 }
-
-/// Instructions that the verifier walked through when the program was loaded.
-pub fn verified(program: BorrowedFd<'_>) -> u32 {
-    /// `struct bpf_prog_info` up to `verified_insns`, its 55th word.
-    const WORDS: usize = 55;
-    let mut info = [0u32; WORDS];
-    let mut attr = [0u32; 4];
-    attr[0] = program.as_raw_fd() as u32;
-    attr[1] = (WORDS * 4) as u32;
-    attr[2..].copy_from_slice(&halves(info.as_mut_ptr() as u64));
-    // SAFETY: the kernel writes no more than the length given into `info`, which lives during the call.
-    let result = unsafe { libc::syscall(libc::SYS_bpf, 15, attr.as_mut_ptr(), size_of_val(&attr)) };
-    assert_eq!(result, 0, "program info: {}", std::io::Error::last_os_error());
-    info[WORDS - 1]
-}
-
-fn halves(word: u64) -> [u32; 2] {
-    let bytes = word.to_ne_bytes();
-    [0, 4].map(|at| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]))
-}
