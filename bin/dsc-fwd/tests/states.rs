@@ -6,9 +6,9 @@ mod net;
 use BackendState::{Disabled, Draining, Enabled};
 use dsc_conf::Config;
 use dsc_sys::local::ask_blocking;
-use dsc_wire::local::{BackendView, FwdRequest, FwdServices, socket};
-use dsc_wire::{BackendId, BackendState, NodeId};
-use net::{CONFIG, Node, until, world};
+use dsc_wire::local::{BackendView, FwdRequest, FwdServices, HostState, socket};
+use dsc_wire::{BackendId, BackendState, NodeId, SubnetSet, VipId};
+use net::{CONFIG, Node, VIP4, until, world};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -102,4 +102,41 @@ fn a_new_daemon_tells_nothing_while_no_ring_says_what_backends_are_given() {
     node.ringd.change(|v| v.members = vec![NodeId(0), NodeId(1)]);
     until("dsc-fwd is ready", || node.ringd.ready());
     assert_eq!(states(node), Some(vec![Draining, Disabled]), "before it was ready");
+}
+
+/// Starts dsc-fwd of the first node anew with nat services, in a ring of two whose other node shares no flows.
+fn start_with_services(world: &mut net::World) -> &mut Node {
+    let node = &mut world.nodes[0];
+    node.kill();
+    std::fs::write("/mnt/dsc.toml", config()).unwrap();
+    let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
+    node.ringd.change(|v| {
+        v.config_digest = digest;
+        v.members = vec![NodeId(0), NodeId(1)];
+    });
+    node.ringd.forget_facts();
+    node.spawn();
+    until("it has told something", || node.ringd.facts().is_some());
+    node
+}
+
+#[test]
+fn a_node_is_not_ready_before_it_knows_the_flows_of_the_others() {
+    let mut world = world();
+    for vip in 0..5 {
+        world.nodes[0].host(VipId(vip), HostState::Off, &[]);
+    }
+    let node = start_with_services(&mut world);
+    assert_eq!(node.ringd.ready_on(), SubnetSet::EMPTY, "nobody has told it of flows");
+    // Nobody ever does, and then it knows as much as any.
+    until("dsc-fwd is ready", || node.ringd.ready());
+}
+
+/// What its kernel has is what it knew; were it not ready, its addresses would be taken away for a restart.
+#[test]
+fn a_node_that_hosts_stays_ready_while_its_daemon_is_replaced() {
+    let mut world = world();
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    let node = start_with_services(&mut world);
+    assert!(node.ringd.ready(), "{:?}", node.ringd.facts());
 }
