@@ -2,7 +2,7 @@
 //! what the peers have to be reminded of. It knows no socket.
 
 use dsc_bpf::{FlowTable, News, Put, Seen, Walk};
-use dsc_flow::age;
+use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
 use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time};
 use std::net::IpAddr;
@@ -17,8 +17,6 @@ const ROUND: Duration = Duration::from_secs(5);
 const ENTRIES: usize = 16_384;
 /// News that are read at once; the rest waits for the next turn, so that a flood of new flows keeps nothing else waiting.
 const NEWS: usize = 1024;
-/// The kernel's clock of flows ticks about so often.
-const TICK: Duration = Duration::from_millis(1074);
 
 /// The table and what is known of it.
 pub struct Flows {
@@ -138,7 +136,9 @@ impl Flows {
 
     fn judge(&mut self, now: Time, seen: &Seen, remind: &mut Vec<Flow>) -> Result<(), String> {
         let Flow { key, state, .. } = seen.flow;
-        if seen.at + age::lifetime(key.protocol, state) + TICK < now {
+        let met = Met { key, state, at: seen.at };
+        let fate = age::fate(now, &met, self.rounds, ROUND, self.before);
+        if fate == Fate::Remove {
             let removed = self.table.remove_silent(seen).map_err(|e| e.to_string())?;
             self.aged += u64::from(removed);
             return Ok(());
@@ -146,15 +146,7 @@ impl Flows {
         if let Some(count) = self.met.get_mut(seen.backend.index()) {
             *count += 1;
         }
-        if matches!(state, FlowState::Opening | FlowState::Closed) {
-            // It comes further or ends before anybody could forget it.
-            return Ok(());
-        }
-        // It had packets since the walk before this one came by; spread over the rounds by its port.
-        let alive = seen.at + TICK >= self.before;
-        let every = age::refresh(key.protocol, state).as_secs() / ROUND.as_secs();
-        let turn = self.rounds + u64::from(key.client.port());
-        if alive && turn.is_multiple_of(every.max(1)) {
+        if fate == Fate::Remind {
             remind.push(seen.flow);
         }
         Ok(())
