@@ -1,18 +1,6 @@
 //! What is counted, each with the name that people see.
 
-use dsc_wire::local::Counter;
-
-macro_rules! counts {
-    ($($(#[$doc:meta])* $count:ident = $name:literal,)*) => {
-        /// Something worth counting.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count { $($(#[$doc])* $count,)* }
-
-        const NAMES: &[&str] = &[$($name,)*];
-    };
-}
-
-counts! {
+dsc_wire::counts! {
     /// Handed to the driver.
     PacketSent = "packets_sent",
     /// Taken from the driver.
@@ -65,26 +53,4 @@ counts! {
     DatagramUnsent = "datagrams_unsent",
     /// Ticks so late that attempts started again.
     Stall = "stalls",
-}
-
-/// All counts since start.
-#[derive(Clone, Debug)]
-pub(crate) struct Counts([u64; NAMES.len()]);
-
-impl Counts {
-    pub fn new() -> Counts {
-        Counts([0; NAMES.len()])
-    }
-
-    pub fn add(&mut self, count: Count) {
-        self.0[count as usize] += 1;
-    }
-
-    pub fn list(&self) -> Vec<Counter> {
-        NAMES
-            .iter()
-            .zip(self.0)
-            .map(|(n, count)| Counter { name: (*n).to_owned(), count })
-            .collect()
-    }
 }

@@ -44,7 +44,7 @@ impl Post<'_> {
     }
 
     pub fn count(&mut self, count: Count) {
-        self.desk.counts.add(count);
+        self.desk.counts.add(count, 1);
     }
 
     pub fn pace(&self) -> Pace {

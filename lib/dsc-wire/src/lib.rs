@@ -3,6 +3,7 @@
 
 mod backend_codec;
 pub mod cluster;
+mod counts;
 pub mod cursor;
 pub mod delivery;
 pub mod event;

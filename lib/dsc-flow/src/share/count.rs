@@ -1,18 +1,6 @@
 //! What is counted, each with the name that people see.
 
-use dsc_wire::local::Counter;
-
-macro_rules! counts {
-    ($($(#[$doc:meta])* $count:ident = $name:literal,)*) => {
-        /// Something worth counting.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Count { $($(#[$doc])* $count,)* }
-
-        const NAMES: &[&str] = &[$($name,)*];
-    };
-}
-
-counts! {
+dsc_wire::counts! {
     /// Records that this node put into its stream.
     RecordSent = "records_sent",
     /// Records of peers' streams, each once.
@@ -51,30 +39,4 @@ counts! {
     Malformed = "share_malformed",
     /// Pieces of a copy that nobody waits for, and positions that cannot be.
     Stale = "share_stale",
-}
-
-/// All counts since start.
-#[derive(Clone, Debug)]
-pub(crate) struct Counts([u64; NAMES.len()]);
-
-impl Counts {
-    pub fn new() -> Counts {
-        Counts([0; NAMES.len()])
-    }
-
-    pub fn add(&mut self, count: Count) {
-        self.more(count, 1);
-    }
-
-    pub fn more(&mut self, count: Count, by: u64) {
-        self.0[count as usize] += by;
-    }
-
-    pub fn list(&self) -> Vec<Counter> {
-        NAMES
-            .iter()
-            .zip(self.0)
-            .map(|(n, count)| Counter { name: (*n).to_owned(), count })
-            .collect()
-    }
 }

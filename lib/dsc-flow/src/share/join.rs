@@ -89,7 +89,7 @@ impl Join {
         entered.iter().for_each(|node| self.is_new(node));
         if self.copy.as_ref().is_some_and(|c| !self.others.contains(c.from)) {
             self.copy = None;
-            counts.add(Count::CopyAbandoned);
+            counts.add(Count::CopyAbandoned, 1);
         }
         if !self.others.is_empty() && self.search_ends == Time::NEVER {
             self.search_ends = now + SEARCH;
@@ -115,7 +115,7 @@ impl Join {
         self.is_new(node);
         if self.copy.as_ref().is_some_and(|c| c.from == node) {
             self.copy = None;
-            counts.add(Count::CopyAbandoned);
+            counts.add(Count::CopyAbandoned, 1);
         }
     }
 
@@ -141,7 +141,7 @@ impl Join {
             return;
         };
         if copy.any {
-            counts.add(Count::CopyAbandoned);
+            counts.add(Count::CopyAbandoned, 1);
             self.retry = now + RETRY;
         } else {
             self.refused.insert(node);
@@ -151,7 +151,7 @@ impl Join {
     /// Ends the copy if it is whole: the giver is told, and nobody that it covers is unknown any more.
     pub fn end_if_whole(&mut self, counts: &mut Counts) -> Option<(NodeId, Message)> {
         let mut copy = self.copy.take_if(|c| c.is_whole())?;
-        counts.add(Count::CopyWhole);
+        counts.add(Count::CopyWhole, 1);
         self.unknown = NodeSet(self.unknown.0 & !copy.covers.0);
         self.ready |= !copy.any;
         Some((copy.from, copy.request(false)))
@@ -176,7 +176,7 @@ impl Join {
     pub fn tick(&mut self, now: Time, counts: &mut Counts) -> Option<(NodeId, Message)> {
         let over = !self.ready && now >= self.search_ends;
         if let Some(copy) = self.copy.take_if(|c| c.is_lost(now) || over && !c.has_begun()) {
-            counts.add(Count::CopyAbandoned);
+            counts.add(Count::CopyAbandoned, 1);
             self.silent.insert(copy.from);
             self.retry = now + RETRY;
         }
@@ -218,7 +218,7 @@ impl Join {
         if self.is_first() || now >= self.search_ends {
             self.ready = true;
             if !self.others.is_empty() {
-                counts.add(Count::CopyForgone);
+                counts.add(Count::CopyForgone, 1);
             }
         } else if let Some(node) = self.candidate() {
             self.begin(node, false, PATIENCE * (1 << self.round), now, counts);
@@ -237,7 +237,7 @@ impl Join {
     fn begin(&mut self, from: NodeId, any: bool, patience: Duration, now: Time, c: &mut Counts) {
         self.number += 1;
         self.next_round = Time::ZERO;
-        c.add(Count::CopyAsked);
+        c.add(Count::CopyAsked, 1);
         self.copy = Some(Copy::new(from, self.number, any, now, patience));
     }
 }

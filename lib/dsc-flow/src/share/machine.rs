@@ -69,7 +69,7 @@ impl Share {
             Input::Received { from, incarnation, body } => {
                 match (self.is_peer(from), Message::decode(body)) {
                     (true, Ok(message)) => self.receive(now, from, incarnation, message, out),
-                    (true, Err(_)) | (false, _) => self.counts.add(Count::Malformed),
+                    (true, Err(_)) | (false, _) => self.counts.add(Count::Malformed, 1),
                 }
             }
             Input::CopyPart { to, copy, flows, last } => {
@@ -139,7 +139,7 @@ impl Share {
         let Some(stream) = &mut self.peers[node.index()].stream else { return };
         for flow in stream.last_words() {
             if !self.gone.has(now, &flow.key) {
-                self.counts.add(Count::RecordRelayed);
+                self.counts.add(Count::RecordRelayed, 1);
                 self.log.add(flow);
             }
         }
@@ -147,11 +147,11 @@ impl Share {
 
     fn changed(&mut self, now: Time, flow: Flow) {
         if !is_sound(&flow) {
-            self.counts.add(Count::RecordRefused);
+            self.counts.add(Count::RecordRefused, 1);
             return;
         }
         self.remember(now, &flow);
-        self.counts.add(Count::RecordSent);
+        self.counts.add(Count::RecordSent, 1);
         self.log.add(flow);
     }
 
@@ -212,7 +212,7 @@ impl Share {
                 if self.takes_piece(now, from, copy, index, last) {
                     let all = flows.len();
                     flows.retain(|f| f.state != FlowState::Gone && !self.gone.has(now, &f.key));
-                    self.counts.more(Count::CopyFlowGone, (all - flows.len()) as u64);
+                    self.counts.add(Count::CopyFlowGone, (all - flows.len()) as u64);
                     if !flows.is_empty() {
                         out.push(Output::Apply(flows));
                     }
@@ -230,7 +230,7 @@ impl Share {
         if stream.believes(position) {
             Some(stream)
         } else {
-            self.counts.add(Count::Stale);
+            self.counts.add(Count::Stale, 1);
             None
         }
     }
@@ -248,10 +248,10 @@ impl Share {
         let mut apply = Vec::with_capacity(flows.len());
         let taken = stream.take(now, first, flows, &mut apply);
         let gap = stream.learn(end);
-        self.counts.more(Count::RecordReceived, taken.fresh);
-        self.counts.more(Count::RecordKnown, taken.known);
-        self.counts.more(Count::RecordUnheld, taken.unheld);
-        self.counts.more(Count::Gap, gap.into());
+        self.counts.add(Count::RecordReceived, taken.fresh);
+        self.counts.add(Count::RecordKnown, taken.known);
+        self.counts.add(Count::RecordUnheld, taken.unheld);
+        self.counts.add(Count::Gap, gap.into());
         self.apply(now, apply, out);
     }
 
@@ -271,10 +271,10 @@ impl Share {
         let gap = stream.learn(position);
         let mut apply = Vec::new();
         if stream.give_up(oldest, &mut apply) {
-            self.counts.add(Count::GapLost);
+            self.counts.add(Count::GapLost, 1);
             self.join.is_new(from);
         }
-        self.counts.more(Count::Gap, gap.into());
+        self.counts.add(Count::Gap, gap.into());
         self.apply(now, apply, out);
     }
 
@@ -291,11 +291,11 @@ impl Share {
             return;
         }
         if base == 0 && (any || self.join.ready) {
-            self.counts.add(Count::CopyGiven);
+            self.counts.add(Count::CopyGiven, 1);
             let gift = Gift::new(from, copy, self.positions(), now);
             self.peers[from.index()].gift = Some(gift);
         } else {
-            self.counts.add(Count::CopyRefused);
+            self.counts.add(Count::CopyRefused, 1);
             out.push(Output::Send { to: from, body: Message::CopyRefused { copy }.encode() });
         }
     }
@@ -318,7 +318,7 @@ impl Share {
         let taken = self.join.copy.as_mut().filter(|c| c.from == from && c.number == copy);
         let taken = taken.is_some_and(|c| c.take(index, last, now));
         if !taken {
-            self.counts.add(Count::Stale);
+            self.counts.add(Count::Stale, 1);
         }
         taken
     }

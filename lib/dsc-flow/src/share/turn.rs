@@ -27,7 +27,7 @@ impl Share {
         for node in others.iter() {
             let stream = self.peers[node.index()].stream.as_mut();
             if let Some((first, count)) = stream.and_then(|s| s.ask(now)) {
-                self.counts.add(Count::AskSent);
+                self.counts.add(Count::AskSent, 1);
                 out.push(Output::Send { to: node, body: Message::Ask { first, count }.encode() });
             }
         }
@@ -60,7 +60,7 @@ impl Share {
             let Some((first, count)) = peer.repeat.take() else { continue };
             match self.log.repeat(first, count) {
                 Some((bodies, records)) => {
-                    self.counts.more(Count::RecordRepeated, records);
+                    self.counts.add(Count::RecordRepeated, records);
                     out.extend(bodies.into_iter().map(|body| Output::Send { to, body }));
                 }
                 None => peer.owed = true,
