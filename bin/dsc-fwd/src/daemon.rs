@@ -132,8 +132,7 @@ impl Daemon {
         let informed = said.is_some() || config.backends.is_empty();
         let states = said.unwrap_or_else(|| config.backends.iter().map(|b| b.state).collect());
         let (services, backends) = balance::rows(&config, &states);
-        let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
-        flows.know(&places, &backends);
+        flows.know(&vips, &backends)?;
         datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
         let mut daemon = Daemon {
             keeper: Keeper::open()?,

@@ -4,7 +4,7 @@
 use dsc_bpf::{FlowTable, News, Put, Seen, Walk};
 use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
-use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time};
+use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time, VipId};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -63,8 +63,15 @@ impl Flows {
     }
 
     /// Tells where VIPs and backends are.
-    pub fn know(&mut self, vips: &[(IpAddr, SubnetId)], backends: &[dsc_bpf::Backend]) {
-        self.table.know(vips, backends);
+    ///
+    /// # Errors
+    /// The kernel refused.
+    pub fn know(
+        &mut self,
+        vips: &[(VipId, IpAddr, SubnetId)],
+        backends: &[dsc_bpf::Backend],
+    ) -> Result<(), String> {
+        self.table.know(vips, backends).map_err(|e| e.to_string())
     }
 
     /// The table itself, for questions.

@@ -50,7 +50,7 @@ fn end(address: &str, port: u16) -> SocketAddr {
 }
 
 /// The services of both pairs, and a flow between each two ends in a table.
-fn balance(datapath: &mut Datapath, flows: &mut FlowTable, vips: &[(IpAddr, SubnetId)]) {
+fn balance(datapath: &mut Datapath, flows: &mut FlowTable, vips: &[(VipId, IpAddr, SubnetId)]) {
     let (mut services, mut backends, mut known) = (Vec::new(), Vec::new(), Vec::new());
     for pair in PAIRS {
         for (own, other) in [(pair[0], pair[1]), (pair[1], pair[0])] {
@@ -72,7 +72,7 @@ fn balance(datapath: &mut Datapath, flows: &mut FlowTable, vips: &[(IpAddr, Subn
         }
     }
     datapath.set_services(&services, &backends).expect("services");
-    flows.know(vips, &backends);
+    flows.know(vips, &backends).expect("flows");
     for flow in known {
         assert_eq!(flows.put(&flow, Time(1)).expect("flow"), Put::New);
     }
@@ -147,9 +147,8 @@ fn main() {
         lease.set_host(VipId(vip), HostState::On, &[]);
     }
     lease.set_host(VipId(9), HostState::Off, &[NodeId(1)]);
-    let addresses: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
     let mut flows = opened.flows;
-    balance(&mut datapath, &mut flows, &addresses);
+    balance(&mut datapath, &mut flows, &vips);
 
     let to = |address: &str, protocol, payload: &[u8]| {
         ethernet(ME, CLIENT, 0x0800, &ip4_packet("10.1.0.250", address, PLAIN, protocol, payload))

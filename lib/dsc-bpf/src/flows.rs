@@ -9,7 +9,7 @@ use crate::services::Backend;
 use crate::{Error, call, octets};
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError};
-use dsc_wire::{BackendId, Flow, FlowKey, FlowState, Protocol, SubnetId, Time};
+use dsc_wire::{BackendId, Flow, FlowKey, FlowState, Protocol, SubnetId, Time, VipId};
 use std::collections::HashMap as StdMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -60,8 +60,24 @@ pub struct FlowTable {
     map: HashMap<MapData, EntryKey, Entry>,
     /// The same, for what the loader crate does not offer.
     fd: OwnedFd,
-    vips: StdMap<IpAddr, SubnetId>,
+    vips: StdMap<IpAddr, (VipId, SubnetId)>,
     backends: StdMap<(Protocol, SocketAddr), (BackendId, SubnetId)>,
+}
+
+/// The numbers that this node's configuration gives to the ends of a flow.
+struct Places {
+    vip: VipId,
+    vip_subnet: SubnetId,
+    backend: BackendId,
+    subnet: SubnetId,
+}
+
+impl Places {
+    /// An entry of the flow with them.
+    fn of(&self, entry: Entry) -> Entry {
+        let subnet = if entry.way == WAY_REQUEST { self.subnet } else { self.vip_subnet };
+        Entry { vip: self.vip.0, backend: self.backend.0, subnet: subnet.0, ..entry }
+    }
 }
 
 impl FlowTable {
@@ -93,13 +109,52 @@ impl FlowTable {
         Ok(())
     }
 
-    /// Tells where VIPs and backends are; flows of others are [`Put::Foreign`].
-    pub fn know(&mut self, vips: &[(IpAddr, SubnetId)], backends: &[Backend]) {
-        self.vips = vips.iter().copied().collect();
+    /// Tells where VIPs and backends are; flows of others are [`Put::Foreign`]. Those that an earlier daemon left in the
+    /// table, with another configuration, are brought in line or taken out.
+    ///
+    /// # Errors
+    /// [`Error::Flows`] or [`Error::Fill`]: the kernel refused.
+    pub fn know(
+        &mut self,
+        vips: &[(VipId, IpAddr, SubnetId)],
+        backends: &[Backend],
+    ) -> Result<(), Error> {
+        self.vips = vips.iter().map(|(id, ip, subnet)| (*ip, (*id, *subnet))).collect();
         self.backends = (0u16..)
             .zip(backends)
             .map(|(index, b)| ((b.protocol, b.address), (BackendId(index), b.subnet)))
             .collect();
+        let (mut place, mut more) = (None, true);
+        let mut keys = vec![EntryKey::default(); TAKEN];
+        let mut entries = vec![Entry::default(); TAKEN];
+        while more {
+            let count;
+            (count, more) =
+                call::lookup_batch(self.fd.as_fd(), &mut place, &mut keys, &mut entries)
+                    .map_err(|source| Error::Flows { source })?;
+            for (key, entry) in keys.iter().zip(&entries).take(count) {
+                self.bring_in_line(key, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bring_in_line(&mut self, key: &EntryKey, entry: &Entry) -> Result<(), Error> {
+        let Some(flow) = flow_of(key, entry).filter(|_| entry.way != WAY_DIRECT) else {
+            return Ok(());
+        };
+        let Some(places) = self.places(&flow) else { return self.delete(key) };
+        let right = places.of(*entry);
+        if right != *entry {
+            self.set(key, &right)?;
+        }
+        Ok(())
+    }
+
+    fn places(&self, flow: &Flow) -> Option<Places> {
+        let (vip, vip_subnet) = *self.vips.get(&flow.key.vip.ip())?;
+        let (backend, subnet) = *self.backends.get(&(flow.key.protocol, flow.backend))?;
+        Some(Places { vip, vip_subnet, backend, subnet })
     }
 
     /// Puts a flow in that a peer knows, or joins what it knows with what is here.
@@ -107,35 +162,27 @@ impl FlowTable {
     /// # Errors
     /// [`Error::Fill`]: the kernel refused for another reason than a full table.
     pub fn put(&mut self, flow: &Flow, now: Time) -> Result<Put, Error> {
-        let places = (
-            self.vips.get(&flow.key.vip.ip()),
-            self.backends.get(&(flow.key.protocol, flow.backend)),
-        );
-        let (Some(vip_subnet), Some((backend, subnet))) = places else { return Ok(Put::Foreign) };
+        let Some(places) = self.places(flow) else { return Ok(Put::Foreign) };
         let (request_marks, reply_marks) = marks(flow.state);
         let seen = tick(now);
         let key = request_key(&flow.key);
-        let request = Entry {
+        let request = places.of(Entry {
             address: octets(flow.backend.ip()),
             port: flow.backend.port().to_be_bytes(),
-            backend: backend.0,
             way: WAY_REQUEST,
-            subnet: subnet.0,
             marks: request_marks,
             seen,
             ..Entry::default()
-        };
+        });
         let back = reply_key(flow);
-        let reply = Entry {
+        let reply = places.of(Entry {
             address: octets(flow.key.vip.ip()),
             port: flow.key.vip.port().to_be_bytes(),
-            backend: backend.0,
             way: WAY_REPLY,
-            subnet: vip_subnet.0,
             marks: reply_marks,
             seen,
             ..Entry::default()
-        };
+        });
         let old = self.get(&key)?.filter(|old| old.way == WAY_REQUEST);
         let mut there = self.get(&back)?.filter(|there| there.way == WAY_REPLY);
         let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);

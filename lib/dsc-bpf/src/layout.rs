@@ -178,7 +178,7 @@ pub(crate) struct Entry {
     pub backend: u16,
     pub way: u8,
     pub subnet: u8,
-    pub unused: [u8; 2],
+    pub vip: u16,
     pub marks: u32,
     pub seen: u32,
 }
@@ -188,6 +188,7 @@ const _: () = assert!(
         && offset_of!(Entry, backend) == 18
         && offset_of!(Entry, way) == 20
         && offset_of!(Entry, subnet) == 21
+        && offset_of!(Entry, vip) == 22
         && offset_of!(Entry, marks) == 24
         && offset_of!(Entry, seen) == 28
 );

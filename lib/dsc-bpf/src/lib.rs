@@ -40,7 +40,7 @@ pub use services::{Backend, BackendCount, Service};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs
 /// and daemons of two builds that disagree never meet.
-pub const LAYOUT: &str = "v2";
+pub const LAYOUT: &str = "v3";
 
 /// An address as the maps hold it: IPv4 in the first four bytes.
 fn octets(address: std::net::IpAddr) -> [u8; 16] {

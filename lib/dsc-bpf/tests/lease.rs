@@ -63,7 +63,11 @@ fn something_else_under_the_name_is_refused() {
     place::enter();
     let dir = Path::new(place::BPF_DIR);
     drop(LeaseMap::open(dir).unwrap());
-    std::fs::rename(dir.join("v2/hosts"), dir.join("v2/lease")).unwrap();
+    std::fs::rename(
+        dir.join(dsc_bpf::LAYOUT).join("hosts"),
+        dir.join(dsc_bpf::LAYOUT).join("lease"),
+    )
+    .unwrap();
     let refused = LeaseMap::open(dir).unwrap_err();
     assert!(matches!(refused, Error::Layout { .. }), "{refused}");
 }

@@ -148,8 +148,7 @@ fn pair(random: &mut Random) -> Pair {
         });
     }
     datapath.set_services(&services, &kernel_backends).unwrap();
-    let places: Vec<_> = vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect();
-    flows.know(&places, &kernel_backends);
+    flows.know(&vips, &kernel_backends).unwrap();
     Pair { nic: index_of("d0"), datapath, flows, lease, model }
 }
 

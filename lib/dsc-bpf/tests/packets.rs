@@ -7,9 +7,9 @@ mod place;
 mod rows;
 mod run;
 
-use dsc_bpf::Put;
+use dsc_bpf::{Backend, Put};
 use dsc_wire::local::HostState;
-use dsc_wire::{FlowState, Protocol, SubnetId, Time, VipId};
+use dsc_wire::{BackendId, BackendState, FlowState, Protocol, SubnetId, Time, VipId};
 use node::{FLOWS, ip, node};
 use rows::{ARRIVAL, Expect, Row, Way};
 use run::{DROP, NEXT, REDIRECT, run};
@@ -307,6 +307,31 @@ fn what_peers_tell_is_joined() {
     assert_eq!(node.all_flows().len(), 1, "it is not this one's");
     node.flows.remove(&other).unwrap();
     assert!(node.all_flows().is_empty());
+}
+
+/// A daemon that starts with another configuration finds the flows of the one before under the numbers of that one.
+#[test]
+fn flows_of_an_earlier_configuration_are_brought_in_line() {
+    use rows::nat::{MAPPED, Packet, WEB, backend, client, flow, vip};
+    let mut node = node();
+    let (c, v) = (client(4, 6300), vip(4, WEB));
+    let stays = flow(Protocol::Tcp, c, v, backend(4, WEB));
+    let goes = flow(Protocol::Tcp, c, vip(4, MAPPED), backend(4, MAPPED));
+    node.prepare(&Row::new("earlier", Vec::new()).flows(&[stays, goes]));
+    node.lease.set_host(VipId(0), HostState::Off, &[]);
+    let other = |address| Backend {
+        address,
+        protocol: Protocol::Tcp,
+        subnet: SubnetId(1),
+        state: BackendState::Enabled,
+    };
+    let backends = [7, 8, 9, WEB].map(|port| other(backend(4, port)));
+    node.flows.know(&[(VipId(2), v.ip(), SubnetId(0))], &backends).unwrap();
+    let flows: Vec<_> = node.all_flows().iter().map(|s| (s.flow, s.backend)).collect();
+    assert_eq!(flows, [(stays, BackendId(3))]);
+    let packet = Packet::tcp(c, v, frames::ACK).frame(rows::ME, rows::CLIENT);
+    let (_, counted) = node.counted(|| node.run(Way::In, &packet));
+    assert_eq!(counted, [("nat_request".to_owned(), 1)], "VIP 2 is hosted here, VIP 0 is not");
 }
 
 /// Who speaks to a backend directly is let through once nobody has claimed the reply, until a flow takes the place.

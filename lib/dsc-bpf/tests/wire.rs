@@ -274,3 +274,23 @@ fn packets_that_do_not_fit_are_sent_again_smaller() {
     assert_eq!(count("nat_fragment_lost"), 0);
     assert_eq!(count("nat_error_reply"), 2);
 }
+
+/// Senders leave the sum of a segment to their interface, which a veth never does: it is the node's interfaces here that have to
+/// do it, after the programs have rewritten what it is of. The machines behind them look.
+#[test]
+fn sums_that_were_left_open_are_right_in_the_end() {
+    place::enter();
+    let client = Machine::new();
+    wire("outside", 1500, 0, 250, &client);
+    let _backend = backend();
+    let _served = serve();
+    for nic in ["outside", "inside"] {
+        let status = Command::new("ethtool").args(["-K", nic, "tx", "off"]).status();
+        assert!(status.expect("cannot run ethtool").success());
+    }
+    for (vip, _) in &VIPS[..2] {
+        assert_eq!(client.run(|| upload(vip)), LONG as u64, "{vip} up");
+        assert_eq!(client.run(|| download(vip)), LONG as u64, "{vip} down");
+        assert!(client.run(|| echo(vip, 1000)), "{vip}: datagram");
+    }
+}

@@ -44,6 +44,7 @@
 #define IP4_BYTES 20
 #define IP6_BYTES 40
 #define TCP_BYTES 20
+#define UDP_BYTES 8
 #define TCP_CHECKSUM 16
 #define UDP_CHECKSUM 6
 #define ICMP_CHECKSUM 2
@@ -69,6 +70,10 @@
 
 /* Where in skb->cb the walk leaves the interface for frames that are routed. */
 #define CB_DOOR 0
+/* And that one's MTU, if a frame is too big for it. */
+#define CB_MTU 1
+/* Set if it is known that no flow has the frame's ends. */
+#define CB_NO_FLOW 2
 
 /* Answers of a program, the same on either hook. NEXT lets the programs behind this one, and then the stack, go on. */
 #define NEXT (-1)
@@ -96,6 +101,12 @@
 #define PROTO_OPTIONS 60
 /* Extension headers that are followed; a frame with more belongs to no connection. */
 #define EXTENSIONS_MAX 6
+
+/* Flags of a TCP segment. */
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
 
 #define IP4_FRAGMENT 0x3FFF /* more fragments, or an offset */
 #define IP4_OFFSET 0x1FFF

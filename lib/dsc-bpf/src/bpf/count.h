@@ -4,9 +4,8 @@
 
 #include "maps.h"
 
-static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *vip, enum verdict verdict)
+static __always_inline void count_vip(struct __sk_buff *skb, __u32 index, enum verdict verdict)
 {
-	__u32 index = vip->index;
 	struct vip_count *count = bpf_map_lookup_elem(&vip_counts, &index);
 
 	if (!count)
@@ -19,6 +18,23 @@ static __always_inline void count_vip(struct __sk_buff *skb, const struct vip *v
 	} else if (verdict == V_delivered || verdict == V_delivered_socket || verdict == V_delivered_steered) {
 		count->packets++;
 		count->bytes += skb->len;
+	}
+}
+
+static __always_inline void count_backend(struct __sk_buff *skb, const struct flow *flow, int begun)
+{
+	__u32 index = flow->backend;
+	struct backend_count *count = bpf_map_lookup_elem(&backend_counts, &index);
+
+	if (!count)
+		return;
+	count->flows += begun;
+	if (flow->way == WAY_REQUEST) {
+		count->request_packets++;
+		count->request_bytes += skb->len;
+	} else {
+		count->reply_packets++;
+		count->reply_bytes += skb->len;
 	}
 }
 

@@ -11,6 +11,7 @@
 #include "constants.h"
 #include "maps.h"
 #include "arp.h"
+#include "common.h"
 #include "count.h"
 #include "nat.h"
 #include "neighbour.h"
@@ -26,11 +27,20 @@ static __always_inline int of_vlan(struct __sk_buff *skb)
 static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 {
 	__u32 zero = 0;
-	struct frame *f = bpf_map_lookup_elem(&frames, &zero);
 	const struct nic *nic;
 	enum verdict verdict;
+	struct frame *f;
 
-	if (!f || skb->pkt_type == PACKET_OTHERHOST || of_vlan(skb))
+	if (skb->pkt_type == PACKET_OTHERHOST || of_vlan(skb))
+		return V_other;
+	skb->cb[CB_NO_FLOW] = 0;
+	if (skb->pkt_type == PACKET_HOST) {
+		verdict = of_known_flow(skb);
+		if (verdict != V_other)
+			return verdict;
+	}
+	f = bpf_map_lookup_elem(&frames, &zero);
+	if (!f)
 		return V_other;
 	__builtin_memset(f, 0, sizeof(*f));
 	if (skb->protocol == bpf_htons(TYPE_IP4)) {
@@ -55,7 +65,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	if (!f->to_vip)
 		return f->ports || f->quote || f->fragment ? from_end(skb, f) : V_other;
 	verdict = to_vip(skb, f);
-	count_vip(skb, &f->vip, verdict);
+	count_vip(skb, f->vip.index, verdict);
 	return verdict;
 }
 

@@ -29,8 +29,8 @@ static __always_inline void other_key(const struct flow_key *key, const struct f
 {
 	int request = flow->way == WAY_REQUEST;
 
-	__builtin_memcpy(other->source, request ? flow->address : key->dest, 16);
-	__builtin_memcpy(other->dest, request ? key->source : flow->address, 16);
+	copy16((__be32 *)other->source, (const __be32 *)(request ? flow->address : key->dest));
+	copy16((__be32 *)other->dest, (const __be32 *)(request ? key->source : flow->address));
 	other->source_port = request ? flow->port : key->dest_port;
 	other->dest_port = request ? key->source_port : flow->port;
 	other->protocol = key->protocol;
@@ -50,32 +50,34 @@ static __always_inline void tell(const struct flow_key *key, const struct flow *
 	bpf_ringbuf_submit(item, 0);
 }
 
+static __always_inline void touch(struct flow *flow, __u64 now)
+{
+	if (flow->seen != TICK(now))
+		flow->seen = TICK(now);
+}
+
 static __always_inline void mark(struct flow *flow, __u32 bits)
 {
 	__sync_fetch_and_or(&flow->marks, bits);
 }
 
-/* What a packet of a flow says about how far it has come. */
-static __always_inline void follow(const struct frame *f, const struct flow_key *key, struct flow *flow, __u64 now)
+/* A packet of the flow came: at what time, and what its flags, if it is of TCP, say about how far the flow has come. */
+static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *key, struct flow *flow, __u64 now)
 {
-	__u32 before = flow->marks;
 	__u32 bits = 0;
 
-	if (flow->seen != TICK(now))
-		flow->seen = TICK(now);
-	if (f->fragment == FRAGMENT_LATER)
-		return;
-	if (f->tcp) {
-		if (flow->way == WAY_REQUEST && !(f->flags & 0x02))
+	touch(flow, now);
+	if (tcp) {
+		if (flow->way == WAY_REQUEST && !(flags & TCP_SYN))
 			bits |= MARK_OPEN;
-		if (f->flags & 0x01)
+		if (flags & TCP_FIN)
 			bits |= MARK_FIN;
-		if (f->flags & 0x04)
+		if (flags & TCP_RST)
 			bits |= MARK_RESET;
 	} else if (flow->way == WAY_REPLY) {
 		bits |= MARK_OPEN;
 	}
-	if ((before & bits) == bits)
+	if ((flow->marks & bits) == bits)
 		return;
 	mark(flow, bits);
 	if (flow->way != WAY_DIRECT)

@@ -3,6 +3,7 @@
 #ifndef DSC_FRAGMENT_H
 #define DSC_FRAGMENT_H
 
+#include "clock.h"
 #include "service.h"
 
 static __always_inline void pieces_of(const struct frame *f, struct pieces *pieces)
@@ -25,7 +26,7 @@ static __noinline int join_fragment(struct frame *f)
 {
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
-	__u32 now = TICK(bpf_ktime_get_boot_ns());
+	__u32 now = TICK(about_now());
 	struct first_piece *known, first = { .seen = now };
 	struct ports ports;
 

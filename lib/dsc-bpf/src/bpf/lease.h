@@ -4,7 +4,6 @@
 
 #include "maps.h"
 
-/* Rule: now < end, by the clock that counts suspended time too. */
 static __always_inline int lease_holds_at(__u64 now)
 {
 	__u32 zero = 0;
@@ -13,15 +12,15 @@ static __always_inline int lease_holds_at(__u64 now)
 	return end && now < *end;
 }
 
+/* Rule: now < end, by the clock that counts suspended time too. */
 static __always_inline int lease_holds(void)
 {
 	return lease_holds_at(bpf_ktime_get_boot_ns());
 }
 
 /* The entry is read by one load, so that it is either the old or the new one. */
-static __always_inline struct host host_of(const struct vip *vip)
+static __always_inline struct host host_at(__u32 index)
 {
-	__u32 index = vip->index;
 	volatile __u64 *word = bpf_map_lookup_elem(&hosts, &index);
 	union {
 		__u64 word;
@@ -31,6 +30,11 @@ static __always_inline struct host host_of(const struct vip *vip)
 	if (word)
 		entry.word = *word;
 	return entry.host;
+}
+
+static __always_inline struct host host_of(const struct vip *vip)
+{
+	return host_at(vip->index);
 }
 
 /* Why a question for the MAC of `vip` that came in on `nic` is not answered; `yes` if it is. */

@@ -7,6 +7,8 @@
 #include "verdicts.h"
 
 #define AT(type, field, at) _Static_assert(__builtin_offsetof(struct type, field) == (at), #type "." #field)
+/* Else the compiler moves its parts byte by byte, not knowing where it is. */
+#define BY_WORDS __attribute__((aligned(8)))
 #define SIZE(type, bytes) _Static_assert(sizeof(struct type) == (bytes), #type)
 
 /* One word of `hosts`; written by dsc-ringd as a whole. */
@@ -115,7 +117,7 @@ struct end {
 	__be16 port;
 	__u8 protocol;
 	__u8 six;
-};
+} __attribute__((aligned(4)));
 SIZE(end, 20);
 AT(end, port, 16);
 AT(end, protocol, 18);
@@ -130,7 +132,7 @@ struct flow_key {
 	__u8 protocol;
 	__u8 six;
 	__u8 unused[2];
-};
+} BY_WORDS;
 SIZE(flow_key, 40);
 AT(flow_key, dest, 16);
 AT(flow_key, source_port, 32);
@@ -145,15 +147,16 @@ struct flow {
 	__u16 backend;
 	__u8 way;    /* WAY_* */
 	__u8 subnet; /* where the packet leaves */
-	__u8 unused[2];
+	__u16 vip;   /* index */
 	__u32 marks; /* MARK_* */
 	__u32 seen;  /* when the last packet came: TICK() */
-};
+} BY_WORDS;
 SIZE(flow, 32);
 AT(flow, port, 16);
 AT(flow, backend, 18);
 AT(flow, way, 20);
 AT(flow, subnet, 21);
+AT(flow, vip, 22);
 AT(flow, marks, 24);
 AT(flow, seen, 28);
 
@@ -273,6 +276,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct desk);
 } desks SEC(".maps");
+
+/* An address; the compiler would move bytes one by one. */
+static __always_inline void copy16(__be32 *to, const __be32 *from)
+{
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		to[i] = from[i];
+}
 
 /* Which node this is; set by the loader. */
 const volatile __u32 me = 0;

@@ -3,30 +3,12 @@
 #ifndef DSC_NAT_H
 #define DSC_NAT_H
 
-#include "count.h"
+#include "common.h"
 #include "fragment.h"
 #include "martian.h"
 #include "quote.h"
-#include "rewrite.h"
 #include "service.h"
 #include "steer.h"
-
-static __always_inline void count_backend(struct __sk_buff *skb, const struct flow *flow, int begun)
-{
-	__u32 index = flow->backend;
-	struct backend_count *count = bpf_map_lookup_elem(&backend_counts, &index);
-
-	if (!count)
-		return;
-	count->flows += begun;
-	if (flow->way == WAY_REQUEST) {
-		count->request_packets++;
-		count->request_bytes += skb->len;
-	} else {
-		count->reply_packets++;
-		count->reply_bytes += skb->len;
-	}
-}
 
 /* Does the backend's end have another flow from the same end of the client, which has not ended? A rest of an ended
    one is taken away. */
@@ -86,6 +68,7 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 	reply->backend = fresh->backend;
 	reply->way = WAY_REPLY;
 	reply->subnet = f->vip.subnet;
+	reply->vip = f->vip.index;
 	reply->marks = 0;
 	reply->seen = fresh->seen;
 	if (bpf_map_update_elem(&flows, &desk->back, reply, BPF_ANY))
@@ -98,9 +81,18 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 	return made;
 }
 
-/* A packet for a nat service at the node that serves its VIP. */
-static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, __u64 now)
+static __always_inline void follow_frame(const struct frame *f, const struct flow_key *key, struct flow *flow, __u64 now)
 {
+	if (f->fragment == FRAGMENT_LATER)
+		touch(flow, now);
+	else
+		follow(f->tcp, f->flags, key, flow, now);
+}
+
+/* A packet for a nat service at the node that serves its VIP. */
+static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
+{
+	__u64 now = about_now();
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
 	struct flow *flow;
@@ -111,7 +103,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, _
 	if (f->fragment && !f->ports)
 		return V_nat_fragment_lost;
 	key_of(f, &desk->key);
-	flow = bpf_map_lookup_elem(&flows, &desk->key);
+	flow = skb->cb[CB_NO_FLOW] ? 0 : bpf_map_lookup_elem(&flows, &desk->key);
 	if (flow && f->syn && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
 		bpf_map_delete_elem(&flows, &desk->back);
 		flow = 0;
@@ -123,7 +115,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, _
 			return V_nat_refused;
 		verdict = route(skb, f, &desk->key, flow, V_nat_request);
 		if (verdict == V_nat_request) {
-			follow(f, &desk->key, flow, now);
+			follow_frame(f, &desk->key, flow, now);
 			count_backend(skb, flow, 0);
 		}
 		return verdict;
@@ -134,9 +126,10 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f, _
 	if (is_martian(f) || skb->pkt_type != PACKET_HOST)
 		return V_nat_martian;
 	/* A stray RST would only make a flow to end it. */
-	if (f->tcp && f->flags & 0x04)
+	if (f->tcp && f->flags & TCP_RST)
 		return V_nat_stray;
 	desk->fresh.way = WAY_REQUEST;
+	desk->fresh.vip = f->vip.index;
 	desk->fresh.marks = f->tcp && !f->syn ? MARK_OPEN : 0;
 	desk->fresh.seen = TICK(now);
 	verdict = choose(desk, f->service, f->tcp && !f->syn ? V_nat_adopted : V_nat_new);
@@ -163,23 +156,22 @@ static __noinline enum verdict error_request(struct __sk_buff *skb, struct frame
 	return flow ? route_error(skb, f, &desk->key, flow) : V_dropped_failed;
 }
 
-static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f, __u64 now)
+static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f)
 {
-	return f->quote ? error_request(skb, f) : request(skb, f, now);
+	return f->quote ? error_request(skb, f) : request(skb, f);
 }
 
 /* Who may serve a frame for a nat service. Its flows are on every node, so that no earlier host is asked. */
 static __always_inline enum verdict to_service(struct __sk_buff *skb, struct frame *f, const struct host *host)
 {
-	__u64 now = bpf_ktime_get_boot_ns();
 	const struct nic *nic;
 	int member;
 
 	if (host->state == HOST_ON)
-		return lease_holds_at(now) ? serve(skb, f, now) : V_dropped_lease;
+		return lease_holds() ? serve(skb, f) : V_dropped_lease;
 	member = is_member(f->source_mac);
 	if (host->state == HOST_INCOMING && member)
-		return serve(skb, f, now);
+		return serve(skb, f);
 	nic = nic_of(skb);
 	if (!nic)
 		return V_dropped_stray;
@@ -248,18 +240,41 @@ static __always_inline enum verdict hold(struct __sk_buff *skb)
 	return V_nat_held;
 }
 
+/* A packet of no flow; does it come from a backend? */
+static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const struct frame *f)
+{
+	struct end end = { .protocol = f->proto, .six = f->is6 };
+
+	if (f->is6) {
+		__builtin_memcpy(end.address, f->tuple.ipv6.saddr, 16);
+		end.port = f->tuple.ipv6.sport;
+	} else {
+		__builtin_memcpy(end.address, &f->tuple.ipv4.saddr, 4);
+		end.port = f->tuple.ipv4.sport;
+	}
+	if (f->quote || !bpf_map_lookup_elem(&ends, &end))
+		return V_other;
+	if (f->fragment == FRAGMENT_LATER)
+		return V_nat_fragment_lost;
+	/* Only a flow's first reply can be ahead of it. */
+	if (!f->tcp || (f->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
+		return hold(skb);
+	return V_nat_unknown;
+}
+
 /* A packet through this node; is it a backend's reply, or an error about a packet to a backend? */
 static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 {
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
-	struct end end = {};
 	struct flow_key *key;
 	struct flow *flow;
 	enum verdict verdict;
 
-	if (!desk)
+	if (!desk || !f)
 		return V_other;
+	if (skb->cb[CB_NO_FLOW])
+		return of_no_flow(skb, f);
 	if (f->fragment) {
 		if (!fragment_of_end(f))
 			return V_other;
@@ -270,30 +285,16 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	key_of(f, key);
 	flow = bpf_map_lookup_elem(&flows, key);
 	if (flow && flow->way == WAY_DIRECT) {
-		follow(f, key, flow, bpf_ktime_get_boot_ns());
+		follow_frame(f, key, flow, about_now());
 		return V_nat_direct;
 	}
-	if (!flow || flow->way != WAY_REPLY) {
-		__builtin_memcpy(end.address, key->source, 16);
-		end.port = key->source_port;
-		end.protocol = key->protocol;
-		end.six = key->six;
-		if (!bpf_map_lookup_elem(&ends, &end))
-			return V_other;
-		if (f->quote)
-			return V_other;
-		if (f->fragment == FRAGMENT_LATER)
-			return V_nat_fragment_lost;
-		/* Only a flow's first reply can be ahead of it. */
-		if (!f->tcp || (f->flags & 0x12) == 0x12)
-			return hold(skb);
-		return V_nat_unknown;
-	}
+	if (!flow || flow->way != WAY_REPLY)
+		return of_no_flow(skb, f);
 	if (f->quote)
 		return route_error(skb, f, key, flow);
 	verdict = route(skb, f, key, flow, V_nat_reply);
 	if (verdict == V_nat_reply) {
-		follow(f, key, flow, bpf_ktime_get_boot_ns());
+		follow_frame(f, key, flow, about_now());
 		count_backend(skb, flow, 0);
 	}
 	return verdict;

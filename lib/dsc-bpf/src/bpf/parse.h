@@ -108,8 +108,8 @@ static __always_inline void parse_tcp(struct __sk_buff *skb, struct frame *f)
 	__builtin_memcpy(&p, &head, sizeof(p));
 	f->tcp = 1;
 	f->flags = head.bytes[13];
-	f->syn = (head.bytes[13] & 0x12) == 0x02;
-	f->ack_only = (head.bytes[13] & 0x17) == 0x10;
+	f->syn = (f->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+	f->ack_only = (f->flags & (TCP_FIN | TCP_SYN | TCP_RST | TCP_ACK)) == TCP_ACK;
 	set_ports(f, &p);
 }
 

@@ -36,51 +36,95 @@ static __always_inline int head4(struct iphdr *ip, int request, __u32 old, __u32
 	return 1;
 }
 
+/* Where a packet's headers are. */
+struct head {
+	__u32 at; /* of the transport header */
+	__u8 is6;
+	__u8 tcp;
+	__u8 headed; /* a later fragment has no transport header */
+};
+
+/* Sum of the words of a 16-byte address `new` without those of `old`. */
+static __always_inline __u64 diff16(const __be32 *old, const __be32 *new)
+{
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < 4; i++)
+		sum += (__u64)(__u32)~old[i] + new[i];
+	return sum;
+}
+
+static __always_inline __u8 hops_of(struct __sk_buff *skb, __u8 is6)
+{
+	__u8 *hops = (void *)(long)skb->data + ETH_BYTES + (is6 ? 7 : 8);
+
+	return (void *)(hops + 1) > (void *)(long)skb->data_end ? 0 : *hops;
+}
+
+static __always_inline __be16 *word_at(struct __sk_buff *skb, __u32 at)
+{
+	__be16 *place;
+
+	KEEP(at);
+	if (at > AT_MAX + TCP_CHECKSUM)
+		return 0;
+	place = (void *)(long)skb->data + at;
+	KEEP(place);
+	return (void *)(place + 1) > (void *)(long)skb->data_end ? 0 : place;
+}
+
 /* Makes the port readable and replaces it. */
 static __always_inline int set_port(struct __sk_buff *skb, __u32 at, __u32 port_at, __be16 port)
 {
-	__be16 *place = (void *)(long)skb->data + port_at;
+	__be16 *place = word_at(skb, port_at);
 
-	KEEP(place);
-	if ((void *)(place + 1) > (void *)(long)skb->data_end) {
+	if (!place) {
 		if (bpf_skb_pull_data(skb, at + TCP_BYTES < skb->len ? at + TCP_BYTES : skb->len) < 0)
 			return -1;
-		place = (void *)(long)skb->data + port_at;
-		KEEP(place);
-		if ((void *)(place + 1) > (void *)(long)skb->data_end)
+		place = word_at(skb, port_at);
+		if (!place)
 			return -1;
 	}
 	*place = port;
 	return 0;
 }
 
+/* Does the checksum that `before` became cover the ports? One that hardware is to fill in does not, and moved the other way.
+   False if it did not move, so that nothing can be seen. */
+static __always_inline int is_full(__u16 before, __u16 after, __u64 diff)
+{
+	__u16 moved = fold(diff);
+
+	return moved && moved != 0xFFFF && after == (__u16)~fold(diff + unsummed(before));
+}
+
 /* `done`, or why the packet cannot go on. */
-static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct head *head, const struct flow_key *key,
 					    const struct flow *flow, enum verdict done)
 {
 	int request = flow->way == WAY_REQUEST;
-	const __u8 *old = request ? key->dest : key->source;
+	const __be32 *old = (const __be32 *)(request ? key->dest : key->source);
+	const __be32 *new = (const __be32 *)flow->address;
 	__be16 old_port = request ? key->dest_port : key->source_port;
-	__u32 at = f->at;
+	__u32 at = head->at;
 	__u32 port_at = at + (request ? 2 : 0);
-	__u32 flags = f->tcp ? 0 : BPF_F_MARK_MANGLED_0;
-	__u32 sum_at = at + (f->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
-	/* A later fragment has no transport header. */
-	int headed = f->fragment != FRAGMENT_LATER;
-	__u8 address[16];
+	__u32 flags = head->tcp ? 0 : BPF_F_MARK_MANGLED_0;
+	__u32 sum_at = at + (head->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
 	__be16 port = flow->port;
 	void *data, *end;
-	__s64 diff;
+	__be16 *check;
+	__u16 before;
+	__u64 diff;
 
 	if (port_at > AT_MAX)
 		return V_dropped_failed;
-	__builtin_memcpy(address, flow->address, 16);
-	if (headed && set_port(skb, at, port_at, port) < 0)
+	if (head->headed && set_port(skb, at, port_at, port) < 0)
 		return V_dropped_failed;
 	READ_AGAIN();
 	data = (void *)(long)skb->data;
 	end = (void *)(long)skb->data_end;
-	if (f->is6) {
+	if (head->is6) {
 		struct ipv6hdr *ip = data + ETH_BYTES;
 
 		if ((void *)(ip + 1) > end)
@@ -88,28 +132,31 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 		if (ip->hop_limit <= 1)
 			return V_nat_hops;
 		ip->hop_limit--;
-		__builtin_memcpy(request ? (void *)&ip->daddr : (void *)&ip->saddr, address, 16);
-		if (!headed)
-			return done;
-		diff = bpf_csum_diff((__be32 *)old, 16, (__be32 *)address, 16, 0);
-		if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)
-			return V_dropped_failed;
+		diff = diff16(old, new);
+		copy16(request ? ip->daddr.s6_addr32 : ip->saddr.s6_addr32, new);
 	} else {
 		struct iphdr *ip = data + ETH_BYTES;
-		__u32 from, to;
 
 		if ((void *)(ip + 1) > end)
 			return V_dropped_failed;
-		__builtin_memcpy(&from, old, 4);
-		__builtin_memcpy(&to, address, 4);
-		if (!head4(ip, request, from, to))
+		if (!head4(ip, request, *old, *new))
 			return V_nat_hops;
-		if (!headed)
-			return done;
-		if (bpf_l4_csum_replace(skb, sum_at, from, to, BPF_F_PSEUDO_HDR | flags | 4) < 0)
-			return V_dropped_failed;
+		diff = (__u64)(__u32)~*old + *new;
 	}
-	if (old_port != port && bpf_l4_csum_replace(skb, sum_at, old_port, port, flags | 2) < 0)
+	if (!head->headed)
+		return done;
+	diff = (diff & 0xFFFFFFFF) + (diff >> 32);
+	diff = (diff & 0xFFFFFFFF) + (diff >> 32);
+	check = word_at(skb, sum_at);
+	before = check ? *check : 0;
+	if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)
+		return V_dropped_failed;
+	if (old_port == port)
+		return done;
+	check = word_at(skb, sum_at);
+	if (check && head->tcp && is_full(before, *check, diff))
+		*check = ~fold((__u64)unsummed(*check) + unsummed(old_port) + port);
+	else if (bpf_l4_csum_replace(skb, sum_at, old_port, port, flags | 2) < 0)
 		return V_dropped_failed;
 	return done;
 }
@@ -126,18 +173,36 @@ static __always_inline int has_way(struct __sk_buff *skb, const struct flow *flo
 	return 1;
 }
 
-/* Rewrites the packet and says by which interface it leaves. */
-static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
-					  const struct flow *flow, enum verdict done)
+/* As route(), but only says that the packet is too big, and leaves in skb->cb for what. */
+static __noinline enum verdict route_if_it_fits(struct __sk_buff *skb, const struct frame *f,
+						const struct flow_key *key, const struct flow *flow,
+						enum verdict done)
 {
+	struct head head = {
+		.at = f->at,
+		.is6 = f->is6,
+		.tcp = f->tcp,
+		.headed = f->fragment != FRAGMENT_LATER,
+	};
 	__u32 mtu;
 
 	if (!has_way(skb, flow))
 		return V_nat_no_way;
 	mtu = mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]);
-	if (mtu)
-		return tell_too_big(skb, f, key, flow, mtu);
-	return rewrite(skb, f, key, flow, done);
+	if (mtu) {
+		skb->cb[CB_MTU] = mtu;
+		return V_nat_too_big;
+	}
+	return rewrite(skb, &head, key, flow, done);
+}
+
+/* Rewrites the packet and says by which interface it leaves. */
+static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+					  const struct flow *flow, enum verdict done)
+{
+	enum verdict verdict = route_if_it_fits(skb, f, key, flow, done);
+
+	return verdict == V_nat_too_big ? tell_too_big(skb, f, key, flow, skb->cb[CB_MTU]) : verdict;
 }
 
 #endif

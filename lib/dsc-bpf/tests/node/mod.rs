@@ -105,8 +105,8 @@ fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
         }
     }
     datapath.set_services(&services, &backends).unwrap();
-    let vips = VIPS.map(|(_, ip, subnet)| (ip.parse().unwrap(), SubnetId(subnet)));
-    flows.know(&vips, &backends);
+    let vips = VIPS.map(|(id, ip, subnet)| (VipId(id), ip.parse().unwrap(), SubnetId(subnet)));
+    flows.know(&vips, &backends).unwrap();
 }
 
 pub fn node() -> Node {
