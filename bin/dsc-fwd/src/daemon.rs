@@ -62,6 +62,14 @@ async fn readable(sharing: &Option<Sharing>) -> std::io::Result<()> {
     }
 }
 
+/// Where frames are to meet the programs.
+pub struct Places {
+    /// In the stack.
+    pub hook: Hook,
+    /// In the drivers too.
+    pub early: bool,
+}
+
 /// Everything that is open.
 pub struct Daemon {
     config: Config,
@@ -91,6 +99,8 @@ pub struct Daemon {
     missing: Vec<SubnetId>,
     /// Why an interface that is there does not serve its subnet.
     faults: BTreeMap<SubnetId, String>,
+    /// Why an interface's driver does not do what is wanted of it.
+    slow: BTreeMap<SubnetId, String>,
     announcer: Announcer,
     conflicts: Conflicts,
     unsent: u64,
@@ -110,7 +120,7 @@ impl Daemon {
     pub async fn open(
         config: Config,
         me: NodeId,
-        hook: Hook,
+        places: Places,
         bpf_dir: &Path,
         run_dir: &Path,
     ) -> Result<Daemon, String> {
@@ -120,9 +130,10 @@ impl Daemon {
         let teller =
             Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
-        let opened = Datapath::open(bpf_dir, me, hook, balance::flows_max(&config));
+        let opened = Datapath::open(bpf_dir, me, places.hook, balance::flows_max(&config));
         let Opened { mut datapath, claims, flows, news, held } =
             opened.map_err(|e| e.to_string())?;
+        datapath.want_early(places.early);
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
         let max = balance::flows_max(&config);
@@ -155,6 +166,7 @@ impl Daemon {
             macs: BTreeMap::new(),
             missing: Vec::new(),
             faults: BTreeMap::new(),
+            slow: BTreeMap::new(),
             announcer: Announcer::default(),
             conflicts: Conflicts::default(),
             unsent: 0,

@@ -46,6 +46,9 @@ struct Arguments {
     /// How programs are attached: tcx or clsact [default: tcx if this kernel has it].
     #[arg(long, value_name = "HOOK")]
     hook: Option<Hook>,
+    /// Take packets of known flows in the drivers too (native XDP).
+    #[arg(long)]
+    xdp: bool,
     /// What to log: error, warn, info, debug or trace.
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     log: String,
@@ -83,7 +86,8 @@ fn start(arguments: &Arguments) -> Result<(), End> {
     };
     let run = async {
         let (bpf_dir, run_dir) = (&arguments.bpf_dir, &arguments.run_dir);
-        daemon::Daemon::open(config, me, hook, bpf_dir, run_dir).await?.run().await
+        let places = daemon::Places { hook, early: arguments.xdp };
+        daemon::Daemon::open(config, me, places, bpf_dir, run_dir).await?.run().await
     };
     Ok(runtime.block_on(run)?)
 }

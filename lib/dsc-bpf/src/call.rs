@@ -192,7 +192,6 @@ const LINK_CREATE: libc::c_long = 28;
 const LINK_UPDATE: libc::c_long = 29;
 const PROG_QUERY: libc::c_long = 16;
 const LOOPBACK: u32 = 1;
-const BEFORE_ALL_OTHERS: u32 = 1 << 3;
 
 /// The part of `struct bpf_link_info` that tells where a TCX link is.
 #[repr(C)]
@@ -227,17 +226,18 @@ struct LinkUpdate {
     old_program: u32,
 }
 
-/// Attaches a program to an interface by a TCX link, before all other programs there.
+/// Attaches a program to an interface by a link.
 pub(crate) fn link_create(
     program: BorrowedFd<'_>,
     nic: u32,
     attach_type: u32,
+    flags: u32,
 ) -> io::Result<OwnedFd> {
     let mut attr = LinkCreate {
         program: program.as_raw_fd() as u32,
         nic,
         attach_type,
-        flags: BEFORE_ALL_OTHERS,
+        flags,
         ..LinkCreate::default()
     };
     bpf(LINK_CREATE, &mut attr).map(owned)
@@ -253,7 +253,7 @@ pub(crate) fn link_update(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     bpf(LINK_UPDATE, &mut attr).map(drop)
 }
 
-/// The interface a TCX link is on; 0 if it went away.
+/// The interface a link is on; 0 if it went away.
 pub(crate) fn link_nic(link: BorrowedFd<'_>) -> io::Result<u32> {
     let mut info = LinkInfo::default();
     let mut attr = InfoByFd {

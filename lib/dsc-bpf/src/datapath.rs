@@ -7,25 +7,23 @@ use crate::claims::Claims;
 use crate::direction::Direction;
 use crate::flows::{self, FlowTable};
 use crate::hook::{Hook, Hooks};
-use crate::layout::{MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
+use crate::layout::{
+    Gate, Gates, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry,
+};
 use crate::maps::{check_shapes, fill, insert, retain, taken};
 use crate::news::{Held, News};
+use crate::programs::Programs;
 use crate::services::{Backend, BackendCount, Service, ServiceMaps};
-use crate::{Error, LAYOUT, LeaseMap};
+use crate::{Error, LAYOUT, LeaseMap, features};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
-use aya::programs::SchedClassifier;
-use aya::{Ebpf, EbpfLoader};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::{BackendId, NodeId, SubnetId, VipId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
-
-/// The compiled programs, aligned for the ELF reader.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/dsc.bpf.o"));
 
 /// An interface of this node that carries a subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,6 +76,10 @@ pub struct Datapath {
     /// Where this daemon's programs are, as far as it knows; an earlier one's are not among them.
     placed: BTreeSet<(u32, Direction)>,
     faults: Vec<(u32, Error)>,
+    /// Programs are wanted in the drivers too.
+    want_early: bool,
+    /// Interfaces that cannot do what is wanted of their drivers, and why.
+    slow: Vec<(u32, String)>,
     vips4: HashMap<MapData, [u8; 4], VipEntry>,
     vips6: HashMap<MapData, [u8; 16], VipEntry>,
     nic_map: HashMap<MapData, u32, NicEntry>,
@@ -87,8 +89,8 @@ pub struct Datapath {
     vip_counts: PerCpuArray<MapData, VipCountEntry>,
     services: ServiceMaps,
     doors: Array<MapData, u32>,
-    ingress: OwnedFd,
-    egress: OwnedFd,
+    gates: Array<MapData, Gates>,
+    programs: Programs,
 }
 
 impl Datapath {
@@ -107,7 +109,7 @@ impl Datapath {
         check_shapes(&pins)?;
         let pin = pins.join("flows");
         let outgrown = flows::unpin_other_size(&pin, entries)?;
-        let (mut ebpf, ingress, egress) = match load_both(&pins, me, entries) {
+        let (mut ebpf, programs) = match Programs::load(&pins, me, entries) {
             Ok(loaded) => loaded,
             Err(e) => {
                 if let Some(old) = outgrown {
@@ -128,6 +130,8 @@ impl Datapath {
             nics: Vec::new(),
             placed: BTreeSet::new(),
             faults: Vec::new(),
+            want_early: false,
+            slow: Vec::new(),
             vips4: taken(&mut ebpf, "vips4")?,
             vips6: taken(&mut ebpf, "vips6")?,
             nic_map: taken(&mut ebpf, "nics")?,
@@ -137,8 +141,8 @@ impl Datapath {
             vip_counts: taken(&mut ebpf, "vip_counts")?,
             services: ServiceMaps::take(&mut ebpf)?,
             doors: taken(&mut ebpf, "doors")?,
-            ingress,
-            egress,
+            gates: taken(&mut ebpf, "gates")?,
+            programs,
         };
         // The loader needs megabytes for a moment; the daemon runs for years without them.
         drop(ebpf);
@@ -200,12 +204,48 @@ impl Datapath {
         self.put_where_missing(&indices);
         self.placed.retain(|(nic, _)| indices.contains(nic));
         let faulty: Vec<u32> = self.faults.iter().map(|(nic, _)| *nic).collect();
-        self.hooks.keep_only(&indices, &faulty)?;
+        let early = if self.want_early { &indices[..] } else { &[] };
+        self.hooks.keep_only(&indices, &faulty, early)?;
         retain("nics", &mut self.nic_map, &entries)?;
         self.set_doors(nics)?;
         self.nics = nics.to_vec();
         self.forget_gone();
-        Ok(())
+        self.set_gates()
+    }
+
+    /// Says whether packets of known flows are to be taken in the drivers, by native XDP; from the next
+    /// [`Datapath::set_nics`] on. Where that does not work they are taken by the stack's programs, and
+    /// [`Datapath::slow`] says why.
+    pub fn want_early(&mut self, wanted: bool) {
+        self.want_early = wanted;
+    }
+
+    /// The interfaces without the program in the driver that is wanted, or to which none may send, by index, and why.
+    pub fn slow(&self) -> &[(u32, String)] {
+        &self.slow
+    }
+
+    /// Tells the programs in the drivers of our interfaces. A driver without the means would lose without a word what it
+    /// is given to send.
+    fn set_gates(&mut self) -> Result<(), Error> {
+        let mut gates = Gates::default();
+        for nic in self.nics.iter().filter(|_| self.want_early) {
+            let sends = match features::sends(nic.index) {
+                Ok(true) => 1,
+                Ok(false) => {
+                    let why = "its driver does not send what others redirect to it";
+                    self.slow.push((nic.index, why.to_owned()));
+                    0
+                }
+                Err(e) => {
+                    let why = "the kernel does not say what its driver sends (Linux 6.3)";
+                    self.slow.push((nic.index, format!("{why}: {e}")));
+                    0
+                }
+            };
+            gates.0[nic.subnet.index()] = Gate { nic: nic.index, mac: nic.mac, sends, unused: 0 };
+        }
+        self.gates.set(0, gates, 0).map_err(|e| fill("gates", e))
     }
 
     /// By which interface a flow's packets leave for each subnet; none for a subnet that has lost its interface.
@@ -220,11 +260,15 @@ impl Datapath {
 
     /// Puts programs back that something else took off their interfaces; true if there were any. It also tries again where
     /// there was a fault.
-    pub fn mend(&mut self) -> bool {
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused an entry.
+    pub fn mend(&mut self) -> Result<bool, Error> {
         let nics: Vec<u32> = self.nics.iter().map(|nic| nic.index).collect();
         let put_back = self.put_where_missing(&nics);
         self.forget_gone();
-        put_back
+        self.set_gates()?;
+        Ok(put_back)
     }
 
     /// The interfaces that lack a program, by index, and why.
@@ -242,6 +286,7 @@ impl Datapath {
 
     fn put_where_missing(&mut self, nics: &[u32]) -> bool {
         self.faults.clear();
+        self.slow.clear();
         let mut put_back = false;
         for nic in nics {
             let mut put = || -> Result<(), Error> {
@@ -252,6 +297,12 @@ impl Datapath {
             };
             if let Err(e) = put() {
                 self.faults.push((*nic, e));
+                continue;
+            }
+            if self.want_early
+                && let Err(e) = self.keep(*nic, Direction::Driver)
+            {
+                self.slow.push((*nic, e.to_string()));
             }
         }
         put_back
@@ -270,11 +321,7 @@ impl Datapath {
     }
 
     fn attach(&mut self, nic: u32, direction: Direction) -> Result<(), Error> {
-        let program = match direction {
-            Direction::Ingress => &self.ingress,
-            Direction::Egress => &self.egress,
-        };
-        self.hooks.attach(nic, direction, program.as_fd())
+        self.hooks.attach(nic, direction, self.programs.of(direction))
     }
 
     /// Makes `macs` the addresses of the cluster's nodes, this one's among them: whom frames can be steered to and
@@ -343,10 +390,14 @@ impl Datapath {
         self.nics
             .iter()
             .flat_map(|nic| {
-                let hook = self.hooks.hook();
+                let hook = |way| match way {
+                    Direction::Driver => "xdp".to_owned(),
+                    _ => self.hooks.hook().to_string(),
+                };
                 let there = |way: &Direction| self.placed.contains(&(nic.index, *way));
-                let ways = Direction::BOTH.into_iter().filter(there);
-                ways.map(|way| format!("{} {hook} {}", nic.name, way.name())).collect::<Vec<_>>()
+                let ways = Direction::ALL.into_iter().filter(there);
+                ways.map(|way| format!("{} {} {}", nic.name, hook(way), way.name()))
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
@@ -358,7 +409,12 @@ impl Datapath {
 
     /// The program for frames that come in (`true`) or go out, to be run on test frames.
     pub fn program_for(&self, incoming: bool) -> BorrowedFd<'_> {
-        if incoming { self.ingress.as_fd() } else { self.egress.as_fd() }
+        self.programs.of(if incoming { Direction::Ingress } else { Direction::Egress })
+    }
+
+    /// The program in the drivers, to be run on test frames.
+    pub fn early_program(&self) -> BorrowedFd<'_> {
+        self.programs.of(Direction::Driver)
     }
 
     /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;
@@ -387,30 +443,4 @@ fn nic_entry(nic: &Nic) -> NicEntry {
         address4: nic.address4.map(|a| a.octets()).unwrap_or_default(),
         address6: nic.address6.map(|a| a.octets()).unwrap_or_default(),
     }
-}
-
-/// Hands both programs and their maps to the kernel.
-fn load_both(pins: &Path, me: NodeId, entries: u32) -> Result<(Ebpf, OwnedFd, OwnedFd), Error> {
-    let mut ebpf = EbpfLoader::new()
-        .btf(None)
-        .default_map_pin_directory(pins)
-        .override_global("me", &u32::from(me.0), true)
-        .map_max_entries("flows", entries)
-        .load(OBJECT)
-        .map_err(|e| Error::Load(Box::new(e)))?;
-    let ingress = load(&mut ebpf, Direction::Ingress)?;
-    let egress = load(&mut ebpf, Direction::Egress)?;
-    Ok((ebpf, ingress, egress))
-}
-
-/// Hands one program to the kernel.
-fn load(ebpf: &mut Ebpf, direction: Direction) -> Result<OwnedFd, Error> {
-    let refused = |e: aya::programs::ProgramError| Error::Load(Box::new(e.into()));
-    let program: &mut SchedClassifier = ebpf
-        .program_mut(direction.name())
-        .and_then(|program| program.try_into().ok())
-        .expect("the object has this classifier");
-    program.load().map_err(refused)?;
-    let fd = program.fd().map_err(refused)?.as_fd().try_clone_to_owned();
-    fd.map_err(|e| Error::Load(Box::new(aya::programs::ProgramError::IOError(e).into())))
 }

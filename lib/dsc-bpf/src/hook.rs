@@ -81,8 +81,10 @@ impl Hooks {
         program: BorrowedFd<'_>,
     ) -> Result<(), Error> {
         match self.hook {
-            Hook::Tcx => links::attach(&self.links, nic, direction, program),
-            Hook::Clsact => self.clsact.attach(nic, direction, program),
+            Hook::Clsact if direction != Direction::Driver => {
+                self.clsact.attach(nic, direction, program)
+            }
+            _ => links::attach(&self.links, nic, direction, program),
         }
     }
 
@@ -90,19 +92,26 @@ impl Hooks {
     /// filters along.
     pub(crate) fn holds(&mut self, nic: u32, direction: Direction) -> Result<bool, Error> {
         match self.hook {
-            Hook::Tcx => Ok(true),
-            Hook::Clsact => self.clsact.holds(nic, direction),
+            Hook::Clsact if direction != Direction::Driver => self.clsact.holds(nic, direction),
+            _ => Ok(true),
         }
     }
 
     /// Detaches everything from interfaces that are not among `nics`, and from the other hook everywhere but on `faulty`
-    /// ones: there an earlier daemon's programs may be all there is.
-    pub(crate) fn keep_only(&mut self, nics: &[u32], faulty: &[u32]) -> Result<(), Error> {
+    /// ones: there an earlier daemon's programs may be all there is. In drivers only those of `early` stay.
+    pub(crate) fn keep_only(
+        &mut self,
+        nics: &[u32],
+        faulty: &[u32],
+        early: &[u32],
+    ) -> Result<(), Error> {
         let (tcx, clsact) = match self.hook {
             Hook::Tcx => (nics, faulty),
             Hook::Clsact => (faulty, nics),
         };
-        links::keep_only(&self.links, tcx)?;
+        let mut kept: Vec<_> = early.iter().map(|nic| (*nic, Direction::Driver)).collect();
+        kept.extend(tcx.iter().flat_map(|nic| Direction::BOTH.map(|way| (*nic, way))));
+        links::keep_only(&self.links, &kept)?;
         self.clsact.keep_only(clsact)
     }
 
@@ -111,7 +120,7 @@ impl Hooks {
         let failed = |source: io::Error| Error::Mount { dir: dir.to_owned(), source };
         for pins in fs::read_dir(dir).map_err(failed)? {
             // Either hook will do: nothing is kept.
-            Hooks::open(&pins.map_err(failed)?.path(), Hook::Tcx)?.keep_only(&[], &[])?;
+            Hooks::open(&pins.map_err(failed)?.path(), Hook::Tcx)?.keep_only(&[], &[], &[])?;
         }
         Ok(())
     }

@@ -208,6 +208,23 @@ pub(crate) const TICK_BITS: u32 = 30;
 pub(crate) const PIECES_BYTES: usize = 40;
 pub(crate) const FIRST_PIECE_BYTES: usize = 8;
 
+/// An interface as a program in a driver sees it (`struct gate`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gate {
+    pub nic: u32,
+    pub mac: [u8; 6],
+    pub sends: u8,
+    pub unused: u8,
+}
+const _: () =
+    assert!(size_of::<Gate>() == 12 && offset_of!(Gate, mac) == 4 && offset_of!(Gate, sends) == 10);
+
+/// All of them, by subnet (`struct gates`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gates(pub [Gate; SUBNETS_MAX]);
+
 /// Packets of one backend on one processor (`struct backend_count`).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -254,9 +271,11 @@ unsafe impl aya::Pod for EntryKey {}
 unsafe impl aya::Pod for Entry {}
 // SAFETY: as above.
 unsafe impl aya::Pod for BackendCountEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Gates {}
 
 /// A pinned map that the programs bring along: name, bytes of a key, bytes of a value.
-pub(crate) const MAPS: [(&str, usize, usize); 18] = [
+pub(crate) const MAPS: [(&str, usize, usize); 19] = [
     ("vips4", 4, size_of::<VipEntry>()),
     ("vips6", 16, size_of::<VipEntry>()),
     ("nics", 4, size_of::<NicEntry>()),
@@ -271,6 +290,7 @@ pub(crate) const MAPS: [(&str, usize, usize); 18] = [
     ("ends", size_of::<EndKey>(), 4),
     ("backend_counts", 4, size_of::<BackendCountEntry>()),
     ("doors", 4, 4),
+    ("gates", 4, size_of::<Gates>()),
     ("flows", size_of::<EntryKey>(), size_of::<Entry>()),
     ("fragments", PIECES_BYTES, FIRST_PIECE_BYTES),
     ("news", 0, 0),

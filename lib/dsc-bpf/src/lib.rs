@@ -18,13 +18,16 @@ mod datapath;
 mod direction;
 mod entry;
 mod error;
+mod features;
 mod flows;
 mod hook;
 mod layout;
 mod lease;
 mod links;
 mod maps;
+mod netlink;
 mod news;
+mod programs;
 mod services;
 mod tc;
 

@@ -1,4 +1,4 @@
-//! Programs on interfaces by TCX links. A link is pinned, so it outlives the daemon; a later daemon puts its own program into the
+//! Programs on interfaces by links: TCX, and XDP in the driver. A link is pinned, so it outlives the daemon; a later daemon puts its own program into the
 //! same link, and no frame passes between the old program and the new one.
 
 use crate::Error;
@@ -36,19 +36,17 @@ pub(crate) fn attach(
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(failed(e)),
     }
-    let link = call::link_create(program, nic, direction.attach_type()).map_err(failed)?;
+    let link = call::link_create(program, nic, direction.attach_type(), direction.link_flags());
+    let link = link.map_err(failed)?;
     call::pin(link.as_fd(), &path).map_err(failed)
 }
 
-/// Detaches everything from interfaces that are not among `nics` (and from those that went away).
-pub(crate) fn keep_only(links: &Path, nics: &[u32]) -> Result<(), Error> {
+/// Detaches everything but what is on these interfaces in these directions.
+pub(crate) fn keep_only(links: &Path, kept: &[(u32, Direction)]) -> Result<(), Error> {
     let failed = |source| Error::Mount { dir: links.to_owned(), source };
     for entry in fs::read_dir(links).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let kept = nics.iter().any(|nic| {
-            Direction::BOTH.iter().any(|direction| path == self::path(links, *nic, *direction))
-        });
-        if !kept {
+        if !kept.iter().any(|(nic, direction)| path == self::path(links, *nic, *direction)) {
             fs::remove_file(&path).map_err(failed)?;
         }
     }

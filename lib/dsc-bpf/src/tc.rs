@@ -2,15 +2,10 @@
 //! Called by `clsact` alone; it knows nothing of whose they are.
 
 use crate::direction::Direction;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use crate::netlink::{NESTED, Netlink, attribute, attributes, text, u32_at};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Most bytes of one part of an answer; the kernel sends no larger ones.
-const PART_MAX: usize = 32 * 1024;
-/// Most parts of one answer: thousands of filters take a dozen.
-const PARTS_MAX: usize = 1024;
-const HEADER: usize = 16;
 /// `struct tcmsg`.
 const TC: usize = 20;
 
@@ -26,7 +21,6 @@ const TCA_BPF_FLAGS_GEN: u16 = 9;
 const DIRECT_ACTION: u32 = 1;
 /// No card that could run the program itself is offered it: it would not share our maps.
 const SKIP_HARDWARE: u32 = 1;
-const NESTED: u16 = 1 << 15;
 
 /// A filter, or the priority of which it is one.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -43,30 +37,18 @@ pub(crate) struct Filter {
 }
 
 /// A connection with the kernel's traffic control.
-pub(crate) struct Tc {
-    socket: File,
-    sequence: u32,
-}
+pub(crate) struct Tc(Netlink);
 
 impl Tc {
     pub(crate) fn open() -> io::Result<Tc> {
-        // SAFETY: a call without pointers.
-        let fd = unsafe {
-            libc::socket(libc::AF_NETLINK, libc::SOCK_RAW | libc::SOCK_CLOEXEC, libc::NETLINK_ROUTE)
-        };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the kernel has just returned this descriptor to us and nobody else has it.
-        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Tc { socket: socket.into(), sequence: 0 })
+        Netlink::open(libc::NETLINK_ROUTE).map(Tc)
     }
 
     /// The interfaces that have a qdisc for filters, by index, and its kind: `clsact`, or the older `ingress`.
     pub(crate) fn qdiscs(&mut self) -> io::Result<Vec<(u32, String)>> {
         let mut found = Vec::new();
         let request = message(0, 0, 0, 0);
-        let asked = self.ask(libc::RTM_GETQDISC, libc::NLM_F_DUMP, &request, |message| {
+        let asked = self.0.ask(libc::RTM_GETQDISC, libc::NLM_F_DUMP, &request, |message| {
             if u32_at(message, 12) == Some(PARENT_CLSACT) {
                 let kind = attributes(message.get(TC..).unwrap_or_default())
                     .find(|(kind, _)| *kind == TCA_KIND);
@@ -84,20 +66,20 @@ impl Tc {
     pub(crate) fn add_qdisc(&mut self, nic: u32) -> io::Result<()> {
         let mut request = message(nic, HANDLE_CLSACT, PARENT_CLSACT, 0);
         attribute(&mut request, TCA_KIND, b"clsact\0");
-        self.ask(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &request, |_| {})
+        self.0.ask(libc::RTM_NEWQDISC, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &request, |_| {})
     }
 
     /// Takes the qdisc of `nic` away, with whatever is in it.
     pub(crate) fn delete_qdisc(&mut self, nic: u32) -> io::Result<()> {
         let request = message(nic, HANDLE_CLSACT, PARENT_CLSACT, 0);
-        self.ask(libc::RTM_DELQDISC, 0, &request, |_| {})
+        self.0.ask(libc::RTM_DELQDISC, 0, &request, |_| {})
     }
 
     /// The filters in the clsact qdisc of `nic`, in the order in which frames meet them.
     pub(crate) fn filters(&mut self, nic: u32, direction: Direction) -> io::Result<Vec<Filter>> {
         let mut found = Vec::new();
         let request = message(nic, 0, direction.parent(), 0);
-        self.ask(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &request, |message| {
+        self.0.ask(libc::RTM_GETTFILTER, libc::NLM_F_DUMP, &request, |message| {
             found.extend(parse(message));
         })?;
         Ok(found)
@@ -121,7 +103,7 @@ impl Tc {
         attribute(&mut request, TCA_KIND, format!("{}\0", filter.kind).as_bytes());
         attribute(&mut request, TCA_OPTIONS | NESTED, &options);
         let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
-        self.ask(libc::RTM_NEWTFILTER, flags, &request, |_| {})
+        self.0.ask(libc::RTM_NEWTFILTER, flags, &request, |_| {})
     }
 
     /// Takes one filter away.
@@ -132,33 +114,7 @@ impl Tc {
         filter: &Filter,
     ) -> io::Result<()> {
         let request = message(nic, filter.handle, direction.parent(), filter.info());
-        self.ask(libc::RTM_DELTFILTER, 0, &request, |_| {})
-    }
-
-    /// Sends one request and reads until the kernel has said that it is done.
-    fn ask(
-        &mut self,
-        kind: u16,
-        flags: i32,
-        body: &[u8],
-        mut each: impl FnMut(&[u8]),
-    ) -> io::Result<()> {
-        self.sequence += 1;
-        let mut request = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
-        request.extend(kind.to_ne_bytes());
-        request.extend(((flags | libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16).to_ne_bytes());
-        request.extend(self.sequence.to_ne_bytes());
-        request.extend([0; 4]);
-        request.extend(body);
-        self.socket.write_all(&request)?;
-        let mut part = vec![0; PART_MAX];
-        for _ in 0..PARTS_MAX {
-            let length = self.socket.read(&mut part)?;
-            if let Some(end) = take(&part[..length], self.sequence, &mut each) {
-                return end;
-            }
-        }
-        Err(io::ErrorKind::InvalidData.into())
+        self.0.ask(libc::RTM_DELTFILTER, 0, &request, |_| {})
     }
 }
 
@@ -171,55 +127,6 @@ impl Filter {
 
 fn message(nic: u32, handle: u32, parent: u32, info: u32) -> Vec<u8> {
     [0, nic, handle, parent, info].map(u32::to_ne_bytes).concat()
-}
-
-fn attribute(message: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    message.extend(((4 + value.len()) as u16).to_ne_bytes());
-    message.extend(kind.to_ne_bytes());
-    message.extend(value);
-    message.resize(message.len().next_multiple_of(4), 0);
-}
-
-/// Takes what a part has for the request with this number; what became of it, if the part says so.
-fn take(mut part: &[u8], number: u32, each: &mut impl FnMut(&[u8])) -> Option<io::Result<()>> {
-    while let Some((kind, sequence, message, next)) = split(part) {
-        part = next;
-        if sequence != number {
-            continue;
-        }
-        match i32::from(kind) {
-            // A list that broke off ends like a whole one, but for its status.
-            libc::NLMSG_DONE | libc::NLMSG_ERROR => return Some(outcome(message)),
-            _ => each(message),
-        }
-    }
-    None
-}
-
-fn outcome(message: &[u8]) -> io::Result<()> {
-    match u32_at(message, 0).map(|code| code as i32) {
-        Some(0) => Ok(()),
-        Some(code) => Err(io::Error::from_raw_os_error(-code)),
-        None => Err(io::ErrorKind::InvalidData.into()),
-    }
-}
-
-/// The first message's kind, sequence number and body, and what follows it.
-fn split(bytes: &[u8]) -> Option<(u16, u32, &[u8], &[u8])> {
-    let length = u32_at(bytes, 0)? as usize;
-    let message = bytes.get(HEADER..length)?;
-    let next = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-    Some((u16_at(bytes, 4)?, u32_at(bytes, 8)?, message, next))
-}
-
-/// The attributes in `bytes`, up to one that is cut.
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
-    std::iter::from_fn(move || {
-        let length = usize::from(u16_at(bytes, 0)?);
-        let found = (u16_at(bytes, 2)? & !NESTED, bytes.get(4..length)?);
-        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some(found)
-    })
 }
 
 fn parse(message: &[u8]) -> Option<Filter> {
@@ -241,18 +148,6 @@ fn parse(message: &[u8]) -> Option<Filter> {
         }
     }
     Some(filter)
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
-}
-
-fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -281,25 +176,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_that_broke_off_is_an_error() {
-        let end = |number: u32, status: i32| {
-            let kind = (libc::NLMSG_DONE as u32).to_ne_bytes();
-            let head = [20u32.to_ne_bytes(), kind, number.to_ne_bytes(), [0; 4]].concat();
-            take(&[head, status.to_ne_bytes().to_vec()].concat(), 7, &mut |_| {})
-        };
-        assert!(end(6, 0).is_none());
-        assert!(end(7, 0).unwrap().is_ok());
-        let broken = end(7, -libc::EMSGSIZE).unwrap().unwrap_err();
-        assert_eq!(broken.raw_os_error(), Some(libc::EMSGSIZE));
-    }
-
-    #[test]
     fn a_cut_message_is_harmless() {
         let bytes = dumped(&filter());
         for cut in 0..bytes.len() {
             assert_ne!(parse(&bytes[..cut]), Some(filter()), "cut to {cut}");
         }
-        assert!(split(&[0; 15]).is_none() && split(&[255; 64]).is_none());
-        assert_eq!(attributes(&[0; 8]).count(), 0);
     }
 }

@@ -5,6 +5,7 @@ mod frames;
 mod node;
 mod place;
 mod rows;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod run;
 
 use dsc_bpf::{Backend, Put};

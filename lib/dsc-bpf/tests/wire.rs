@@ -34,6 +34,12 @@ fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
+fn ethtool(arguments: &[&str]) -> String {
+    let out = Command::new("ethtool").args(arguments).output().expect("cannot run ethtool");
+    assert!(out.status.success(), "ethtool {arguments:?}");
+    String::from_utf8(out.stdout).unwrap()
+}
+
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in a network namespace of its own. It does one job after another.
@@ -94,8 +100,8 @@ fn nic(name: &str, subnet: u8) -> Nic {
     }
 }
 
-/// Loads and attaches the programs; every VIP is served by this node.
-fn serve() -> (Datapath, LeaseMap) {
+/// Loads and attaches the programs, in the drivers too if `early`; every VIP is served by this node.
+fn serve(early: bool) -> (Datapath, LeaseMap) {
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
     let mut datapath = Datapath::open(dir, NodeId(0), Hook::best().unwrap(), 64).unwrap().datapath;
@@ -127,7 +133,9 @@ fn serve() -> (Datapath, LeaseMap) {
     datapath.set_services(&services, &backends).unwrap();
     let nics = [nic("outside", 0), nic("inside", 1)];
     datapath.set_macs(&nics.clone().map(|nic| (NodeId(0), nic.subnet, nic.mac))).unwrap();
+    datapath.want_early(early);
     datapath.set_nics(&nics).unwrap();
+    assert!(datapath.slow().is_empty(), "{:?}", datapath.slow());
     assert!(datapath.faults().is_empty(), "{:?}", datapath.faults());
     lease.set_lease(Time::NEVER);
     (0..4).for_each(|vip| lease.set_host(VipId(vip), HostState::On, &[]));
@@ -230,7 +238,7 @@ fn packets_that_do_not_fit_are_sent_again_smaller() {
     let client = Machine::new();
     wire("outside", 1500, 0, 250, &client);
     let backend = backend();
-    let (datapath, _lease) = serve();
+    let (datapath, _lease) = serve(false);
     let count = |name: &str| {
         let counts = datapath.verdicts().unwrap();
         counts.into_iter().find(|c| c.name == name).map_or(0, |c| c.count)
@@ -283,14 +291,51 @@ fn sums_that_were_left_open_are_right_in_the_end() {
     let client = Machine::new();
     wire("outside", 1500, 0, 250, &client);
     let _backend = backend();
-    let _served = serve();
+    let _served = serve(false);
     for nic in ["outside", "inside"] {
-        let status = Command::new("ethtool").args(["-K", nic, "tx", "off"]).status();
-        assert!(status.expect("cannot run ethtool").success());
+        ethtool(&["-K", nic, "tx", "off"]);
     }
     for (vip, _) in &VIPS[..2] {
         assert_eq!(client.run(|| upload(vip)), LONG as u64, "{vip} up");
         assert_eq!(client.run(|| download(vip)), LONG as u64, "{vip} down");
         assert!(client.run(|| echo(vip, 1000)), "{vip}: datagram");
     }
+}
+
+/// The same machines with programs in the drivers of the node. A veth hands over what another machine's stack has made, so that
+/// its senders have to fill in their sums, and its receivers to take what a driver sends.
+#[test]
+fn packets_of_known_flows_are_taken_in_the_driver() {
+    place::enter();
+    let client = Machine::new();
+    wire("outside", 1500, 0, 250, &client);
+    let backend = backend();
+    for machine in [&client, &backend] {
+        machine.run(|| drop(ethtool(&["-K", "wire", "tx", "off", "gro", "on"])));
+    }
+    for family in ["ipv4", "ipv6"] {
+        std::fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1").unwrap();
+    }
+    let (datapath, _lease) = serve(true);
+    let taken = |nic: &str| -> u64 {
+        let counts = ethtool(&["-S", nic]);
+        let of_queues = counts.lines().filter(|line| line.contains("xdp_redirect:"));
+        of_queues.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+    };
+    for (vip, _) in &VIPS[..2] {
+        assert_eq!(client.run(|| upload(vip)), LONG as u64, "{vip} up");
+        assert_eq!(client.run(|| download(vip)), LONG as u64, "{vip} down");
+        assert!(client.run(|| echo(vip, 1000)), "{vip}: datagram");
+        assert!(client.run(|| echo(vip, 9000)), "{vip}: fragments");
+        assert!(client.run(|| refused(vip)), "{vip}: no error came");
+    }
+    let counts = datapath.verdicts().unwrap();
+    let count = |name: &str| counts.iter().find(|c| c.name == name).unwrap().count;
+    let least = 4 * LONG as u64 / 1500;
+    assert!(
+        taken("outside") > least / 4 && taken("inside") > least / 4,
+        "{}",
+        ethtool(&["-S", "outside"])
+    );
+    assert!(count("nat_request") >= taken("outside") && count("nat_reply") >= taken("inside"));
 }

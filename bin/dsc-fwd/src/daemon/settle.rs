@@ -6,6 +6,7 @@ use crate::gratuitous::Voice;
 use crate::ground;
 use dsc_bpf::Nic;
 use dsc_sys::{clock, nic};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 impl Daemon {
@@ -43,7 +44,7 @@ impl Daemon {
             if let (Some(sharing), Ok(nics)) = (&mut self.sharing, nic::nics()) {
                 sharing.follow(&nics);
             }
-        } else if self.datapath.mend() {
+        } else if self.datapath.mend().map_err(|e| e.to_string())? {
             tracing::warn!("put back programs that were taken off their interfaces");
         }
         let nics = self.datapath.nics().to_vec();
@@ -54,10 +55,25 @@ impl Daemon {
                 self.faults.insert(nic.subnet, why);
             }
         }
+        self.say_slow();
         if !watched || self.trouble.is_some() {
             self.set_macs()?;
         }
         Ok(watched)
+    }
+
+    /// Says once where packets are not taken in the driver although that is wanted.
+    fn say_slow(&mut self) {
+        let mut slow = BTreeMap::new();
+        for nic in self.datapath.nics() {
+            if let Some((_, why)) = self.datapath.slow().iter().find(|(of, _)| *of == nic.index) {
+                slow.insert(nic.subnet, format!("{}: {why}", nic.name));
+            }
+        }
+        for (_, why) in slow.iter().filter(|(subnet, why)| self.slow.get(subnet) != Some(why)) {
+            tracing::warn!("packets are taken in the stack, not in the driver of {why}");
+        }
+        self.slow = slow;
     }
 
     /// Without programs nothing can be announced on `nic`, and without a voice nothing would be.

@@ -1,12 +1,10 @@
-/* The common packet: whole, without options, of a flow that is known, at a node that serves it. It is found by its ends alone
-   and rewritten where it stands. Whatever is not so simple is left as it is, for those who look at everything. */
+/* The common packet: whole, without options, of a flow that is known, at a node that serves it. How it is told from all others,
+   on either hook: by known.h among the frames of the stack, by early.h in the driver. */
 #ifndef DSC_COMMON_H
 #define DSC_COMMON_H
 
-#include "clock.h"
-#include "count.h"
+#include "flow.h"
 #include "lease.h"
-#include "rewrite.h"
 
 /* Reads the ends, and the flags of TCP. */
 static __always_inline int read_ends(void *data, void *end, __be16 type, struct flow_key *key, __u8 *flags)
@@ -70,40 +68,11 @@ static __always_inline int is_plain(const struct flow *flow, __u8 flags, __u64 n
 	return backend && backend->state != BACKEND_DISABLED;
 }
 
-/* The verdict, or V_other if the packet is not common. */
-static __noinline enum verdict of_known_flow(struct __sk_buff *skb)
+static __always_inline __u8 hops_of(void *data, void *end, __u8 is6)
 {
-	struct flow_key key = {};
-	struct head head = { .headed = 1 };
-	enum verdict done;
-	struct flow *flow;
-	__u8 flags = 0;
-	__u64 now;
+	__u8 *hops = data + ETH_BYTES + (is6 ? 7 : 8);
 
-	pull(skb, HEAD_BYTES);
-	if (!read_ends((void *)(long)skb->data, (void *)(long)skb->data_end, skb->protocol, &key, &flags))
-		return V_other;
-	flow = bpf_map_lookup_elem(&flows, &key);
-	if (!flow) {
-		skb->cb[CB_NO_FLOW] = 1;
-		return V_other;
-	}
-	now = about_now();
-	if (!is_plain(flow, flags, now) || !has_way(skb, flow))
-		return V_other;
-	head.is6 = key.six;
-	head.tcp = key.protocol == PROTO_TCP;
-	head.at = ETH_BYTES + (head.is6 ? IP6_BYTES : IP4_BYTES);
-	if (hops_of(skb, head.is6) <= 1 || mtu_if_too_big(skb, head.is6, skb->cb[CB_DOOR]))
-		return V_other;
-	done = flow->way == WAY_REQUEST ? V_nat_request : V_nat_reply;
-	if (rewrite(skb, &head, &key, flow, done) != done)
-		return V_dropped_failed;
-	follow(head.tcp, flags, &key, flow, now);
-	count_backend(skb, flow, 0);
-	if (flow->way == WAY_REQUEST)
-		count_vip(skb, flow->vip, done);
-	return done;
+	return (void *)(hops + 1) > end ? 0 : *hops;
 }
 
 #endif

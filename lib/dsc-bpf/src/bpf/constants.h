@@ -36,6 +36,8 @@
 #define FRAGMENTS_MAX 4096
 /* How long they may take, in the unit of TICK(). */
 #define FRAGMENT_TICKS 4
+/* Ways out that each processor remembers for a tick. */
+#define HOPS_KEPT 256
 /* Claims that wait to be read; more are counted and forgotten. A power of two, whole pages. */
 #define CLAIMS_BYTES 4096
 

@@ -4,7 +4,7 @@
 
 #include "maps.h"
 
-static __always_inline void count_vip(struct __sk_buff *skb, __u32 index, enum verdict verdict)
+static __always_inline void count_vip(__u32 bytes, __u32 index, enum verdict verdict)
 {
 	struct vip_count *count = bpf_map_lookup_elem(&vip_counts, &index);
 
@@ -12,16 +12,16 @@ static __always_inline void count_vip(struct __sk_buff *skb, __u32 index, enum v
 		return;
 	if (verdict >= FIRST_SERVED) {
 		count->packets++;
-		count->bytes += skb->len;
+		count->bytes += bytes;
 	} else if (verdict == V_steered || verdict == V_steered_past) {
 		count->steered++;
 	} else if (verdict == V_delivered || verdict == V_delivered_socket || verdict == V_delivered_steered) {
 		count->packets++;
-		count->bytes += skb->len;
+		count->bytes += bytes;
 	}
 }
 
-static __always_inline void count_backend(struct __sk_buff *skb, const struct flow *flow, int begun)
+static __always_inline void count_backend(__u32 bytes, const struct flow *flow, int begun)
 {
 	__u32 index = flow->backend;
 	struct backend_count *count = bpf_map_lookup_elem(&backend_counts, &index);
@@ -31,21 +31,26 @@ static __always_inline void count_backend(struct __sk_buff *skb, const struct fl
 	count->flows += begun;
 	if (flow->way == WAY_REQUEST) {
 		count->request_packets++;
-		count->request_bytes += skb->len;
+		count->request_bytes += bytes;
 	} else {
 		count->reply_packets++;
-		count->reply_bytes += skb->len;
+		count->reply_bytes += bytes;
 	}
 }
 
-/* The action that belongs to a verdict. A frame that cannot be sent counts as sent: the interface counts it. */
-static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)
+static __always_inline void count_verdict(enum verdict verdict)
 {
 	__u32 index = verdict;
 	__u64 *count = bpf_map_lookup_elem(&verdicts, &index);
 
 	if (count)
 		++*count;
+}
+
+/* The action that belongs to a verdict. A frame that cannot be sent counts as sent: the interface counts it. */
+static __always_inline int leave(struct __sk_buff *skb, enum verdict verdict)
+{
+	count_verdict(verdict);
 	if (verdict < FIRST_DROP)
 		return NEXT;
 	if (verdict < FIRST_SEND)

@@ -1,5 +1,5 @@
 /* The walk of a frame: parse, look up, answer or select, rewrite, count, return. Attached by dsc-fwd to both
-   directions of each interface that carries a subnet; goes on without any daemon. */
+   directions of each interface that carries a subnet, and to its driver if that is wanted; goes on without any daemon. */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/ip.h>
@@ -11,8 +11,9 @@
 #include "constants.h"
 #include "maps.h"
 #include "arp.h"
-#include "common.h"
 #include "count.h"
+#include "early.h"
+#include "known.h"
 #include "nat.h"
 #include "neighbour.h"
 #include "parse.h"
@@ -65,7 +66,7 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 	if (!f->to_vip)
 		return f->ports || f->quote || f->fragment ? from_end(skb, f) : V_other;
 	verdict = to_vip(skb, f);
-	count_vip(skb, f->vip.index, verdict);
+	count_vip(skb->len, f->vip.index, verdict);
 	return verdict;
 }
 
@@ -83,6 +84,12 @@ static __always_inline enum verdict walk_out(struct __sk_buff *skb)
 	if (!nic)
 		return V_other;
 	return skb->protocol == bpf_htons(TYPE_ARP) ? arp_out(skb, nic) : nd_out(skb, nic);
+}
+
+SEC("xdp")
+int early(struct xdp_md *ctx)
+{
+	return of_known_flow_early(ctx);
 }
 
 SEC("classifier")

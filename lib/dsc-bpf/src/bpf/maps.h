@@ -200,6 +200,22 @@ struct first_piece {
 SIZE(first_piece, 8);
 AT(first_piece, seen, 4);
 
+/* Our interface on a subnet as a program in a driver sees it. */
+struct gate {
+	__u32 nic;   /* or 0 */
+	__u8 mac[6];
+	__u8 sends;  /* what another driver's program gives it */
+	__u8 unused;
+};
+SIZE(gate, 12);
+AT(gate, mac, 4);
+AT(gate, sends, 10);
+
+struct gates {
+	struct gate of[SUBNETS_MAX];
+};
+SIZE(gates, 12 * SUBNETS_MAX);
+
 /* Packets of one backend on one processor. */
 struct backend_count {
 	__u64 flows; /* begun here */
@@ -242,6 +258,8 @@ MAP(ends, BPF_MAP_TYPE_HASH, struct end, __u32, END_KEYS_MAX, 0);
 MAP(backend_counts, BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct backend_count, BACKENDS_MAX, 0);
 /* Our interface on each subnet. */
 MAP(doors, BPF_MAP_TYPE_ARRAY, __u32, __u32, SUBNETS_MAX, 0);
+/* One table, so that a program in a driver finds its own without a hash. */
+MAP(gates, BPF_MAP_TYPE_ARRAY, __u32, struct gates, 1, 0);
 MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, FLOWS_MAX, 0);
 /* Promises nothing: what is pushed out costs one datagram. */
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct pieces, struct first_piece, FRAGMENTS_MAX, 0);

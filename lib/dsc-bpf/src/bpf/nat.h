@@ -3,7 +3,8 @@
 #ifndef DSC_NAT_H
 #define DSC_NAT_H
 
-#include "common.h"
+#include "clock.h"
+#include "count.h"
 #include "fragment.h"
 #include "martian.h"
 #include "quote.h"
@@ -116,7 +117,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 		verdict = route(skb, f, &desk->key, flow, V_nat_request);
 		if (verdict == V_nat_request) {
 			follow_frame(f, &desk->key, flow, now);
-			count_backend(skb, flow, 0);
+			count_backend(skb->len, flow, 0);
 		}
 		return verdict;
 	}
@@ -138,7 +139,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	if (verdict < FIRST_ROUTE)
 		return verdict;
 	verdict = route(skb, f, &desk->key, &desk->fresh, verdict);
-	count_backend(skb, &desk->fresh, 1);
+	count_backend(skb->len, &desk->fresh, 1);
 	return verdict;
 }
 
@@ -295,7 +296,7 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	verdict = route(skb, f, key, flow, V_nat_reply);
 	if (verdict == V_nat_reply) {
 		follow_frame(f, key, flow, about_now());
-		count_backend(skb, flow, 0);
+		count_backend(skb->len, flow, 0);
 	}
 	return verdict;
 }

@@ -44,22 +44,44 @@ struct head {
 	__u8 headed; /* a later fragment has no transport header */
 };
 
-/* Sum of the words of a 16-byte address `new` without those of `old`. */
-static __always_inline __u64 diff16(const __be32 *old, const __be32 *new)
+/* Sum of the words of the address `new` without those of `old`. */
+static __always_inline __u32 address_diff(__u8 is6, const __be32 *old, const __be32 *new)
 {
 	__u64 sum = 0;
 
+	if (is6) {
 #pragma unroll
-	for (int i = 0; i < 4; i++)
-		sum += (__u64)(__u32)~old[i] + new[i];
-	return sum;
+		for (int i = 0; i < 4; i++)
+			sum += (__u64)(__u32)~old[i] + new[i];
+	} else {
+		sum = (__u64)(__u32)~*old + *new;
+	}
+	sum = (sum & 0xFFFFFFFF) + (sum >> 32);
+	return (sum & 0xFFFFFFFF) + (sum >> 32);
 }
 
-static __always_inline __u8 hops_of(struct __sk_buff *skb, __u8 is6)
+/* The head of IP: address, one hop less, checksum. `done`, or why the packet cannot go on. */
+static __always_inline enum verdict rewrite_ip(void *data, void *end, __u8 is6, int request, const __be32 *old,
+					       const __be32 *new, enum verdict done)
 {
-	__u8 *hops = (void *)(long)skb->data + ETH_BYTES + (is6 ? 7 : 8);
+	if (is6) {
+		struct ipv6hdr *ip = data + ETH_BYTES;
 
-	return (void *)(hops + 1) > (void *)(long)skb->data_end ? 0 : *hops;
+		if ((void *)(ip + 1) > end)
+			return V_dropped_failed;
+		if (ip->hop_limit <= 1)
+			return V_nat_hops;
+		ip->hop_limit--;
+		copy16(request ? ip->daddr.s6_addr32 : ip->saddr.s6_addr32, new);
+	} else {
+		struct iphdr *ip = data + ETH_BYTES;
+
+		if ((void *)(ip + 1) > end)
+			return V_dropped_failed;
+		if (!head4(ip, request, *old, *new))
+			return V_nat_hops;
+	}
+	return done;
 }
 
 static __always_inline __be16 *word_at(struct __sk_buff *skb, __u32 at)
@@ -112,7 +134,7 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 	__u32 flags = head->tcp ? 0 : BPF_F_MARK_MANGLED_0;
 	__u32 sum_at = at + (head->tcp ? TCP_CHECKSUM : UDP_CHECKSUM);
 	__be16 port = flow->port;
-	void *data, *end;
+	enum verdict verdict;
 	__be16 *check;
 	__u16 before;
 	__u64 diff;
@@ -122,31 +144,12 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 	if (head->headed && set_port(skb, at, port_at, port) < 0)
 		return V_dropped_failed;
 	READ_AGAIN();
-	data = (void *)(long)skb->data;
-	end = (void *)(long)skb->data_end;
-	if (head->is6) {
-		struct ipv6hdr *ip = data + ETH_BYTES;
-
-		if ((void *)(ip + 1) > end)
-			return V_dropped_failed;
-		if (ip->hop_limit <= 1)
-			return V_nat_hops;
-		ip->hop_limit--;
-		diff = diff16(old, new);
-		copy16(request ? ip->daddr.s6_addr32 : ip->saddr.s6_addr32, new);
-	} else {
-		struct iphdr *ip = data + ETH_BYTES;
-
-		if ((void *)(ip + 1) > end)
-			return V_dropped_failed;
-		if (!head4(ip, request, *old, *new))
-			return V_nat_hops;
-		diff = (__u64)(__u32)~*old + *new;
-	}
+	verdict = rewrite_ip((void *)(long)skb->data, (void *)(long)skb->data_end, head->is6, request, old, new, done);
+	if (verdict != done)
+		return verdict;
 	if (!head->headed)
 		return done;
-	diff = (diff & 0xFFFFFFFF) + (diff >> 32);
-	diff = (diff & 0xFFFFFFFF) + (diff >> 32);
+	diff = address_diff(head->is6, old, new);
 	check = word_at(skb, sum_at);
 	before = check ? *check : 0;
 	if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)

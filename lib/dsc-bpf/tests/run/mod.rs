@@ -5,6 +5,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 pub const NEXT: i32 = -1;
 pub const DROP: i32 = 2;
 pub const REDIRECT: i32 = 7;
+/// Of a program in a driver.
+pub const EARLY_PASS: i32 = 2;
+pub const EARLY_REDIRECT: i32 = 4;
 
 #[repr(C)]
 #[derive(Default)]
@@ -52,6 +55,17 @@ pub fn run(
     let mut context = [0u32; CONTEXT_WORDS];
     context[CONTEXT_NIC] = nic;
     context[CONTEXT_SEGMENT] = segment;
+    test(program, &context, frame, repeat)
+}
+
+/// The same in the driver; its program has to be attached to `nic`.
+pub fn run_early(program: BorrowedFd<'_>, nic: u32, frame: &[u8], repeat: u32) -> Outcome {
+    // `struct xdp_md`: data, its end, metadata, interface, queue, way out.
+    let context = [0, frame.len() as u32, 0, nic, 0, 0];
+    test(program, &context, frame, repeat).expect("the kernel refuses the frame")
+}
+
+fn test(program: BorrowedFd<'_>, context: &[u32], frame: &[u8], repeat: u32) -> Option<Outcome> {
     let mut out = vec![0u8; frame.len() + 256];
     let mut attr = TestRun {
         program: program.as_raw_fd() as u32,
@@ -60,7 +74,7 @@ pub fn run(
         data_in: frame.as_ptr() as u64,
         data_out: out.as_mut_ptr() as u64,
         repeat,
-        context_size_in: (CONTEXT_WORDS * 4) as u32,
+        context_size_in: size_of_val(context) as u32,
         context_in: context.as_ptr() as u64,
         ..TestRun::default()
     };
