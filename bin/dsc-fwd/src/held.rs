@@ -78,7 +78,7 @@ impl Waiting {
                 None if crowded || kept.until <= now => {
                     self.gave_up += 1;
                     table.direct(protocol, backend, client, now).map_err(|e| e.to_string())?;
-                    self.sender.send(packet::packet(&kept.frame, &kept.ends), client.ip())
+                    self.sender.send(&packet::packet(&kept.frame, &kept.ends), client.ip())
                 }
                 None => {
                     self.kept.push_back(kept);

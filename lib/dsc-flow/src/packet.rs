@@ -63,9 +63,12 @@ pub fn read(frame: &[u8]) -> Option<Ends> {
     })
 }
 
-/// The IP packet of `frame`, which [`read`] gave `ends` for, as it is.
-pub fn packet<'a>(frame: &'a [u8], ends: &Ends) -> &'a [u8] {
-    &frame[ETHERNET..ETHERNET + ends.length]
+/// The IP packet of `frame`, which [`read`] gave `ends` for, as it is but for the transport's checksum, which is made anew: a
+/// sender on the same hardware leaves it to the interface.
+pub fn packet(frame: &[u8], ends: &Ends) -> Vec<u8> {
+    let mut packet = frame[ETHERNET..ETHERNET + ends.length].to_vec();
+    set_checksum(&mut packet, ends, ends.source.ip(), ends.dest.ip());
+    packet
 }
 
 /// The IP packet of `frame` as it goes on: from `source` to `dest`, one hop less. None if its hops are used up, or if the
@@ -76,7 +79,7 @@ pub fn rewritten(
     source: SocketAddr,
     dest: SocketAddr,
 ) -> Option<Vec<u8>> {
-    let mut packet = packet(frame, ends).to_vec();
+    let mut packet = frame[ETHERNET..ETHERNET + ends.length].to_vec();
     let at = ends.transport;
     let hops = match (source.ip(), dest.ip()) {
         (IpAddr::V4(from), IpAddr::V4(to)) if ends.source.is_ipv4() => {
@@ -94,21 +97,27 @@ pub fn rewritten(
     packet[hops] = packet[hops].checked_sub(1).filter(|left| *left > 0)?;
     packet[at..at + 2].copy_from_slice(&source.port().to_be_bytes());
     packet[at + 2..at + 4].copy_from_slice(&dest.port().to_be_bytes());
-    let place = at + if ends.protocol == Protocol::Tcp { 16 } else { 6 };
-    let without = ends.protocol == Protocol::Udp && packet[place..place + 2] == [0, 0];
-    packet[place..place + 2].fill(0);
-    if !without {
-        let sum = transport_sum(&packet[at..], source.ip(), dest.ip(), ends.protocol);
-        // RFC 768: a sum of zero is sent as all ones, because zero means that there is none.
-        let sum = if sum == 0 && ends.protocol == Protocol::Udp { u16::MAX } else { sum };
-        packet[place..place + 2].copy_from_slice(&sum.to_be_bytes());
-    }
+    set_checksum(&mut packet, ends, source.ip(), dest.ip());
     if source.is_ipv4() {
         packet[10..12].fill(0);
         let sum = !folded(sum_of(&packet[..at]));
         packet[10..12].copy_from_slice(&sum.to_be_bytes());
     }
     Some(packet)
+}
+
+fn set_checksum(packet: &mut [u8], ends: &Ends, source: IpAddr, dest: IpAddr) {
+    let at = ends.transport;
+    let place = at + if ends.protocol == Protocol::Tcp { 16 } else { 6 };
+    let without = ends.protocol == Protocol::Udp && packet[place..place + 2] == [0, 0];
+    if without {
+        return;
+    }
+    packet[place..place + 2].fill(0);
+    let sum = transport_sum(&packet[at..], source, dest, ends.protocol);
+    // RFC 768: a sum of zero is sent as all ones, because zero means that there is none.
+    let sum = if sum == 0 && ends.protocol == Protocol::Udp { u16::MAX } else { sum };
+    packet[place..place + 2].copy_from_slice(&sum.to_be_bytes());
 }
 
 fn transport_sum(segment: &[u8], source: IpAddr, dest: IpAddr, protocol: Protocol) -> u16 {
@@ -183,6 +192,22 @@ mod tests {
         }
     }
 
+    /// The checksum in `frame` is none of the packet's.
+    #[test]
+    fn what_goes_on_as_it_is_has_its_checksum() {
+        for six in [false, true] {
+            for protocol in [6, 17] {
+                let frame = [frame(six, protocol, 64), vec![0; 5]].concat();
+                let ends = read(&frame).unwrap();
+                let sent = packet(&frame, &ends);
+                let (head, segment) = sent.split_at(ends.transport);
+                assert_eq!((head, sent.len()), (&frame[14..14 + ends.transport], ends.length));
+                let sum = transport_sum(segment, ends.source.ip(), ends.dest.ip(), ends.protocol);
+                assert_eq!(sum, 0, "the checksum does not fit");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_packet_of_a_flow_is_left_alone() {
         for six in [false, true] {
@@ -208,5 +233,6 @@ mod tests {
         let ends = read(&plain).unwrap();
         let sent = rewritten(&plain, &ends, vip(false), ends.dest).unwrap();
         assert_eq!(sent[26..28], [0, 0]);
+        assert_eq!(packet(&plain, &ends), plain[14..]);
     }
 }
