@@ -17,7 +17,7 @@ const NO_FLOWS: u32 = 1024;
 /// How many flows the kernel's table needs room for.
 pub fn flows_max(config: &Config) -> u32 {
     let nat = config.services.iter().any(|service| service.kind == ServiceKind::Nat);
-    if nat { config.flows_max } else { NO_FLOWS }
+    if nat { config.flows.max } else { NO_FLOWS }
 }
 
 /// What each backend is given: as the configuration says until an operator says otherwise. None if the view does not tell,

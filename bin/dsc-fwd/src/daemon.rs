@@ -130,13 +130,13 @@ impl Daemon {
         let teller =
             Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
-        let opened = Datapath::open(bpf_dir, me, places.hook, balance::flows_max(&config));
+        let (max, routing) = (balance::flows_max(&config), config.flows.routing);
+        let opened = Datapath::open(bpf_dir, me, places.hook, max, routing);
         let Opened { mut datapath, claims, flows, news, held } =
             opened.map_err(|e| e.to_string())?;
         datapath.want_early(places.early);
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
-        let max = balance::flows_max(&config);
         let mut flows = Flows::new(flows, news, config.backends.len(), max, clock::now());
         let views = Views::new(&context, run_dir);
         let (views, said) = states::first(&config, views).await;

@@ -1,5 +1,6 @@
 //! The frames that announce a VIP and those that ask who else has it, built and sent. Whether this node may announce it is
-//! the kernel's decision once more: at egress a claim without a lease is dropped. A question claims nothing.
+//! the kernel's decision once more: at egress a claim without a lease is dropped. A question claims nothing. Packets of others
+//! are handed on by the same sockets.
 
 use crate::addresses::group;
 use dsc_bpf::Nic;
@@ -59,6 +60,16 @@ impl Voice {
         if let Some(frame) = question {
             self.send(&frame);
         }
+    }
+
+    /// Hands an IP packet that came here to another member.
+    ///
+    /// # Errors
+    /// The interface does not take it.
+    pub fn hand(&mut self, to: Mac, packet: &[u8]) -> io::Result<()> {
+        let six = packet.first().is_some_and(|first| first >> 4 == 6);
+        let kind = if six { [0x86, 0xDD] } else { [0x08, 0x00] };
+        self.sender.send(&[&to[..], &self.nic.mac, &kind, packet].concat())
     }
 
     fn send(&mut self, frame: &[u8]) {

@@ -1,6 +1,8 @@
-//! Replies that came before their flow (§B.3): kept for a moment, sent on as soon as the flow is known. One whose flow does
-//! not come is somebody's who speaks to the backend directly, and goes on as it is.
+//! Replies that came before their flow (§B.3): kept for a moment, sent on as soon as the flow is known, or handed to the host
+//! of its VIP if routing is symmetric. One whose flow does not come is somebody's who speaks to the backend directly, and
+//! goes on as it is.
 
+use crate::symmetric::Hosts;
 use dsc_bpf::{FlowTable, Held};
 use dsc_flow::packet::{self, Ends};
 use dsc_sys::packets::PacketSender;
@@ -22,6 +24,7 @@ pub struct Waiting {
     sender: PacketSender,
     kept: VecDeque<Kept>,
     released: u64,
+    handed: u64,
     gave_up: u64,
     strange: u64,
     unsent: u64,
@@ -29,6 +32,7 @@ pub struct Waiting {
 
 struct Kept {
     until: Time,
+    nic: u32,
     frame: Vec<u8>,
     ends: Ends,
 }
@@ -41,15 +45,23 @@ impl Waiting {
     pub fn open(source: Held) -> Result<Waiting, String> {
         let sender = PacketSender::open()
             .map_err(|e| format!("cannot send packets: {e}: is CAP_NET_RAW there?"))?;
-        let kept = VecDeque::new();
-        Ok(Waiting { source, sender, kept, released: 0, gave_up: 0, strange: 0, unsent: 0 })
+        Ok(Waiting {
+            source,
+            sender,
+            kept: VecDeque::new(),
+            released: 0,
+            handed: 0,
+            gave_up: 0,
+            strange: 0,
+            unsent: 0,
+        })
     }
 
     /// Takes what the programs have left since the last call.
     pub fn take(&mut self, now: Time) {
-        for (_, frame) in self.source.by_ref() {
+        for (nic, frame) in self.source.by_ref() {
             match packet::read(&frame) {
-                Some(ends) => self.kept.push_back(Kept { until: now + HOLD, frame, ends }),
+                Some(ends) => self.kept.push_back(Kept { until: now + HOLD, nic, frame, ends }),
                 None => self.strange += 1,
             }
         }
@@ -60,15 +72,31 @@ impl Waiting {
         self.kept.front().map_or(Time::NEVER, |kept| kept.until)
     }
 
-    /// Sends on those whose flow is known now, and those that have waited for long enough.
+    /// Sends on those whose flow is known now, and those that have waited for long enough. With `hosts`, routing is symmetric.
     ///
     /// # Errors
     /// The kernel does not let its table be read.
-    pub fn turn(&mut self, now: Time, table: &mut FlowTable) -> Result<(), String> {
+    pub fn turn(
+        &mut self,
+        now: Time,
+        table: &mut FlowTable,
+        mut hosts: Option<Hosts<'_>>,
+    ) -> Result<(), String> {
         for kept in std::mem::take(&mut self.kept) {
             let Ends { protocol, source: backend, dest: client, .. } = kept.ends;
             let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;
             let crowded = self.kept.len() >= KEPT_MAX;
+            let handed = match (vip, &mut hosts) {
+                (Some(vip), Some(hosts)) => {
+                    hosts.hand(vip.ip(), kept.nic, &packet::packet(&kept.frame, &kept.ends))
+                }
+                _ => None,
+            };
+            if let Some(handed) = handed {
+                self.handed += 1;
+                self.unsent += u64::from(handed.is_err());
+                continue;
+            }
             let as_from = |vip| packet::rewritten(&kept.frame, &kept.ends, vip, client);
             let sent = match vip.and_then(as_from) {
                 Some(packet) => {
@@ -94,6 +122,7 @@ impl Waiting {
     pub fn counters(&self) -> Vec<Counter> {
         [
             ("replies_released", self.released),
+            ("replies_handed", self.handed),
             ("replies_of_no_flow", self.gave_up),
             ("replies_strange", self.strange),
             ("replies_unsent", self.unsent),

@@ -11,6 +11,7 @@ mod gratuitous;
 mod ground;
 mod held;
 mod inventory;
+mod symmetric;
 mod views;
 
 use clap::Parser;

@@ -15,7 +15,8 @@ mod run;
 use dsc_bpf::{Backend, Datapath, FlowTable, Hook, LeaseMap, MAGLEV_SIZE, Nic, Put, Service};
 use dsc_wire::local::HostState;
 use dsc_wire::{
-    BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId,
+    BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time,
+    VipId,
 };
 use frames::{ACK, Ip4, PLAIN, ethernet, ip4_packet, ip6_packet, tcp, udp};
 use std::net::{IpAddr, SocketAddr};
@@ -145,7 +146,7 @@ fn main() {
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).expect("lease");
     let hook = Hook::best().expect("hook");
-    let opened = Datapath::open(dir, NodeId(1), hook, 1024).expect("datapath");
+    let opened = Datapath::open(dir, NodeId(1), hook, 1024, Routing::Direct).expect("datapath");
     let mut datapath = opened.datapath;
     let vips: Vec<_> =
         (0..256u16)

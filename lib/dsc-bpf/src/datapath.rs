@@ -18,7 +18,7 @@ use crate::{Error, LAYOUT, LeaseMap, features};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
-use dsc_wire::{BackendId, NodeId, SubnetId, VipId};
+use dsc_wire::{BackendId, NodeId, Routing, SubnetId, VipId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -95,11 +95,18 @@ pub struct Datapath {
 
 impl Datapath {
     /// Loads the programs for node `me`, with the maps pinned below `dir` or new ones. Nothing is attached yet; it will be to
-    /// `hook`. The table has room for `flows_max` flows; one of another size is replaced, and its flows are taken over.
+    /// `hook`. The table has room for `flows_max` flows; one of another size is replaced, and its flows are taken over. A
+    /// backend's replies leave as `routing` says.
     ///
     /// # Errors
     /// [`Error`]: a right is missing, the kernel refuses the programs, or the pinned maps are another build's.
-    pub fn open(dir: &Path, me: NodeId, hook: Hook, flows_max: u32) -> Result<Opened, Error> {
+    pub fn open(
+        dir: &Path,
+        me: NodeId,
+        hook: Hook,
+        flows_max: u32,
+        routing: Routing,
+    ) -> Result<Opened, Error> {
         // The programs share these two maps with dsc-ringd, which may not have started yet.
         drop(LeaseMap::open(dir)?);
         let pins = dir.join(LAYOUT);
@@ -109,7 +116,7 @@ impl Datapath {
         check_shapes(&pins)?;
         let pin = pins.join("flows");
         let outgrown = flows::unpin_other_size(&pin, entries)?;
-        let (mut ebpf, programs) = match Programs::load(&pins, me, entries) {
+        let (mut ebpf, programs) = match Programs::load(&pins, me, entries, routing) {
             Ok(loaded) => loaded,
             Err(e) => {
                 if let Some(old) = outgrown {

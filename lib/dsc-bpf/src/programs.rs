@@ -4,7 +4,7 @@ use crate::Error;
 use crate::direction::Direction;
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
-use dsc_wire::NodeId;
+use dsc_wire::{NodeId, Routing};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -21,11 +21,17 @@ pub(crate) struct Programs {
 impl Programs {
     /// Hands the programs and their maps to the kernel, with the maps pinned below `pins` and room for `entries` entries of
     /// flows.
-    pub(crate) fn load(pins: &Path, me: NodeId, entries: u32) -> Result<(Ebpf, Programs), Error> {
+    pub(crate) fn load(
+        pins: &Path,
+        me: NodeId,
+        entries: u32,
+        routing: Routing,
+    ) -> Result<(Ebpf, Programs), Error> {
         let mut ebpf = EbpfLoader::new()
             .btf(None)
             .default_map_pin_directory(pins)
             .override_global("me", &u32::from(me.0), true)
+            .override_global("symmetric", &u32::from(routing == Routing::Symmetric), true)
             .map_max_entries("flows", entries)
             .load(OBJECT)
             .map_err(|e| Error::Load(Box::new(e)))?;

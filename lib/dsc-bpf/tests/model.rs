@@ -13,7 +13,7 @@ use dsc_flow::model::{Backend, Model, Outcome, Packet, Service};
 use dsc_flow::packet;
 use dsc_wire::local::HostState;
 use dsc_wire::{
-    BackendId, BackendState, Flow, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId,
+    BackendId, BackendState, Flow, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId,
 };
 use rows::nat::Packet as Built;
 use run::{DROP, EARLY_PASS, EARLY_REDIRECT, NEXT, REDIRECT};
@@ -96,7 +96,7 @@ fn pave() {
     }
 }
 
-fn pair(random: &mut Random, early: bool) -> Pair {
+fn pair(random: &mut Random, routing: Routing, early: bool) -> Pair {
     place::enter();
     ip("link set lo up");
     ip("link add d0 address 02:00:00:00:00:01 type veth peer name d1");
@@ -104,7 +104,7 @@ fn pair(random: &mut Random, early: bool) -> Pair {
     pave();
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
-    let opened = Datapath::open(dir, NodeId(1), Hook::best().unwrap(), 4096).unwrap();
+    let opened = Datapath::open(dir, NodeId(1), Hook::best().unwrap(), 4096, routing).unwrap();
     let Opened { mut datapath, mut flows, .. } = opened;
     let vips: Vec<(VipId, IpAddr, SubnetId)> = (0u16..)
         .zip(VIPS)
@@ -127,6 +127,7 @@ fn pair(random: &mut Random, early: bool) -> Pair {
     assert!(datapath.faults().is_empty() && datapath.slow().is_empty(), "{:?}", datapath.slow());
     let mut model = Model {
         lease: true,
+        routing,
         host: HostState::On,
         vips: vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect(),
         services: Default::default(),
@@ -303,7 +304,8 @@ fn the_programs_decide_as_their_model_does() {
         // Each seed has a thread, and with it namespaces, of its own.
         let thread = std::thread::spawn(move || {
             let mut random = Random(seed);
-            let mut pair = pair(&mut random, seed % 2 == 1);
+            let routing = if seed / 2 % 2 == 0 { Routing::Symmetric } else { Routing::Direct };
+            let mut pair = pair(&mut random, routing, seed % 2 == 1);
             pair.lease.set_lease(Time::NEVER);
             (0..VIPS.len() as u16)
                 .for_each(|vip| pair.lease.set_host(VipId(vip), HostState::On, &[]));
@@ -337,6 +339,7 @@ fn the_programs_decide_as_their_model_does() {
         "nat_held_lost",
         "steered",
         "steered_past",
+        "nat_steered",
         "dropped_lease",
         "dropped_off",
         "dropped_hops",

@@ -10,18 +10,42 @@ mod run;
 
 use dsc_bpf::{Backend, Put};
 use dsc_wire::local::HostState;
-use dsc_wire::{BackendId, BackendState, FlowState, Protocol, SubnetId, Time, VipId};
-use node::{FLOWS, ip, node};
+use dsc_wire::{BackendId, BackendState, FlowState, Protocol, Routing, SubnetId, Time, VipId};
+use node::{FLOWS, ip, node, node_with};
 use rows::{ARRIVAL, Expect, Row, Way};
 use run::{DROP, NEXT, REDIRECT, run};
 use std::collections::BTreeMap;
 
 #[test]
 fn each_row_holds() {
-    let mut node = node();
+    let node = node();
     let table = rows::table(node.ports);
+    hold(node, &table);
+}
+
+#[test]
+fn each_row_of_symmetric_routing_holds() {
+    hold(node_with(Routing::Symmetric), &rows::symmetric::rows());
+}
+
+/// The two ways differ only in what becomes of replies.
+#[test]
+fn symmetric_routing_changes_nothing_else() {
+    let node = node_with(Routing::Symmetric);
+    let table = rows::table(node.ports);
+    let changes = |row: &Row| matches!(row.host, HostState::Steer(_)) && is_reply(row);
+    let (changed, same): (Vec<Row>, Vec<Row>) = table.into_iter().partition(changes);
+    assert!(!changed.is_empty());
+    hold(node, &same);
+}
+
+fn is_reply(row: &Row) -> bool {
+    matches!(row.verdict, Some("nat_reply" | "nat_error_reply"))
+}
+
+fn hold(mut node: node::Node, table: &[Row]) {
     let mut failures = Vec::new();
-    for row in &table {
+    for row in table {
         node.prepare(row);
         let (outcome, counted) = node.counted(|| node.run(row.way, &row.frame));
         let (action, frame) = match &row.expect {
@@ -59,7 +83,7 @@ fn each_row_holds() {
 #[test]
 fn every_verdict_has_a_row() {
     let node = node();
-    let table = rows::table(node.ports);
+    let table = [rows::table(node.ports), rows::symmetric::rows()].concat();
     // The kernel fails to change a frame only without memory; a full ring has a test of its own.
     let elsewhere = ["dropped_failed", "claim_conflict_lost", "nat_full", "nat_direct"];
     for name in node.counts().keys() {
@@ -379,9 +403,11 @@ fn a_flow_that_spoke_since_it_was_met_is_not_removed() {
 /// came back was steered to for a second before it could hand a connection on.
 #[test]
 fn the_verifier_is_soon_done() {
-    let node = node();
-    let steps = verified(node.datapath.program_for(true));
-    assert!((1_000..100_000).contains(&steps), "{steps} steps");
+    for routing in [Routing::Direct, Routing::Symmetric] {
+        let node = std::thread::spawn(move || node_with(routing)).join().unwrap();
+        let steps = verified(node.datapath.program_for(true));
+        assert!((1_000..100_000).contains(&steps), "{routing:?}: {steps} steps");
+    }
 }
 
 /// Instructions that the verifier walked through when the program was loaded.

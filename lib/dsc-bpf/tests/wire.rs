@@ -5,7 +5,7 @@ mod place;
 
 use dsc_bpf::{Backend, Datapath, Hook, LeaseMap, MAGLEV_SIZE, Nic, Service};
 use dsc_wire::local::HostState;
-use dsc_wire::{BackendState, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId};
+use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
@@ -104,7 +104,9 @@ fn nic(name: &str, subnet: u8) -> Nic {
 fn serve(early: bool) -> (Datapath, LeaseMap) {
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
-    let mut datapath = Datapath::open(dir, NodeId(0), Hook::best().unwrap(), 64).unwrap().datapath;
+    let mut datapath = Datapath::open(dir, NodeId(0), Hook::best().unwrap(), 64, Routing::Direct)
+        .unwrap()
+        .datapath;
     let vips: Vec<_> = (0..).zip(VIPS).collect();
     let vips: Vec<_> =
         vips.iter().map(|(i, (ip, subnet))| (VipId(*i), address(ip), SubnetId(*subnet))).collect();

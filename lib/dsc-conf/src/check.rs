@@ -69,7 +69,7 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
         vips,
         services,
         backends,
-        flows_max: draft.flows_max,
+        flows: draft.flows,
         source,
     })
 }

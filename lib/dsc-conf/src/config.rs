@@ -3,10 +3,10 @@
 
 use crate::network::{AddressRange, Network};
 use crate::problem::{Problem, Problems};
-use crate::{TEXT_MAX, check, digest, print, read};
+use crate::{FLOWS, TEXT_MAX, check, digest, print, read};
 use dsc_wire::local::{BackendName, Names};
 use dsc_wire::{
-    BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol,
+    BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol, Routing,
     ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
 };
 use std::fmt;
@@ -40,8 +40,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Every backend of every service, by [`BackendId`]: service by service, in the order of their lists; at most 1024.
     pub backends: Vec<Backend>,
-    /// Flows that the kernel's table holds; 1024..=4194304.
-    pub flows_max: u32,
+    /// How flows are kept and routed.
+    pub flows: Flows,
     pub(crate) source: Source,
 }
 
@@ -110,6 +110,21 @@ pub struct Backend {
     pub weight: u32,
     /// What it is given until an operator says otherwise.
     pub state: BackendState,
+}
+
+/// What holds for the flows of all `nat` services.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flows {
+    /// How many the kernel's table holds; 1024..=4194304.
+    pub max: u32,
+    /// By which node backends' replies leave.
+    pub routing: Routing,
+}
+
+impl Default for Flows {
+    fn default() -> Flows {
+        Flows { max: FLOWS, routing: Routing::default() }
+    }
 }
 
 impl Backend {

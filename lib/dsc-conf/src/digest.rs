@@ -1,9 +1,10 @@
 //! One number for everything that must be the same on every node. Nodes compare it before they form a ring.
 
 use crate::FLOWS;
-use crate::config::Config;
+use crate::config::{Config, Flows};
+use crate::flows::word;
 use crate::print::{kind, state};
-use dsc_wire::{Partition, Timing};
+use dsc_wire::{Partition, Routing, Timing};
 use std::fmt::Write;
 
 /// The digest: FNV-1a over [`canonical`]. It guards against differing files, not against an attacker, who
@@ -65,8 +66,12 @@ fn canonical(config: &Config) -> String {
             ));
         }
     }
-    if config.flows_max != FLOWS {
-        line(format!("flows {}", config.flows_max));
+    let Flows { max, routing } = config.flows;
+    if max != FLOWS {
+        line(format!("flows {max}"));
+    }
+    if routing != Routing::default() {
+        line(format!("routing {}", word(routing)));
     }
     out
 }

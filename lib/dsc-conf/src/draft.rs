@@ -1,6 +1,7 @@
 //! The configuration between reading and checking: each value legal by itself and with its place, nothing
 //! compared with anything else yet. A value that could not be read is absent and already reported.
 
+use crate::config::Flows;
 use crate::network::{AddressRange, Network};
 use crate::timing::TimingDraft;
 use dsc_wire::{BackendState, Partition, Persistence, Protocol, ServiceKind};
@@ -19,7 +20,7 @@ pub(crate) struct Draft {
     pub nodes: Vec<NodeDraft>,
     pub vips: Vec<VipDraft>,
     pub services: Vec<ServiceDraft>,
-    pub flows_max: u32,
+    pub flows: Flows,
 }
 
 pub(crate) struct SubnetDraft {

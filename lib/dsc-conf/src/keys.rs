@@ -61,6 +61,7 @@ pub const KEYS: &[KeyDoc] = &[
     may("backends", "weight"),
     may("backends", "state"),
     may("flows", "max"),
+    may("flows", "routing"),
 ];
 
 /// The keys of one table.

@@ -14,6 +14,7 @@ mod config;
 mod digest;
 mod draft;
 mod fields;
+mod flows;
 mod keys;
 mod machine;
 mod network;
@@ -24,7 +25,7 @@ mod read;
 mod services;
 mod timing;
 
-pub use config::{Backend, Config, Node, NodeUnknown, Service, Subnet, Vip};
+pub use config::{Backend, Config, Flows, Node, NodeUnknown, Service, Subnet, Vip};
 pub use keys::{KEYS, KeyDoc};
 pub use network::{AddressRange, Network};
 pub use problem::{Problem, Problems};

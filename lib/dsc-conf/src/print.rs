@@ -1,6 +1,7 @@
 //! The configuration as a file again: what is printed can be read.
 
-use crate::config::{Backend, Config};
+use crate::config::{Backend, Config, Flows};
+use crate::flows::word;
 use crate::timing::ms;
 use dsc_wire::{BackendState, Partition, Persistence, ServiceKind, Timing};
 use std::fmt::Write;
@@ -63,7 +64,9 @@ pub(crate) fn toml(config: &Config) -> String {
             line("]".to_owned());
         }
     }
-    line(format!("\n[flows]\nmax = {}", config.flows_max));
+    let Flows { max, routing } = config.flows;
+    line(format!("\n[flows]\nmax = {max}"));
+    line(format!("routing = \"{}\"", word(routing)));
     out
 }
 

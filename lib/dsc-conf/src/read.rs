@@ -5,7 +5,7 @@ use crate::draft::{Draft, NodeDraft, SubnetDraft, VipDraft};
 use crate::fields::{Fields, Value, mistyped, string};
 use crate::network::{AddressRange, Network, NetworkError, RangeError};
 use crate::problem::{Problem, Problems};
-use crate::{KEY_FILE, NETWORKS_MAX, PORT, services, timing};
+use crate::{KEY_FILE, NETWORKS_MAX, PORT, flows, services, timing};
 use dsc_wire::{Partition, Persistence};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -38,7 +38,8 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     let subnets = subnets.into_iter().map(|(at, t)| subnet(at, t, problems)).collect();
     let nodes = nodes.into_iter().map(|(at, t)| node(at, t, problems)).collect();
     let vips = vips.into_iter().map(|(at, t)| vip(at, t, problems)).collect();
-    let (services, flows_max) = services::read(&file, problems);
+    let services = services::read(&file, problems);
+    let flows = flows::read(&file, problems);
     let value = file.get("cluster")?;
     let Some(table) = value.get_ref().as_table() else {
         problems.add(mistyped("cluster", value, "a table that begins with [cluster]"));
@@ -56,7 +57,7 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
         nodes,
         vips,
         services,
-        flows_max,
+        flows,
     })
 }
 

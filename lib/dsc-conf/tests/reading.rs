@@ -1,9 +1,9 @@
 //! What a good file becomes, and that what is printed can be read.
 
-use dsc_conf::{Config, KEYS, NodeUnknown};
+use dsc_conf::{Config, Flows, KEYS, NodeUnknown};
 use dsc_wire::{
-    BackendId, BackendState, NodeId, Partition, Persistence, Protocol, ServiceId, ServiceKind,
-    SubnetId, Timing, VipId,
+    BackendId, BackendState, NodeId, Partition, Persistence, Protocol, Routing, ServiceId,
+    ServiceKind, SubnetId, Timing, VipId,
 };
 use std::net::IpAddr;
 use std::path::Path;
@@ -104,7 +104,7 @@ fn every_value_arrives() {
     assert_eq!(config.vips[0].persistence, Persistence::Current, "without an entry: 1");
     assert_eq!(config.vips[4].subnet, SubnetId(1));
     assert_eq!(config.nodes[2].addresses, [None, Some(ip("10.2.0.3"))]);
-    assert_eq!(config.flows_max, 2048);
+    assert_eq!(config.flows, Flows { max: 2048, ..Flows::default() });
 }
 
 #[test]
@@ -147,11 +147,25 @@ fn services_and_backends_get_numbers() {
 }
 
 #[test]
-fn without_services_the_table_of_flows_has_its_usual_size() {
+fn flows_are_kept_and_routed_as_the_file_says() {
+    let read = |more: &str| {
+        let text = SHOP.replace("max = 2048", more);
+        Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}"))
+    };
+    let usual = Flows { max: 131_072, routing: Routing::Direct };
+    assert_eq!(read("").flows, usual);
+    assert_eq!(read("routing = \"direct\"").flows, usual);
+    let config = read("routing = \"symmetric\"");
+    assert_eq!(config.flows, Flows { routing: Routing::Symmetric, ..usual });
+    assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap().flows, config.flows);
+}
+
+#[test]
+fn without_services_flows_are_as_usual() {
     let (before, _) = SHOP.split_once("[[service]]").unwrap();
     let config = Config::parse(before, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
     assert_eq!((config.services.len(), config.backends.len()), (0, 0));
-    assert_eq!(config.flows_max, dsc_conf::FLOWS);
+    assert_eq!(config.flows, Flows::default());
 }
 
 #[test]
@@ -243,6 +257,7 @@ fn the_digest_covers_what_must_be_equal() {
         ("port = 8080", "port = 8081"),
         ("\"draining\"", "\"disabled\""),
         ("max = 2048", "max = 2049"),
+        ("max = 2048", "max = 2048\nrouting = \"symmetric\""),
     ] {
         assert_ne!(digest(from, to), ours, "{from} -> {to}");
     }
@@ -255,6 +270,7 @@ fn the_digest_covers_what_must_be_equal() {
             "kind = \"nat\"\nvips = [\"10.1.0.100\", \"10.1.0.101\", \"10.1.0.102\"]",
         ),
         ("state = \"draining\"", "state = \"draining\", weight = 1, port = 80"),
+        ("max = 2048", "max = 2048\nrouting = \"direct\""),
     ] {
         assert_eq!(digest(from, to), ours, "{from} -> {to}");
     }

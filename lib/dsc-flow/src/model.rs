@@ -3,7 +3,7 @@
 //! same packets; nothing else uses it.
 
 use dsc_wire::local::HostState;
-use dsc_wire::{BackendState, Flow, FlowKey, FlowState, Protocol, ServiceKind, SubnetId};
+use dsc_wire::{BackendState, Flow, FlowKey, FlowState, Protocol, Routing, ServiceKind, SubnetId};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
@@ -76,6 +76,8 @@ pub enum Outcome {
 pub struct Model {
     /// Does its lease hold?
     pub lease: bool,
+    /// By which node replies leave.
+    pub routing: Routing,
     /// Of every VIP.
     pub host: HostState,
     /// Every VIP, and its subnet.
@@ -258,6 +260,14 @@ impl Model {
             let held = packet.bytes <= HELD_MAX;
             return Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" });
         };
+        if let (Routing::Symmetric, HostState::Steer(_)) = (self.routing, self.host) {
+            let lost = packet.from_member && packet.hops <= 1;
+            return if lost {
+                Outcome::Drop("dropped_hops")
+            } else {
+                Outcome::Steer("nat_steered")
+            };
+        }
         let backend = self.backends[usize::from(state.backend)];
         let outcome = self.route(packet, "nat_reply", &backend, key.vip, packet.dest);
         if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {

@@ -91,6 +91,17 @@ pub enum ServiceKind {
     Local,
 }
 
+/// By which node a backend's reply leaves the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Routing {
+    /// By the one that it reaches.
+    #[default]
+    Direct,
+    /// By the one where the requests of its flow come in (§B.7).
+    Symmetric,
+}
+
 /// What a backend may be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -2,11 +2,12 @@
 //! wait for them.
 
 use super::Daemon;
+use crate::symmetric::Hosts;
 use dsc_bpf::Walk;
 use dsc_fwd::share::{Sharing, Todo};
 use dsc_sys::{clock, keyfile, nic, random, realtime};
 use dsc_wire::local::HostState;
-use dsc_wire::{Flow, FlowState, NodeId, ServiceKind, Time};
+use dsc_wire::{Flow, FlowState, NodeId, Routing, ServiceKind, Time};
 
 impl Daemon {
     /// Opens the sockets to the peers, if there are flows to share.
@@ -44,7 +45,14 @@ impl Daemon {
             }
         }
         self.waiting.take(now);
-        self.waiting.turn(now, self.flows.table_mut())
+        let symmetric = self.config.flows.routing == Routing::Symmetric;
+        let hosts = symmetric.then(|| Hosts {
+            vips: &self.vips,
+            lease: &self.lease,
+            macs: &self.macs,
+            voices: &mut self.voices,
+        });
+        self.waiting.turn(now, self.flows.table_mut(), hosts)
     }
 
     fn todo(&mut self, now: Time, todo: Todo) -> Result<(), String> {

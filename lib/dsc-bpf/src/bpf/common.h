@@ -57,7 +57,7 @@ static __always_inline int is_plain(const struct flow *flow, __u8 flags, __u64 n
 	__u32 index;
 
 	if (flow->way == WAY_REPLY)
-		return 1;
+		return !symmetric || host_at(flow->vip).state != HOST_STEER;
 	/* One that opens a connection may be of another one than the flow's. */
 	if (flow->way != WAY_REQUEST || (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;

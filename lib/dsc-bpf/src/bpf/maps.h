@@ -305,5 +305,7 @@ static __always_inline void copy16(__be32 *to, const __be32 *from)
 
 /* Which node this is; set by the loader. */
 const volatile __u32 me = 0;
+/* Do replies leave by the host of their flow's VIP? Set by the loader; a program without it does not have the code. */
+const volatile __u32 symmetric = 0;
 
 #endif

@@ -10,6 +10,7 @@
 #include "quote.h"
 #include "service.h"
 #include "steer.h"
+#include "symmetric.h"
 
 /* Does the backend's end have another flow from the same end of the client, which has not ended? A rest of an ended
    one is taken away. */
@@ -291,6 +292,11 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 	}
 	if (!flow || flow->way != WAY_REPLY)
 		return of_no_flow(skb, f);
+	if (symmetric) {
+		verdict = to_host(skb, f, flow);
+		if (verdict != V_nat_reply)
+			return verdict;
+	}
 	if (f->quote)
 		return route_error(skb, f, key, flow);
 	verdict = route(skb, f, key, flow, V_nat_reply);

@@ -47,7 +47,8 @@
 	X(answered_arp)         /* made into an ARP reply */ \
 	X(answered_nd)          /* made into a neighbour advertisement */ \
 	X(steered)              /* to the member that hosts the VIP */ \
-	X(steered_past)         /* to an earlier host, which may have the connection */
+	X(steered_past)         /* to an earlier host, which may have the connection */ \
+	X(nat_steered)          /* from a backend, to the member that hosts the flow's VIP (B.7) */
 
 /* The frame is rewritten and leaves by the interface of its destination's subnet. */
 #define VERDICTS_ROUTE(X) \

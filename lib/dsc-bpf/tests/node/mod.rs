@@ -9,7 +9,7 @@ use dsc_bpf::{
     Backend, Claims, Datapath, FlowTable, Held, Hook, LeaseMap, MAGLEV_EMPTY, MAGLEV_SIZE, News,
     Nic, Opened, Put, Seen, Service, Walk,
 };
-use dsc_wire::{BackendState, NodeId, Protocol, ServiceKind, SubnetId, Time, VipId};
+use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -110,6 +110,10 @@ fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
 }
 
 pub fn node() -> Node {
+    node_with(Routing::Direct)
+}
+
+pub fn node_with(routing: Routing) -> Node {
     place::enter();
     ip("link set lo up");
     ip("link add d0 address 02:00:00:00:00:01 type veth peer name d1");
@@ -126,7 +130,7 @@ pub fn node() -> Node {
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
     let Opened { mut datapath, claims, flows, news, held } =
-        Datapath::open(dir, NodeId(1), Hook::best().unwrap(), FLOWS)
+        Datapath::open(dir, NodeId(1), Hook::best().unwrap(), FLOWS, routing)
             .unwrap_or_else(|e| panic!("{e}: {e:#?}"));
     datapath
         .set_vips(&VIPS.map(|(id, ip, subnet)| (VipId(id), ip.parse().unwrap(), SubnetId(subnet))))

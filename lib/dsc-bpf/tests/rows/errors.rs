@@ -37,7 +37,7 @@ impl Message<'_> {
 }
 
 /// The packet without its Ethernet header, as a router on the way saw it.
-fn seen(packet: Packet) -> Vec<u8> {
+pub fn seen(packet: Packet) -> Vec<u8> {
     Packet { ttl: 7, ..packet }.frame(ME, ME)[14..].to_vec()
 }
 

@@ -8,11 +8,11 @@ use dsc_wire::Protocol;
 
 /// A packet in pieces.
 #[derive(Clone, Copy)]
-struct Pieces {
-    packet: Packet,
-    id: u16,
+pub struct Pieces {
+    pub packet: Packet,
+    pub id: u16,
     /// Bytes of the first one's payload.
-    cut: usize,
+    pub cut: usize,
 }
 
 impl Pieces {
@@ -38,15 +38,15 @@ impl Pieces {
         }
     }
 
-    fn first(self, from: Mac) -> Vec<u8> {
+    pub fn first(self, from: Mac) -> Vec<u8> {
         self.piece(from, true)
     }
 
-    fn later(self, from: Mac) -> Vec<u8> {
+    pub fn later(self, from: Mac) -> Vec<u8> {
         self.piece(from, false)
     }
 
-    fn on(self, source: std::net::SocketAddr, dest: std::net::SocketAddr) -> Pieces {
+    pub fn on(self, source: std::net::SocketAddr, dest: std::net::SocketAddr) -> Pieces {
         Pieces { packet: self.packet.on(source, dest), ..self }
     }
 }

@@ -4,11 +4,12 @@ mod arp;
 mod egress;
 pub mod errors;
 mod forward;
-mod fragments;
+pub mod fragments;
 pub mod mtu;
 pub mod nat;
 mod neighbour;
 mod odd;
+pub mod symmetric;
 
 use crate::frames::{self, ACK, Mac, PLAIN, SYN};
 use dsc_wire::NodeId;

@@ -188,6 +188,10 @@ fn of_version(version: u8) -> Vec<Row> {
             .host(OFF)
             .no_lease()
             .send("nat_reply", to_client(SYN_ACK)),
+        Row::new(name("reply at a node that is not the host"), reply(ACK).frame(ME, HOST))
+            .flows(&there)
+            .host(steer(2))
+            .send("nat_reply", to_client(ACK)),
         Row::new(name("first reply, no flow yet"), reply(SYN_ACK).frame(ME, HOST)).drop("nat_held"),
         Row::new(
             name("first reply, too long to keep"),

@@ -1,11 +1,10 @@
-//! From the tables [[service]] and [flows] to drafts: keys and the form of each value. Values are not compared
-//! with each other here.
+//! From the tables [[service]] to drafts: keys and the form of each value. Values are not compared with each other here.
 
+use crate::WEIGHT_MAX;
 use crate::draft::{BackendDraft, ServiceDraft, VipsDraft};
 use crate::fields::{Fields, mistyped, string};
 use crate::problem::{Problem, Problems};
 use crate::read::{ip, legal_name};
-use crate::{FLOWS, FLOWS_LEAST, FLOWS_MOST, WEIGHT_MAX};
 use dsc_wire::{BackendState, Protocol, ServiceKind};
 use std::ops::Range;
 use toml::Spanned;
@@ -23,22 +22,10 @@ const STATES: &[(&str, BackendState)] = &[
 const VIPS: &str = "an array of VIPs, such as [\"10.1.0.100\"], or the name of a subnet";
 const BACKENDS: &str = "tables such as { address = \"10.2.0.201\", port = 8080 }";
 
-/// The services, and how many flows the kernel's table holds.
-pub(crate) fn read(file: &Fields, problems: &mut Problems) -> (Vec<ServiceDraft>, u32) {
+/// The services.
+pub(crate) fn read(file: &Fields, problems: &mut Problems) -> Vec<ServiceDraft> {
     let tables = file.tables("service", problems);
-    let services = tables.into_iter().map(|(at, t)| service(at, t, problems)).collect();
-    (services, flows(file, problems).unwrap_or(FLOWS))
-}
-
-fn flows(file: &Fields, problems: &mut Problems) -> Option<u32> {
-    let value = file.get("flows")?;
-    let Some(table) = value.get_ref().as_table() else {
-        problems.add(mistyped("flows", value, "a table that begins with [flows]"));
-        return None;
-    };
-    let fields = Fields::open("flows", value.span(), table, problems);
-    let (least, most) = (i64::from(FLOWS_LEAST), i64::from(FLOWS_MOST));
-    fields.integer("max", least, most, problems).map(|n| n as u32)
+    tables.into_iter().map(|(at, t)| service(at, t, problems)).collect()
 }
 
 fn service(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> ServiceDraft {

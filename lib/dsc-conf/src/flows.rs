@@ -1,0 +1,35 @@
+//! The table [flows]: reads it. Its values do not depend on any other.
+
+use crate::config::Flows;
+use crate::fields::{Fields, mistyped};
+use crate::problem::Problems;
+use crate::{FLOWS_LEAST, FLOWS_MOST};
+use dsc_wire::Routing;
+use toml::Spanned;
+
+const ROUTINGS: &[(&str, Routing)] =
+    &[("direct", Routing::Direct), ("symmetric", Routing::Symmetric)];
+
+/// What the file says, and the defaults where it says nothing or something that is wrong.
+pub(crate) fn read(file: &Fields, problems: &mut Problems) -> Flows {
+    let mut flows = Flows::default();
+    let Some(value) = file.get("flows") else { return flows };
+    let Some(table) = value.get_ref().as_table() else {
+        problems.add(mistyped("flows", value, "a table that begins with [flows]"));
+        return flows;
+    };
+    let fields = Fields::open("flows", value.span(), table, problems);
+    let (least, most) = (i64::from(FLOWS_LEAST), i64::from(FLOWS_MOST));
+    if let Some(max) = fields.integer("max", least, most, problems) {
+        flows.max = max as u32;
+    }
+    if let Some(routing) = fields.choice("routing", ROUTINGS, problems) {
+        flows.routing = Spanned::into_inner(routing);
+    }
+    flows
+}
+
+/// As it is written.
+pub(crate) fn word(routing: Routing) -> &'static str {
+    ROUTINGS.iter().find(|(_, r)| *r == routing).map_or("", |(word, _)| word)
+}
