@@ -130,8 +130,8 @@ impl Daemon {
         let teller =
             Teller::new(&context, &run_dir.join(socket::FACTS)).map_err(|e| e.to_string())?;
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
-        let (max, routing) = (balance::flows_max(&config), config.flows.routing);
-        let opened = Datapath::open(bpf_dir, me, places.hook, max, routing);
+        let (max, hold) = (balance::flows_max(&config), config.flows.hold);
+        let opened = Datapath::open(bpf_dir, me, places.hook, max, config.flows.routing);
         let Opened { mut datapath, claims, flows, news, held } =
             opened.map_err(|e| e.to_string())?;
         datapath.want_early(places.early);
@@ -153,7 +153,7 @@ impl Daemon {
             datapath,
             claims,
             flows,
-            waiting: Waiting::open(held)?,
+            waiting: Waiting::open(held, hold)?,
             sharing: None,
             gifts: BTreeMap::new(),
             adopted: false,

@@ -12,9 +12,6 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-/// How long a reply is kept. A peer's flow takes less than a millisecond on machines that are not busy, a few tens where
-/// they are, or when it has to be asked for again; only who speaks to a backend directly pays for the patience, once.
-const HOLD: Duration = Duration::from_millis(50);
 /// Most that are kept; the oldest go on when there are more.
 const KEPT_MAX: usize = 1024;
 
@@ -22,6 +19,8 @@ const KEPT_MAX: usize = 1024;
 pub struct Waiting {
     source: Held,
     sender: PacketSender,
+    /// How long a reply is kept.
+    hold: Duration,
     kept: VecDeque<Kept>,
     released: u64,
     handed: u64,
@@ -38,16 +37,17 @@ struct Kept {
 }
 
 impl Waiting {
-    /// Of those that the programs leave in `source`.
+    /// Of those that the programs leave in `source`; each is kept for `hold`.
     ///
     /// # Errors
     /// The system's: `CAP_NET_RAW` is missing.
-    pub fn open(source: Held) -> Result<Waiting, String> {
+    pub fn open(source: Held, hold: Duration) -> Result<Waiting, String> {
         let sender = PacketSender::open()
             .map_err(|e| format!("cannot send packets: {e}: is CAP_NET_RAW there?"))?;
         Ok(Waiting {
             source,
             sender,
+            hold,
             kept: VecDeque::new(),
             released: 0,
             handed: 0,
@@ -61,7 +61,9 @@ impl Waiting {
     pub fn take(&mut self, now: Time) {
         for (nic, frame) in self.source.by_ref() {
             match packet::read(&frame) {
-                Some(ends) => self.kept.push_back(Kept { until: now + HOLD, nic, frame, ends }),
+                Some(ends) => {
+                    self.kept.push_back(Kept { until: now + self.hold, nic, frame, ends })
+                }
                 None => self.strange += 1,
             }
         }

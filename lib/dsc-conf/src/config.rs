@@ -3,7 +3,7 @@
 
 use crate::network::{AddressRange, Network};
 use crate::problem::{Problem, Problems};
-use crate::{FLOWS, TEXT_MAX, check, digest, print, read};
+use crate::{FLOWS, HOLD, TEXT_MAX, check, digest, print, read};
 use dsc_wire::local::{BackendName, Names};
 use dsc_wire::{
     BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol, Routing,
@@ -16,6 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A configuration that does not contradict itself. It is the same on every node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,11 +120,13 @@ pub struct Flows {
     pub max: u32,
     /// By which node backends' replies leave.
     pub routing: Routing,
+    /// How long a reply whose flow is not known waits for it; 1..=1000 ms.
+    pub hold: Duration,
 }
 
 impl Default for Flows {
     fn default() -> Flows {
-        Flows { max: FLOWS, routing: Routing::default() }
+        Flows { max: FLOWS, routing: Routing::default(), hold: HOLD }
     }
 }
 

@@ -1,9 +1,10 @@
 //! One number for everything that must be the same on every node. Nodes compare it before they form a ring.
 
-use crate::FLOWS;
 use crate::config::{Config, Flows};
 use crate::flows::word;
 use crate::print::{kind, state};
+use crate::timing::ms;
+use crate::{FLOWS, HOLD};
 use dsc_wire::{Partition, Routing, Timing};
 use std::fmt::Write;
 
@@ -66,12 +67,15 @@ fn canonical(config: &Config) -> String {
             ));
         }
     }
-    let Flows { max, routing } = config.flows;
+    let Flows { max, routing, hold } = config.flows;
     if max != FLOWS {
         line(format!("flows {max}"));
     }
     if routing != Routing::default() {
         line(format!("routing {}", word(routing)));
+    }
+    if hold != HOLD {
+        line(format!("hold {}", ms(hold)));
     }
     out
 }

@@ -3,8 +3,9 @@
 use crate::config::Flows;
 use crate::fields::{Fields, mistyped};
 use crate::problem::Problems;
-use crate::{FLOWS_LEAST, FLOWS_MOST};
+use crate::{FLOWS_LEAST, FLOWS_MOST, HOLD_MOST_MS};
 use dsc_wire::Routing;
+use std::time::Duration;
 use toml::Spanned;
 
 const ROUTINGS: &[(&str, Routing)] =
@@ -25,6 +26,9 @@ pub(crate) fn read(file: &Fields, problems: &mut Problems) -> Flows {
     }
     if let Some(routing) = fields.choice("routing", ROUTINGS, problems) {
         flows.routing = Spanned::into_inner(routing);
+    }
+    if let Some(hold) = fields.integer("hold_ms", 1, HOLD_MOST_MS, problems) {
+        flows.hold = Duration::from_millis(hold as u64);
     }
     flows
 }

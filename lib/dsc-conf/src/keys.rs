@@ -62,6 +62,7 @@ pub const KEYS: &[KeyDoc] = &[
     may("backends", "state"),
     may("flows", "max"),
     may("flows", "routing"),
+    may("flows", "hold_ms"),
 ];
 
 /// The keys of one table.

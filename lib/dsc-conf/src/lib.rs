@@ -30,6 +30,8 @@ pub use keys::{KEYS, KeyDoc};
 pub use network::{AddressRange, Network};
 pub use problem::{Problem, Problems};
 
+use std::time::Duration;
+
 /// Most bytes of a configuration; 64 nodes and 1024 VIPs, each with its own comment, need far less.
 pub const TEXT_MAX: usize = 1024 * 1024;
 /// Most problems that are kept; what follows is counted only.
@@ -46,5 +48,9 @@ pub const FLOWS: u32 = 131_072;
 pub const FLOWS_LEAST: u32 = 1024;
 /// Most flows that the kernel's table may be made for.
 pub const FLOWS_MOST: u32 = 4_194_304;
+/// How long a reply is held for its flow where the configuration does not say.
+pub const HOLD: Duration = Duration::from_millis(50);
+/// Longest that a reply may be held, in milliseconds: a client's SYN is sent again after a second (RFC 6298).
+pub const HOLD_MOST_MS: i64 = 1000;
 /// Largest weight of a backend.
 pub const WEIGHT_MAX: u32 = 100;

@@ -64,9 +64,10 @@ pub(crate) fn toml(config: &Config) -> String {
             line("]".to_owned());
         }
     }
-    let Flows { max, routing } = config.flows;
+    let Flows { max, routing, hold } = config.flows;
     line(format!("\n[flows]\nmax = {max}"));
     line(format!("routing = \"{}\"", word(routing)));
+    line(format!("hold_ms = {}", ms(hold)));
     out
 }
 

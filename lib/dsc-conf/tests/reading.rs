@@ -152,11 +152,13 @@ fn flows_are_kept_and_routed_as_the_file_says() {
         let text = SHOP.replace("max = 2048", more);
         Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}"))
     };
-    let usual = Flows { max: 131_072, routing: Routing::Direct };
+    let hold = Duration::from_millis(50);
+    let usual = Flows { max: 131_072, routing: Routing::Direct, hold };
     assert_eq!(read("").flows, usual);
     assert_eq!(read("routing = \"direct\"").flows, usual);
-    let config = read("routing = \"symmetric\"");
-    assert_eq!(config.flows, Flows { routing: Routing::Symmetric, ..usual });
+    let config = read("routing = \"symmetric\"\nhold_ms = 7");
+    let hold = Duration::from_millis(7);
+    assert_eq!(config.flows, Flows { routing: Routing::Symmetric, hold, ..usual });
     assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap().flows, config.flows);
 }
 
@@ -258,6 +260,7 @@ fn the_digest_covers_what_must_be_equal() {
         ("\"draining\"", "\"disabled\""),
         ("max = 2048", "max = 2049"),
         ("max = 2048", "max = 2048\nrouting = \"symmetric\""),
+        ("max = 2048", "max = 2048\nhold_ms = 51"),
     ] {
         assert_ne!(digest(from, to), ours, "{from} -> {to}");
     }
@@ -270,7 +273,7 @@ fn the_digest_covers_what_must_be_equal() {
             "kind = \"nat\"\nvips = [\"10.1.0.100\", \"10.1.0.101\", \"10.1.0.102\"]",
         ),
         ("state = \"draining\"", "state = \"draining\", weight = 1, port = 80"),
-        ("max = 2048", "max = 2048\nrouting = \"direct\""),
+        ("max = 2048", "max = 2048\nrouting = \"direct\"\nhold_ms = 50"),
     ] {
         assert_eq!(digest(from, to), ours, "{from} -> {to}");
     }

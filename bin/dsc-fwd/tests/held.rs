@@ -1,0 +1,137 @@
+//! Replies that reach a node before their flow does (§B.3): they wait for it, and leave as the configuration says.
+
+#[expect(dead_code, reason = "shared with tests that use more of it")]
+mod net;
+
+use dsc_conf::Config;
+use dsc_sys::frames::FrameSender;
+use dsc_sys::local::ask_blocking;
+use dsc_wire::local::{FwdCounters, FwdRequest, HostState, socket};
+use dsc_wire::{NodeId, VipId};
+use net::{CONFIG, Node, World, until, world};
+use std::io::Write;
+use std::net::UdpSocket;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const KEY: &str = "/mnt/key";
+const VIP: VipId = VipId(3);
+const SERVICE: &str = r#"
+[[service]]
+name = "talk"
+vips = ["10.1.0.103"]
+protocol = "udp"
+port = 9000
+backends = [{ address = "10.1.0.201" }]
+[flows]
+max = 1024
+"#;
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Both nodes with the service; the second hosts its VIP, and the first is where replies arrive.
+fn world_with(flows: &str) -> World {
+    let mut world = world();
+    world.nodes.iter_mut().for_each(Node::kill);
+    let mut options = std::fs::File::options();
+    let mut key = options.write(true).create(true).truncate(true).mode(0o600).open(KEY).unwrap();
+    key.write_all("5a".repeat(32).as_bytes()).unwrap();
+    let keyed = CONFIG.replacen("[cluster]", &format!("[cluster]\nkey_file = \"{KEY}\""), 1);
+    std::fs::write("/mnt/dsc.toml", keyed + SERVICE + flows).unwrap();
+    let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
+    for node in &mut world.nodes {
+        node.ringd.change(|v| v.config_digest = digest);
+        node.spawn();
+    }
+    for node in &world.nodes {
+        until("dsc-fwd is ready", || node.ringd.ready());
+    }
+    let [first, second] = &world.nodes;
+    second.host(VIP, HostState::On, &[]);
+    first.host(VIP, HostState::Steer(NodeId(1)), &[]);
+    world
+}
+
+fn count(node: &Node, name: &str) -> u64 {
+    let path = node.run_dir.join(socket::FWD);
+    let counters: FwdCounters = ask_blocking(&path, &FwdRequest::Counters, PATIENCE).unwrap();
+    let found = counters.verdicts.iter().find(|counter| counter.name == name);
+    found.unwrap_or_else(|| panic!("no counter {name}")).count
+}
+
+/// The client's socket, and its port.
+fn talk(world: &World) -> (UdpSocket, u16) {
+    let socket = world.client.space.run(|| UdpSocket::bind("10.1.0.250:0").unwrap());
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+/// What the backend says to the client reaches the first node.
+fn early_reply(world: &World, port: u16) {
+    let mut frame = Vec::new();
+    frame.extend(world.nodes[0].machine.mac);
+    frame.extend([2, 0, 0, 0, 0, 201]);
+    frame.extend([8, 0, 0x45, 0, 0, 33, 0, 0, 0x40, 0, 64, 17, 0x25, 0x08]);
+    frame.extend([10, 1, 0, 201, 10, 1, 0, 250]);
+    frame.extend(9000u16.to_be_bytes());
+    frame.extend(port.to_be_bytes());
+    frame.extend([0, 13, 0, 0]);
+    frame.extend(b"early");
+    let nic = world.client.nic();
+    world.client.space.run(move || FrameSender::open(nic).unwrap().send(&frame).unwrap());
+}
+
+fn heard(socket: &UdpSocket) -> (Vec<u8>, String) {
+    let mut bytes = [0; 64];
+    let (length, from) = socket.recv_from(&mut bytes).expect("nothing came");
+    (bytes[..length].to_vec(), from.to_string())
+}
+
+/// The reply comes, then the request, whose flow the second node makes and tells the first.
+fn reply_before_its_request(world: &World) {
+    let (socket, port) = talk(world);
+    early_reply(world, port);
+    until("the reply is held", || count(&world.nodes[0], "nat_held") == 1);
+    socket.send_to(b"hello", "10.1.0.103:9000").unwrap();
+    assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.103:9000".to_owned()));
+}
+
+#[test]
+fn a_reply_that_waited_leaves_where_it_waited() {
+    let world = world_with("hold_ms = 1000");
+    reply_before_its_request(&world);
+    let [first, second] = &world.nodes;
+    let at_first = ["replies_released", "replies_handed"].map(|name| count(first, name));
+    assert_eq!((at_first, count(second, "nat_reply")), ([1, 0], 0));
+}
+
+#[test]
+fn a_reply_that_waited_leaves_by_the_vips_host_if_routing_is_symmetric() {
+    let world = world_with("hold_ms = 1000\nrouting = \"symmetric\"");
+    reply_before_its_request(&world);
+    let [first, second] = &world.nodes;
+    let at_first = ["replies_released", "replies_handed"].map(|name| count(first, name));
+    assert_eq!((at_first, count(second, "nat_reply")), ([0, 1], 1));
+    // Without a host the node sends it itself.
+    first.host(VIP, HostState::Off, &[]);
+    let (socket, port) = talk(&world);
+    early_reply(&world, port);
+    until("the reply is held", || count(first, "nat_held") == 2);
+    socket.send_to(b"hello", "10.1.0.103:9000").unwrap();
+    assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.103:9000".to_owned()));
+    let at_first = ["replies_released", "replies_handed"].map(|name| count(first, name));
+    assert_eq!((at_first, count(second, "nat_reply")), ([1, 1], 1));
+}
+
+#[test]
+fn a_reply_of_nobodys_flow_goes_on_after_the_time_that_is_configured() {
+    let hold = Duration::from_millis(300);
+    let world = world_with("hold_ms = 300");
+    let (socket, port) = talk(&world);
+    let begun = Instant::now();
+    early_reply(&world, port);
+    assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.201:9000".to_owned()));
+    assert!(begun.elapsed() >= hold, "{:?}", begun.elapsed());
+    assert_eq!(count(&world.nodes[0], "replies_of_no_flow"), 1);
+}
