@@ -15,7 +15,7 @@
 //! holds up to 56 flows; it is taken for what it saves where a switch dies.
 
 use dsc_conf::Config;
-use dsc_flow::share::{self, Lag, Share};
+use dsc_flow::share::{self, Progress, Share};
 use dsc_rml::Rml;
 use dsc_sys::nic::Nic;
 use dsc_sys::paths::{Arrived, Paths, Sites};
@@ -162,18 +162,18 @@ impl Sharing {
     pub fn status(&self) -> FwdSharing {
         let counters = self.share.counters();
         let count = |name: &str| counters.iter().find(|c| c.name == name).map_or(0, |c| c.count);
-        let peer = |lag: Lag| FwdPeer {
-            node: lag.node,
-            ready: lag.ready,
-            told: lag.known,
-            missing: lag.known.saturating_sub(lag.received),
+        let peer = |of: Progress| FwdPeer {
+            node: of.node,
+            ready: of.ready,
+            told: of.known,
+            missing: of.known.saturating_sub(of.received),
         };
         FwdSharing {
             ready: self.share.is_ready(),
             told: self.share.position(),
             backlog: count("log_records"),
             gaps: count("gaps"),
-            peers: self.share.lags().map(peer).collect(),
+            peers: self.share.progress().map(peer).collect(),
         }
     }
 

@@ -27,7 +27,7 @@ mod rule;
 mod stream;
 mod turn;
 
-pub use api::{COPY_FLOWS_MAX, Config, Input, Lag, Output};
+pub use api::{COPY_FLOWS_MAX, Config, Input, Output, Progress};
 pub use log::LOG_MAX;
 pub use machine::Share;
 pub use message::{Message, Position};

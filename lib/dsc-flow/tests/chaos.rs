@@ -131,9 +131,9 @@ fn one_run(seed: u64) {
         if let Some(key) = own.keys().chain(first.keys()).find(differs) {
             panic!("{node}: {:?}, node 0: {:?}", own.get(key), first.get(key));
         }
-        let lags: Vec<_> = run.world.nodes[node.index()].share.lags().collect();
-        assert_eq!(lags.len() as u64, nodes - 1);
-        assert!(lags.iter().all(|lag| lag.received == lag.known && lag.ready), "{lags:?}");
+        let all: Vec<_> = run.world.nodes[node.index()].share.progress().collect();
+        assert_eq!(all.len() as u64, nodes - 1);
+        assert!(all.iter().all(|p| p.received == p.known && p.ready), "{all:?}");
     }
     for (key, before) in tables.iter().flatten() {
         let stable = !run.world.gone.contains(key);

@@ -217,7 +217,7 @@ fn a_node_that_slept_takes_copies_though_its_members_are_the_same() {
 }
 
 #[test]
-fn the_lag_of_each_peer_is_told() {
+fn the_progress_of_each_peer_is_told() {
     let mut world = settled(2);
     world.loss = 1_000;
     (0..5).for_each(|n| world.change(A, flow(n, 1, FlowState::Opening)));
@@ -225,11 +225,11 @@ fn the_lag_of_each_peer_is_told() {
     world.loss = 0;
     world.change(A, flow(5, 1, FlowState::Opening));
     world.run(us(155));
-    let lag = world.nodes[1].share.lags().next().expect("a peer");
-    assert_eq!((lag.node, lag.known, lag.received, lag.ready), (A, 6, 0, true));
+    let progress = world.nodes[1].share.progress().next().expect("a peer");
+    assert_eq!((progress.node, progress.known, progress.received, progress.ready), (A, 6, 0, true));
     world.run(ms(1));
-    let lag = world.nodes[1].share.lags().next().expect("a peer");
-    assert_eq!((lag.known, lag.received), (6, 6));
+    let progress = world.nodes[1].share.progress().next().expect("a peer");
+    assert_eq!((progress.known, progress.received), (6, 6));
     assert_eq!(world.nodes[0].share.position(), 6);
 }
 

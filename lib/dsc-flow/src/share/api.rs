@@ -75,7 +75,7 @@ pub enum Output {
 
 /// How far the stream of one peer has come here, for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lag {
+pub struct Progress {
     /// The peer.
     pub node: NodeId,
     /// Its life.

@@ -1,7 +1,7 @@
 //! The machine: takes one input, routes it to what it is about, tells the next deadline. Called by the daemon that has the
 //! sockets and the table.
 
-use super::api::{Config, Input, Lag, Output};
+use super::api::{Config, Input, Output, Progress};
 use super::count::{Count, Counts};
 use super::gift::Gift;
 use super::gone::Gone;
@@ -90,10 +90,10 @@ impl Share {
     }
 
     /// How far the streams of the peers are that were heard in this life.
-    pub fn lags(&self) -> impl Iterator<Item = Lag> {
+    pub fn progress(&self) -> impl Iterator<Item = Progress> {
         (0u8..).map(NodeId).zip(&self.peers).filter_map(|(node, peer)| {
             let stream = peer.stream.as_ref()?;
-            Some(Lag {
+            Some(Progress {
                 node,
                 incarnation: peer.life?,
                 known: stream.known(),
