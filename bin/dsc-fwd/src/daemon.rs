@@ -386,7 +386,7 @@ impl Daemon {
         };
         let answered = control::answer_waiting(&mut self.server, |request| match request {
             FwdRequest::Counters => {
-                let sharing = sharing.map(Sharing::status);
+                let sharing = sharing.map(|sharing| sharing.status(clock::now()));
                 control::encoded(&control::counters(datapath, lease, vips, own.clone(), sharing)?)
             }
             FwdRequest::Services => control::encoded(&inventory.services()?),

@@ -1,7 +1,7 @@
 //! Keeps the kernel's table of flows: reads what the programs tell, puts in what peers tell, takes out what is old, says
 //! what the peers have to be reminded of. It knows no socket.
 
-use dsc_bpf::{FlowTable, News, Put, Seen, Walk};
+use dsc_bpf::{FlowTable, News, Put, Seen, Told, Walk};
 use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
 use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time, VipId};
@@ -85,13 +85,12 @@ impl Flows {
     }
 
     /// What the programs have made or seen since the last call, up to a bound; if there may be more, it is due again at once.
-    pub fn news(&mut self, out: &mut Vec<Flow>) {
-        let before = out.len();
-        out.extend(self.news.by_ref().take(NEWS));
-        let told = &out[before..];
+    pub fn news(&mut self) -> Vec<Told> {
+        let told: Vec<Told> = self.news.by_ref().take(NEWS).collect();
         self.told += told.len() as u64;
-        self.made += told.iter().filter(|flow| flow.state == FlowState::Opening).count() as u64;
+        self.made += told.iter().filter(|t| t.flow.state == FlowState::Opening).count() as u64;
         self.more = told.len() == NEWS;
+        told
     }
 
     /// Puts in what a peer knows.

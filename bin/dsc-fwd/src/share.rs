@@ -15,12 +15,13 @@
 //! holds up to 56 flows; it is taken for what it saves where a switch dies.
 
 use dsc_conf::Config;
-use dsc_flow::share::{self, Progress, Share};
+use dsc_flow::share::{self, Lag, Progress, Share};
 use dsc_rml::Rml;
+use dsc_sys::clock;
 use dsc_sys::nic::Nic;
 use dsc_sys::paths::{Arrived, Paths, Sites};
-use dsc_sys::udp::BATCH;
-use dsc_wire::local::{Counter, FwdPeer, FwdSharing};
+use dsc_sys::udp::{Arrivals, BATCH};
+use dsc_wire::local::{Counter, FwdLag, FwdPeer, FwdSharing};
 use dsc_wire::seal::{Key, Keyring};
 use dsc_wire::{Flow, Incarnation, NodeId, NodeSet, SubnetSet, Time, Timing};
 use std::future::poll_fn;
@@ -41,6 +42,13 @@ const TURN_MAX: usize = BATCH;
 pub enum Todo {
     /// Bring these in, each where [`dsc_flow::share::supersedes`] says so; remove those that are gone.
     Apply(Vec<Flow>),
+    /// When the flows before this are in the table, say so with [`Sharing::entered`].
+    Entered {
+        /// How many of them a peer has made.
+        flows: u32,
+        /// See [`share::Output::Entered`].
+        made: Time,
+    },
     /// Walk on through the table and answer with [`Sharing::copy_part`]; see [`share::Output::NeedCopy`].
     NeedCopy {
         /// Who takes the copy: a new `part` 0 for it ends its walk before.
@@ -88,6 +96,7 @@ impl Sharing {
             subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
             nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
             turn_max: TURN_MAX,
+            arrivals: Arrivals::Stamped,
         };
         let paths = Paths::open(&sites, me, Keyring::for_flows(seals, keys.get(1)), nics)?;
         let subnets: Vec<SubnetSet> = config.cluster().nodes.iter().map(|n| n.subnets).collect();
@@ -134,6 +143,16 @@ impl Sharing {
         self.feed(now, share::Input::Changed(flow));
     }
 
+    /// The kernel made a flow here at `at`; otherwise as [`Sharing::changed`].
+    pub fn made(&mut self, now: Time, flow: Flow, at: Time) {
+        self.feed(now, share::Input::Made { flow, at });
+    }
+
+    /// The answer to [`Todo::Entered`].
+    pub fn entered(&mut self, now: Time, flows: u32, made: Time) {
+        self.feed(now, share::Input::Entered { flows, made });
+    }
+
     /// The answer to [`Todo::NeedCopy`]; the next turn sends it.
     pub fn copy_part(&mut self, now: Time, to: NodeId, copy: u64, flows: Vec<Flow>, last: bool) {
         self.feed(now, share::Input::CopyPart { to, copy, flows, last });
@@ -144,12 +163,14 @@ impl Sharing {
     pub fn turn(&mut self, now: Time) -> Vec<Todo> {
         let mut arrived = std::mem::take(&mut self.arrived);
         self.paths.receive(now, false, &mut arrived);
-        for Arrived { from, path, packet } in arrived.drain(..) {
-            self.feed_rml(now, dsc_rml::Input::Packet { from, path, packet });
+        for Arrived { from, path, at, packet } in arrived.drain(..) {
+            self.feed_rml(now, at, dsc_rml::Input::Packet { from, path, packet });
         }
         self.arrived = arrived;
+        // What is sent now tells how old it is now.
+        let now = now.max(clock::now());
         self.feed(now, share::Input::Tick);
-        self.feed_rml(now, dsc_rml::Input::Tick);
+        self.feed_rml(now, now, dsc_rml::Input::Tick);
         std::mem::take(&mut self.todo)
     }
 
@@ -159,7 +180,7 @@ impl Sharing {
     }
 
     /// How far everything has come, for people.
-    pub fn status(&self) -> FwdSharing {
+    pub fn status(&self, now: Time) -> FwdSharing {
         let counters = self.share.counters();
         let count = |name: &str| counters.iter().find(|c| c.name == name).map_or(0, |c| c.count);
         let peer = |of: Progress| FwdPeer {
@@ -168,11 +189,18 @@ impl Sharing {
             told: of.known,
             missing: of.known.saturating_sub(of.received),
         };
+        let lag = |of: Lag| FwdLag {
+            flows: of.flows,
+            p50_us: of.p50_us,
+            p99_us: of.p99_us,
+            max_us: of.max_us,
+        };
         FwdSharing {
             ready: self.share.is_ready(),
             told: self.share.position(),
             backlog: count("log_records"),
             gaps: count("gaps"),
+            lag: self.share.lag(now).map(lag),
             peers: self.share.progress().map(peer).collect(),
         }
     }
@@ -196,9 +224,12 @@ impl Sharing {
         for output in out.drain(..) {
             match output {
                 share::Output::Send { to, body } => {
-                    self.feed_rml(now, dsc_rml::Input::Datagram { to, body });
+                    self.feed_rml(now, now, dsc_rml::Input::Datagram { to, body });
                 }
                 share::Output::Apply(flows) => self.todo.push(Todo::Apply(flows)),
+                share::Output::Entered { flows, made } => {
+                    self.todo.push(Todo::Entered { flows, made });
+                }
                 share::Output::NeedCopy { to, copy, part, flows_max } => {
                     self.todo.push(Todo::NeedCopy { to, copy, part, flows_max });
                 }
@@ -208,15 +239,15 @@ impl Sharing {
         self.from_share = out;
     }
 
-    /// What it brings for sharing is fed at once, and answers nothing before the tick.
-    fn feed_rml(&mut self, now: Time, input: dsc_rml::Input) {
+    /// What it brings for sharing is fed at once, and answers nothing before the tick; it came at `at`.
+    fn feed_rml(&mut self, now: Time, at: Time, input: dsc_rml::Input) {
         let mut out = std::mem::take(&mut self.from_rml);
         self.rml.step(now, input, &mut out);
         for output in out.drain(..) {
             match output {
                 dsc_rml::Output::Packet { to, path, packet } => self.paths.send(to, path, &packet),
                 dsc_rml::Output::Datagram { from, incarnation, body } => {
-                    self.feed(now, share::Input::Received { from, incarnation, body: &body });
+                    self.feed(now, share::Input::Received { from, incarnation, at, body: &body });
                 }
                 // Nobody here sends messages, so a peer that does is of another build; without an answer it gives up.
                 dsc_rml::Output::Received { .. }

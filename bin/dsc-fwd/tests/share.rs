@@ -90,6 +90,9 @@ impl Node {
                         }
                     }
                 }
+                Todo::Entered { flows, made } => {
+                    self.sharing.entered(clock::now(), flows, made);
+                }
                 Todo::NeedCopy { to, copy, part, flows_max } => {
                     if part == 0 {
                         self.walk = self.table.keys().copied().collect();
@@ -170,12 +173,37 @@ fn flows_reach_all_members_and_a_restarted_one_takes_a_copy_first() {
         nodes[2].change(flow(6_000, FlowState::Opening));
         nodes[1].change(flow(6_001, FlowState::Opening));
         until(&mut nodes, "flows after the restart", |nodes| same(nodes, 5_002)).await;
-        let status = nodes[2].sharing.status();
+        let status = nodes[2].sharing.status(clock::now());
         assert!(status.ready && status.peers.len() == 2, "{status:?}");
         assert!(status.peers.iter().all(|peer| peer.missing == 0), "{status:?}");
         assert!(nodes.iter().all(|n| count(n, "share_malformed") == 0));
         let sent = (count(&nodes[2], "records_sent"), status.told);
         assert_eq!(sent, (1, 1));
+    });
+}
+
+#[test]
+fn the_lag_is_the_wait_at_both_ends() {
+    run(async {
+        let config = config(2, 3);
+        let members = [NodeId(0), NodeId(1)];
+        let mut nodes: Vec<Node> = (0..2).map(|n| Node::new(&config, n, &members)).collect();
+        until(&mut nodes, "ready", |nodes| nodes.iter().all(|n| n.ready)).await;
+        let made = clock::now();
+        nodes[0].table.insert(flow(1, FlowState::Opening).key, flow(1, FlowState::Opening));
+        nodes[0].sharing.made(made, flow(1, FlowState::Opening), made);
+        // The one is late to tell, the other late to look.
+        for node in &mut nodes {
+            let mut alarm = Alarm::new().unwrap();
+            alarm.set(clock::now() + Duration::from_millis(30)).unwrap();
+            alarm.rang().await.unwrap();
+            node.turn(clock::now());
+        }
+        until(&mut nodes, "the flow", |nodes| same(nodes, 1)).await;
+        let lag = nodes[1].sharing.status(clock::now()).lag.unwrap();
+        let all = clock::now().since(made).as_micros();
+        assert!(lag.flows == 1 && lag.max_us >= 59_000 && u128::from(lag.max_us) <= all, "{lag:?}");
+        assert_eq!(nodes[0].sharing.status(clock::now()).lag, None);
     });
 }
 

@@ -133,7 +133,7 @@ impl Daemon {
         let late = now > self.alarm.at() + self.stall;
         self.turn.late += u64::from(late);
         self.paths.receive(now, late, &mut self.turn.arrived);
-        for Arrived { from, path, packet } in self.turn.arrived.drain(..) {
+        for Arrived { from, path, packet, .. } in self.turn.arrived.drain(..) {
             self.member.packet(now, from, path, packet, &mut self.turn.effects);
         }
     }

@@ -16,7 +16,7 @@ use dsc_sys::nic::{self, Nic};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::paths::{Paths, Sites};
 use dsc_sys::single::Single;
-use dsc_sys::udp::BATCH;
+use dsc_sys::udp::{Arrivals, BATCH};
 use dsc_sys::{keyfile, log, random, realtime};
 use dsc_wire::NodeId;
 use std::io;
@@ -132,6 +132,7 @@ fn open(
         subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
         nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
         turn_max: TURN_MAX,
+        arrivals: Arrivals::Plain,
     };
     let paths = Paths::open(&sites, me, keys, nics)?;
     let now = clock::now();

@@ -2,12 +2,12 @@
 
 use crate::failure::Failure;
 use crate::names;
-use crate::shown::{CounterRow, Local, LocalVip, Sharing, SharingPeer};
+use crate::shown::{CounterRow, Local, LocalVip, Sharing, SharingLag, SharingPeer};
 use crate::status::{hex, lease_left_ms, lease_valid};
 use crate::warnings;
 use dsc_wire::Time;
 use dsc_wire::local::{
-    Event, FwdCounters, FwdPeer, FwdSharing, HostState, RingState, View, VipCounters,
+    Event, FwdCounters, FwdLag, FwdPeer, FwdSharing, HostState, RingState, View, VipCounters,
 };
 
 /// This node at `now`, from its ring daemon's view and its data path's counters, or why there are none.
@@ -67,8 +67,15 @@ fn sharing(view: &View, sharing: &FwdSharing) -> Sharing {
         told: peer.told,
         missing: peer.missing,
     };
+    let lag = |lag: FwdLag| SharingLag {
+        flows: lag.flows,
+        p50_us: lag.p50_us,
+        p99_us: lag.p99_us,
+        max_us: lag.max_us,
+    };
     let FwdSharing { ready, told, backlog, gaps, .. } = *sharing;
-    Sharing { ready, told, backlog, gaps, peers: sharing.peers.iter().map(peer).collect() }
+    let (lag, peers) = (sharing.lag.map(lag), sharing.peers.iter().map(peer).collect());
+    Sharing { ready, told, backlog, gaps, lag, peers }
 }
 
 /// The counters of both daemons; those of the data path only if it answered.

@@ -3,7 +3,8 @@
 
 use crate::show::Shown;
 use crate::shown::{
-    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Sharing, Status, VipRow, Warning,
+    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Sharing, SharingLag, Status, VipRow,
+    Warning,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dsc_wire::local::{Duty, RingState};
@@ -71,7 +72,7 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
         0 => "no program known".to_string(),
         _ => local.links.join("; "),
     };
-    let facts = [
+    let mut facts = vec![
         ("cluster", local.cluster.clone()),
         ("node", local.node.clone()),
         ("dsc-ringd", format!("{}, view {}", state(local.state), local.view)),
@@ -80,9 +81,10 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
         ("lease", lease(local.lease_valid, local.lease_left_ms, local.lease_ms)),
         ("kernel", programs),
     ];
+    facts.extend(local.sharing.iter().flat_map(sharing_facts));
     show_facts(out, &facts)?;
     if let Some(sharing) = &local.sharing {
-        show_sharing(out, sharing)?;
+        show_sharing_peers(out, sharing)?;
     }
     if !local.vips.is_empty() {
         writeln!(out)?;
@@ -113,11 +115,19 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
     show_warnings(out, &local.warnings)
 }
 
-fn show_sharing(out: &mut dyn Write, sharing: &Sharing) -> io::Result<()> {
+fn sharing_facts(sharing: &Sharing) -> [(&'static str, String); 2] {
     let knows = if sharing.ready { "knows all flows" } else { "does not know all flows yet" };
     let Sharing { told, backlog, gaps, .. } = sharing;
     let line = format!("{knows}, told {told}, can repeat {backlog}, found {gaps} gaps");
-    show_facts(out, &[("sharing", line)])?;
+    let lag = sharing.lag.map(|lag| {
+        let SharingLag { flows, p50_us, p99_us, max_us } = lag;
+        format!("half within {p50_us} us, 99 % within {p99_us} us, all {flows} within {max_us} us")
+    });
+    let lag = lag.unwrap_or_else(|| "no new flow of another node lately".into());
+    [("sharing", line), ("lag", lag)]
+}
+
+fn show_sharing_peers(out: &mut dyn Write, sharing: &Sharing) -> io::Result<()> {
     if sharing.peers.is_empty() {
         return Ok(());
     }

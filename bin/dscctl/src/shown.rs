@@ -188,8 +188,23 @@ pub struct Sharing {
     pub backlog: u64,
     /// Gaps found in what the others told.
     pub gaps: u64,
+    /// How late new flows of the others come here; none if none came in the last minute.
+    pub lag: Option<SharingLag>,
     /// The others.
     pub peers: Vec<SharingPeer>,
+}
+
+/// From the moment that another node's kernel made a flow until it was in this node's table, but for the time on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SharingLag {
+    /// Flows of the last one to two minutes.
+    pub flows: u64,
+    /// Half of them took no longer.
+    pub p50_us: u32,
+    /// Of hundred, 99 took no longer.
+    pub p99_us: u32,
+    /// The longest.
+    pub max_us: u32,
 }
 
 /// What another node tells.

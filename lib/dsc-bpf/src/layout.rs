@@ -237,8 +237,8 @@ pub(crate) struct BackendCountEntry {
 }
 const _: () = assert!(size_of::<BackendCountEntry>() == 40);
 
-/// Bytes of a `struct news`: key, entry.
-pub(crate) const NEWS_BYTES: usize = size_of::<EntryKey>() + size_of::<Entry>();
+/// Bytes of a `struct news`: key, entry, time.
+pub(crate) const NEWS_BYTES: usize = size_of::<EntryKey>() + size_of::<Entry>() + 8;
 /// `HELD_FRAME`: the longest frame that is held.
 pub(crate) const HELD_FRAME: usize = 256;
 /// Bytes of a `struct held`: interface, length, frame.

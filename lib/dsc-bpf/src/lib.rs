@@ -38,7 +38,7 @@ pub use flows::{FlowTable, Put, Seen, Walk};
 pub use hook::Hook;
 pub use layout::{MAGLEV_EMPTY, MAGLEV_SIZE};
 pub use lease::LeaseMap;
-pub use news::{Held, News};
+pub use news::{Held, News, Told};
 pub use services::{Backend, BackendCount, Service};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs

@@ -4,19 +4,29 @@
 use crate::entry::flow_of;
 use crate::layout::{Entry, EntryKey, HELD_BYTES, HELD_FRAME, NEWS_BYTES};
 use aya::maps::{MapData, RingBuf};
-use dsc_wire::Flow;
+use dsc_wire::{Flow, Time};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// What the programs tell of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The flow, as far as it has come by the entry of one direction.
+    pub flow: Flow,
+    /// When they made it or saw it come further.
+    pub at: Time,
+}
 
 /// Flows that the programs made, and those that came further. A bounded ring: what does not fit is found by a walk.
 pub struct News(pub(crate) RingBuf<MapData>);
 
 impl Iterator for News {
-    type Item = Flow;
+    type Item = Told;
 
-    fn next(&mut self) -> Option<Flow> {
+    fn next(&mut self) -> Option<Told> {
         loop {
             let item = self.0.next()?;
             let bytes: &[u8; NEWS_BYTES] = item[..].try_into().ok()?;
+            let (bytes, at) = bytes.split_last_chunk()?;
             let (key, entry) = bytes.split_at(size_of::<EntryKey>());
             // SAFETY: both are plain integers and the kernel wrote exactly these layouts; the ring aligns to 8 bytes only.
             let (key, entry) = unsafe {
@@ -26,7 +36,7 @@ impl Iterator for News {
                 )
             };
             if let Some(flow) = flow_of(&key, &entry) {
-                return Some(flow);
+                return Some(Told { flow, at: Time(u64::from_ne_bytes(*at)) });
             }
         }
     }

@@ -8,7 +8,7 @@ mod rows;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod run;
 
-use dsc_bpf::{Backend, Put};
+use dsc_bpf::{Backend, Put, Told};
 use dsc_wire::local::HostState;
 use dsc_wire::{BackendId, BackendState, FlowState, Protocol, Routing, SubnetId, Time, VipId};
 use node::{FLOWS, ip, node, node_with};
@@ -205,13 +205,17 @@ fn a_flow_is_followed_from_its_first_packet_to_the_next_one_on_its_port() {
             (request(SYN), "nat_new", FlowState::Opening, Some(FlowState::Opening)),
         ];
         for (number, (frame, verdict, state, told)) in steps.into_iter().enumerate() {
+            let before = node::now();
             let (_, counted) = node.counted(|| node.run(Way::In, &frame));
+            let after = node::now();
             assert_eq!(counted, [(verdict.to_owned(), 1)], "step {number}");
             let flows = node.all_flows();
             let [seen] = &flows[..] else { panic!("step {number}: {flows:?}") };
             assert_eq!((seen.flow.key.client, seen.flow.key.vip), (c, v));
             assert_eq!((seen.flow.backend, seen.flow.state), (b, state), "step {number}");
-            let news: Vec<FlowState> = node.news.by_ref().map(|flow| flow.state).collect();
+            let news: Vec<Told> = node.news.by_ref().collect();
+            assert!(news.iter().all(|told| told.at >= before && told.at <= after), "{news:?}");
+            let news: Vec<FlowState> = news.iter().map(|told| told.flow.state).collect();
             assert_eq!(news, told.into_iter().collect::<Vec<_>>(), "step {number}");
         }
     }

@@ -3,9 +3,10 @@
 //! that starts, or meets members it did not know, takes a copy of a table, and the streams go on from where the copy was.
 //!
 //! ```text
-//!   Changed ─▶ log ─▶ Flows ─────────▶ stream ─▶ Apply        log     what this node told, and how far it is
-//!               ▲     At (position) ─▶   │                    stream  what one peer told, and what is missing
-//!               └──── Ask (gap) ◀────────┘                    gift    a copy that a peer takes from here
+//!   Made,   ─▶ log ─▶ Flows ─────────▶ stream ─▶ Apply        log     what this node told, and how far it is
+//!   Changed     ▲     At (position) ─▶   │  Entered ─▶ lag    stream  what one peer told, and what is missing
+//!               └──── Ask (gap) ◀────────┘                    lag     how long new flows took to come here
+//!                                                             gift    a copy that a peer takes from here
 //!   NeedCopy ◀─ gift ◀─ CopyAsk ◀─ copy ◀─ join               copy    the one copy that is taken from a peer
 //!   CopyPart ─▶  │  ──▶ CopyHead, CopyPart ─▶ copy ─▶ Apply   join    whether this node knows all, and whom to ask
 //! ```
@@ -20,6 +21,7 @@ mod count;
 mod gift;
 mod gone;
 mod join;
+mod lag;
 mod log;
 mod machine;
 mod message;
@@ -27,7 +29,7 @@ mod rule;
 mod stream;
 mod turn;
 
-pub use api::{COPY_FLOWS_MAX, Config, Input, Output, Progress};
+pub use api::{COPY_FLOWS_MAX, Config, Input, Lag, Output, Progress};
 pub use log::LOG_MAX;
 pub use machine::Share;
 pub use message::{Message, Position};

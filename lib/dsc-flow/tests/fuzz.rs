@@ -69,7 +69,11 @@ fn message(draw: &mut Draw<'_>) -> Message {
         (0..count).map(one).collect()
     };
     match draw.byte() % 7 {
-        0 => Message::Flows { first: draw.position().min(1 << 60), flows: flows(draw, 1) },
+        0 => {
+            let us = Duration::from_micros(u64::from(draw.number()));
+            let age = (!draw.byte().is_multiple_of(4)).then_some(us);
+            Message::Flows { first: draw.position().min(1 << 60), age, flows: flows(draw, 1) }
+        }
         1 => {
             let position = draw.position();
             let oldest = draw.position().min(position);
@@ -125,6 +129,16 @@ impl Target {
         out
     }
 
+    fn receive(&mut self, from: NodeId, incarnation: Incarnation, body: &[u8]) -> Vec<Output> {
+        let out = self.step(Input::Received { from, incarnation, at: self.now, body });
+        for output in &out {
+            if let Output::Entered { flows, made } = *output {
+                self.step(Input::Entered { flows, made });
+            }
+        }
+        out
+    }
+
     fn act(&mut self, draw: &mut Draw<'_>) {
         match draw.byte() % 16 {
             0 => {
@@ -139,8 +153,8 @@ impl Target {
                 let length = usize::from(draw.byte()).min(draw.0.len());
                 let (body, rest) = draw.0.split_at(length);
                 draw.0 = rest;
-                self.step(Input::Received { from: NodeId(3), incarnation: Incarnation(1), body });
-                self.step(Input::Received { from: MAD, incarnation: Incarnation(1), body });
+                self.receive(NodeId(3), Incarnation(1), body);
+                self.receive(MAD, Incarnation(1), body);
             }
             3 => {
                 self.now += Duration::from_micros(u64::from(draw.number()) * 100);
@@ -150,7 +164,7 @@ impl Target {
             _ => {
                 let incarnation = Incarnation(1 + u64::from(draw.byte() / 200));
                 let body = message(draw).encode();
-                self.step(Input::Received { from: MAD, incarnation, body: &body });
+                self.receive(MAD, incarnation, &body);
             }
         }
     }
@@ -187,10 +201,9 @@ fn a_mad_peer_does_no_harm() {
         target.step(Input::Changed(flow(9, 9, FlowState::Open)));
         let out = target.step(Input::Tick);
         assert!(out.iter().any(|o| matches!(o, Output::Send { to: SANE, .. })));
-        let told = Message::Flows { first: 0, flows: vec![flow(5_000, 9, FlowState::Open)] };
-        let body = told.encode();
-        let out =
-            target.step(Input::Received { from: SANE, incarnation: Incarnation(5), body: &body });
+        let flows = vec![flow(5_000, 9, FlowState::Open)];
+        let body = Message::Flows { first: 0, age: None, flows }.encode();
+        let out = target.receive(SANE, Incarnation(5), &body);
         assert!(matches!(&out[..], [Output::Apply(flows)] if flows.len() == 1));
     });
 }
@@ -199,10 +212,9 @@ fn a_mad_peer_does_no_harm() {
 fn gaps_without_end_take_bounded_memory() {
     let mut target = Target::new();
     for n in 0..100_000 {
-        let told =
-            Message::Flows { first: n * 2 + 1, flows: vec![flow(n as u32, 1, FlowState::Open)] };
-        let body = told.encode();
-        target.step(Input::Received { from: MAD, incarnation: Incarnation(1), body: &body });
+        let flows = vec![flow(n as u32, 1, FlowState::Open)];
+        let body = Message::Flows { first: n * 2 + 1, age: None, flows }.encode();
+        target.receive(MAD, Incarnation(1), &body);
     }
     let counters = target.share.counters();
     let count = |name: &str| counters.iter().find(|c| c.name == name).expect("a counter").count;

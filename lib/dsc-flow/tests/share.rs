@@ -4,6 +4,7 @@ mod world;
 
 use dsc_flow::share::{Input, LOG_MAX, Output};
 use dsc_wire::{FlowState, NodeId, NodeSet, Time};
+use std::time::Duration;
 use world::{World, flow, ms, us};
 
 const A: NodeId = NodeId(0);
@@ -231,6 +232,45 @@ fn the_progress_of_each_peer_is_told() {
     let progress = world.nodes[1].share.progress().next().expect("a peer");
     assert_eq!((progress.known, progress.received), (6, 6));
     assert_eq!(world.nodes[0].share.position(), 6);
+}
+
+/// A flow that the kernel made so long ago, and then the turn that tells of it.
+fn made(world: &mut World, node: NodeId, n: u32, ago: Duration) {
+    let at = world.now.before(ago);
+    world.make(node, flow(n, 1, FlowState::Opening), at);
+    world.run(us(1));
+}
+
+#[test]
+fn the_lag_of_new_flows_is_without_their_time_on_the_wire() {
+    let mut world = settled(2);
+    world.delay_us = (700, 700);
+    let lag = |world: &World, node: NodeId| world.nodes[node.index()].share.lag(world.now);
+    assert_eq!(lag(&world, B), None);
+    made(&mut world, A, 1, us(90));
+    world.run(ms(1));
+    let told = lag(&world, B).unwrap();
+    assert_eq!((told.flows, told.max_us), (1, 90));
+    // What only goes on has no age.
+    world.change(A, flow(1, 1, FlowState::Open));
+    world.change(A, flow(2, 1, FlowState::Closed));
+    world.run(ms(1));
+    assert_eq!(lag(&world, B).unwrap().flows, 1);
+    assert_eq!(lag(&world, A), None, "it has made them itself");
+}
+
+#[test]
+fn the_lag_of_a_flow_whose_datagram_was_lost_is_until_it_comes_again() {
+    let mut world = settled(2);
+    world.delay_us = (100, 100);
+    world.loss = 1_000;
+    made(&mut world, A, 1, us(50));
+    world.loss = 0;
+    world.run(ms(8));
+    let lag = world.nodes[1].share.lag(world.now).unwrap();
+    assert_eq!(lag.flows, 1);
+    // Its position is told after 5 ms, which is asked for at once; it comes twice, and the second time is known.
+    assert!((5_100..5_500).contains(&lag.max_us), "{lag:?}");
 }
 
 #[test]

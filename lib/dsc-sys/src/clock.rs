@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::path::Path;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::unix::AsyncFd;
 
 /// Where the kernel tells by how much this process's clocks are shifted.
@@ -57,6 +57,14 @@ fn shift(offsets: &str) -> Option<(i64, i64)> {
 pub fn wall_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Time passed since the kernel stamped a packet, which it does by the wall clock: for people, for a step of that clock
+/// makes it wrong. Zero if the stamp is later than now.
+pub fn since_stamp(stamp: libc::timespec) -> Duration {
+    let stamp = Duration::new(stamp.tv_sec.max(0) as u64, stamp.tv_nsec as u32);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    since.saturating_sub(stamp)
 }
 
 /// One absolute alarm on `CLOCK_BOOTTIME`. A timerfd fires 0.06 ms late, the runtime's own timers 1.4 ms.
@@ -135,7 +143,6 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn runtime() -> tokio::runtime::Runtime {
         tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()

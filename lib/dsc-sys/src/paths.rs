@@ -2,7 +2,7 @@
 //! datagram. What cannot be opened, or does not belong where it came in, is counted by kind and goes no further.
 
 use crate::nic::{self, Nic};
-use crate::udp::{BATCH, UdpPort};
+use crate::udp::{Arrivals, BATCH, UdpPort};
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::packet::Packet;
 use dsc_wire::seal::{Keyring, OpenError};
@@ -46,6 +46,8 @@ pub struct Arrived {
     pub from: NodeId,
     /// The subnet it came by.
     pub path: SubnetId,
+    /// When the kernel had it, if arrivals are stamped; else when it was taken from the kernel.
+    pub at: Time,
     /// The packet.
     pub packet: Packet,
 }
@@ -62,6 +64,8 @@ pub struct Sites<'a> {
     /// Most datagrams taken from one socket in one turn, a multiple of [`BATCH`]: a flood must not keep a daemon from
     /// its own deadlines.
     pub turn_max: usize,
+    /// Does the kernel say when something came?
+    pub arrivals: Arrivals,
 }
 
 /// All sockets.
@@ -72,6 +76,7 @@ pub struct Paths {
     /// By node, then by subnet.
     peers: Vec<Vec<Option<SocketAddr>>>,
     turn_max: usize,
+    arrivals: Arrivals,
     sealed: Vec<u8>,
     bad: [Complaint; BAD.len()],
 }
@@ -120,7 +125,8 @@ impl Paths {
                 .name;
             let address = SocketAddr::new(*address, sites.port);
             let number = nic::number(device);
-            let socket = UdpPort::bind(address, device).map_err(|e| e.to_string())?;
+            let socket = UdpPort::bind(address, device, sites.arrivals);
+            let socket = socket.map_err(|e| e.to_string())?;
             let device = device.clone();
             ports.push(Some(Port { address, socket, device, number, unsent_before: 0 }));
         }
@@ -133,6 +139,7 @@ impl Paths {
             ports,
             peers,
             turn_max,
+            arrivals: sites.arrivals,
             sealed: Vec::new(),
             bad: Default::default(),
         })
@@ -160,10 +167,11 @@ impl Paths {
             while left > 0 {
                 let taken = socket.receive(insist);
                 for i in 0..taken {
-                    let sender = socket.sender(i);
+                    let (sender, at) = (socket.sender(i), socket.arrived(i));
                     match open(*me, keyring, peers, subnet, sender, socket.datagram(i)) {
                         Ok(packet) => {
-                            out.push(Arrived { from: packet.header.from, path: subnet, packet });
+                            let from = packet.header.from;
+                            out.push(Arrived { from, path: subnet, at, packet });
                         }
                         Err(kind) => bad[kind as usize].add(now, kind, sender),
                     }
@@ -202,7 +210,7 @@ impl Paths {
             if found.name == port.device && number == port.number {
                 continue;
             }
-            match UdpPort::bind(port.address, &found.name) {
+            match UdpPort::bind(port.address, &found.name, self.arrivals) {
                 Ok(socket) => {
                     tracing::info!("bound {} again, on {}", port.address, found.name);
                     let old = std::mem::replace(&mut port.socket, socket);

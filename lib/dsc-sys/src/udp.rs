@@ -1,8 +1,10 @@
 //! One UDP socket per subnet, for packets between nodes. It moves bytes: `paths` seals and opens them. It is
 //! bound to the node's address and its interface, so that a path that looks alive is alive.
 
-use crate::readiness;
+use crate::{clock, readiness};
+use dsc_wire::Time;
 use dsc_wire::seal::SEALED_MAX;
+use nix::sys::socket::{setsockopt, sockopt};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use std::fmt;
 use std::io;
@@ -10,6 +12,7 @@ use std::mem::MaybeUninit;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -37,6 +40,19 @@ struct Batch {
     bytes: [[u8; DATAGRAM_MAX]; BATCH],
     from: [libc::sockaddr_storage; BATCH],
     length: [usize; BATCH],
+    arrived: [Time; BATCH],
+}
+
+/// Room for the time of arrival beside a datagram, aligned as the kernel wants it.
+type Control = [u64; 8];
+
+/// Whether the kernel says when a datagram came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrivals {
+    /// It does not.
+    Plain,
+    /// It does, for which it looks at its clock for every packet of this machine, as for a packet capture: some 20 ns each.
+    Stamped,
 }
 
 /// Why a port could not be opened.
@@ -76,9 +92,17 @@ impl UdpPort {
     ///
     /// # Errors
     /// [`BindError`]; nothing stays bound.
-    pub fn bind(address: SocketAddr, device: &str) -> Result<UdpPort, BindError> {
+    pub fn bind(
+        address: SocketAddr,
+        device: &str,
+        arrivals: Arrivals,
+    ) -> Result<UdpPort, BindError> {
         let failed = |source| BindError { address, device: device.to_owned(), source };
         let socket = open(address, device).map_err(failed)?;
+        if arrivals == Arrivals::Stamped {
+            setsockopt(&socket, sockopt::ReceiveTimestampns, &true)
+                .map_err(|e| failed(e.into()))?;
+        }
         let fd = readiness::watch(socket).map_err(failed)?;
         Ok(UdpPort { fd, batch: Box::new(Batch::empty()), unsent: 0 })
     }
@@ -114,6 +138,11 @@ impl UdpPort {
     /// Who sent the `index`-th datagram, as far as its address can be believed.
     pub fn sender(&self, index: usize) -> Option<SocketAddr> {
         read_address(&self.batch.from[index])
+    }
+
+    /// When the kernel had the `index`-th datagram, if arrivals are stamped; else when it was taken.
+    pub fn arrived(&self, index: usize) -> Time {
+        self.batch.arrived[index]
     }
 
     /// Sends one datagram, or counts it as [`UdpPort::unsent`]: a lost one is resent by the layer above anyway.
@@ -158,13 +187,19 @@ impl Batch {
     fn empty() -> Batch {
         // SAFETY: `sockaddr_storage` is a plain C structure for which all zeroes are valid.
         let from = unsafe { MaybeUninit::zeroed().assume_init() };
-        Batch { bytes: [[0; DATAGRAM_MAX]; BATCH], from, length: [0; BATCH] }
+        Batch {
+            bytes: [[0; DATAGRAM_MAX]; BATCH],
+            from,
+            length: [0; BATCH],
+            arrived: [Time::ZERO; BATCH],
+        }
     }
 
     fn take(&mut self, socket: &Socket) -> io::Result<usize> {
         let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; BATCH];
         // SAFETY: `mmsghdr` is a plain C structure for which all zeroes are valid.
         let mut headers: [libc::mmsghdr; BATCH] = unsafe { MaybeUninit::zeroed().assume_init() };
+        let mut control = [Control::default(); BATCH];
         for (i, header) in headers.iter_mut().enumerate() {
             parts[i].iov_base = self.bytes[i].as_mut_ptr().cast();
             parts[i].iov_len = DATAGRAM_MAX;
@@ -172,6 +207,8 @@ impl Batch {
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_name = (&raw mut self.from[i]).cast();
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_storage>() as u32;
+            header.msg_hdr.msg_control = (&raw mut control[i]).cast();
+            header.msg_hdr.msg_controllen = size_of::<Control>();
         }
         // SAFETY: every header points at buffers of this call or of `self`, which outlive it, with their true lengths.
         let taken = unsafe {
@@ -186,11 +223,31 @@ impl Batch {
         if taken < 0 {
             return Err(io::Error::last_os_error());
         }
-        for (length, header) in self.length.iter_mut().zip(&headers) {
-            *length = header.msg_len as usize;
+        let now = clock::now();
+        for (i, header) in headers.iter().enumerate().take(taken as usize) {
+            self.length[i] = header.msg_len as usize;
+            let waited = stamp(&header.msg_hdr).map_or(Duration::ZERO, clock::since_stamp);
+            self.arrived[i] = now.before(waited);
         }
         Ok(taken as usize)
     }
+}
+
+/// The kernel's time of arrival, if it came with the datagram.
+fn stamp(header: &libc::msghdr) -> Option<libc::timespec> {
+    // SAFETY: `recvmmsg` has filled the header, whose buffer lives, is aligned, and has the length that it says.
+    let mut part = unsafe { libc::CMSG_FIRSTHDR(header).as_ref() };
+    while let Some(control) = part {
+        if (control.cmsg_level, control.cmsg_type) == (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) {
+            // SAFETY: what follows a header of this kind is a `timespec`, of no certain alignment.
+            return Some(unsafe {
+                libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned()
+            });
+        }
+        // SAFETY: as for the first.
+        part = unsafe { libc::CMSG_NXTHDR(header, control).as_ref() };
+    }
+    None
 }
 
 fn read_address(raw: &libc::sockaddr_storage) -> Option<SocketAddr> {
@@ -230,8 +287,8 @@ mod tests {
 
     fn check(address: &str) {
         runtime().block_on(async {
-            let mut one = UdpPort::bind(address.parse().unwrap(), "lo").unwrap();
-            let mut two = UdpPort::bind(address.parse().unwrap(), "lo").unwrap();
+            let mut one = UdpPort::bind(address.parse().unwrap(), "lo", Arrivals::Plain).unwrap();
+            let mut two = UdpPort::bind(address.parse().unwrap(), "lo", Arrivals::Plain).unwrap();
             let (one_at, two_at) = (one.local_address().unwrap(), two.local_address().unwrap());
             assert_eq!(two.receive(false), 0);
             assert_eq!(two.receive(true), 0);
@@ -258,9 +315,38 @@ mod tests {
     }
 
     #[test]
+    fn a_stamped_datagram_says_how_long_it_waited() {
+        runtime().block_on(async {
+            let address = "127.0.0.1:0".parse().unwrap();
+            let mut plain = UdpPort::bind(address, "lo", Arrivals::Plain).unwrap();
+            let mut stamped = UdpPort::bind(address, "lo", Arrivals::Stamped).unwrap();
+            let to = [plain.local_address().unwrap(), stamped.local_address().unwrap()];
+            // The two clocks are read one after the other.
+            let slack = Duration::from_millis(20);
+            let mut alarm = clock::Alarm::new().unwrap();
+            // The kernel begins to stamp a moment after it was asked to.
+            for _ in 0..20 {
+                let before = clock::now();
+                to.into_iter().for_each(|to| plain.send(to, &[1]));
+                let sent = clock::now();
+                alarm.set(sent + slack * 3).unwrap();
+                alarm.rang().await.unwrap();
+                assert_eq!((plain.receive(true), stamped.receive(true)), (1, 1));
+                assert!(plain.arrived(0) >= sent + slack * 3);
+                if stamped.arrived(0) <= sent + slack {
+                    assert!(stamped.arrived(0) + slack >= before);
+                    return;
+                }
+            }
+            panic!("never stamped");
+        });
+    }
+
+    #[test]
     fn what_cannot_be_sent_is_counted() {
         runtime().block_on(async {
-            let mut port = UdpPort::bind("127.0.0.1:0".parse().unwrap(), "lo").unwrap();
+            let mut port =
+                UdpPort::bind("127.0.0.1:0".parse().unwrap(), "lo", Arrivals::Plain).unwrap();
             port.send("127.0.0.1:9".parse().unwrap(), &[0; 70_000]);
             assert_eq!(port.unsent, 1);
         });
@@ -269,10 +355,14 @@ mod tests {
     #[test]
     fn a_taken_port_and_a_foreign_address_say_what_to_look_at() {
         runtime().block_on(async {
-            let first = UdpPort::bind("127.0.0.1:0".parse().unwrap(), "lo").unwrap();
-            let taken = UdpPort::bind(first.local_address().unwrap(), "lo").err().unwrap();
+            let first =
+                UdpPort::bind("127.0.0.1:0".parse().unwrap(), "lo", Arrivals::Plain).unwrap();
+            let taken =
+                UdpPort::bind(first.local_address().unwrap(), "lo", Arrivals::Plain).err().unwrap();
             assert!(taken.to_string().contains("another program"), "{taken}");
-            let foreign = UdpPort::bind("192.0.2.1:7946".parse().unwrap(), "lo").err().unwrap();
+            let foreign = UdpPort::bind("192.0.2.1:7946".parse().unwrap(), "lo", Arrivals::Plain)
+                .err()
+                .unwrap();
             assert!(foreign.to_string().contains("192.0.2.1"), "{foreign}");
         });
     }

@@ -7,8 +7,8 @@ mod fwd;
 
 pub use event::{Event, EventKind};
 pub use fwd::{
-    FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdCounters, FwdFlow, FwdFlows, FwdPeer,
-    FwdRequest, FwdService, FwdServices, FwdSharing, VipCounters,
+    FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdCounters, FwdFlow, FwdFlows, FwdLag,
+    FwdPeer, FwdRequest, FwdService, FwdServices, FwdSharing, VipCounters,
 };
 
 use crate::cluster::{Partition, Persistence};

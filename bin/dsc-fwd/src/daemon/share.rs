@@ -3,7 +3,7 @@
 
 use super::Daemon;
 use crate::symmetric::Hosts;
-use dsc_bpf::Walk;
+use dsc_bpf::{Told, Walk};
 use dsc_fwd::share::{Sharing, Todo};
 use dsc_sys::{clock, keyfile, nic, random, realtime};
 use dsc_wire::local::HostState;
@@ -33,13 +33,17 @@ impl Daemon {
 
     /// Everything about flows that can be done now.
     pub(super) fn flow_turn(&mut self, now: Time) -> Result<(), String> {
-        let mut changed = Vec::new();
-        self.flows.news(&mut changed);
-        self.flows.look(now, &mut changed)?;
+        let told = self.flows.news();
+        let mut remind = Vec::new();
+        self.flows.look(now, &mut remind)?;
         if let Some(sharing) = &mut self.sharing {
-            for flow in changed {
-                sharing.changed(now, flow);
+            for Told { flow, at } in told {
+                match flow.state {
+                    FlowState::Opening => sharing.made(now, flow, at),
+                    _ => sharing.changed(now, flow),
+                }
             }
+            remind.into_iter().for_each(|flow| sharing.changed(now, flow));
             for todo in sharing.turn(now) {
                 self.todo(now, todo)?;
             }
@@ -58,6 +62,13 @@ impl Daemon {
     fn todo(&mut self, now: Time, todo: Todo) -> Result<(), String> {
         match todo {
             Todo::Apply(flows) => self.flows.apply(&flows, now),
+            Todo::Entered { flows, made } => {
+                // The clock is read again: bringing them in took some of that time.
+                if let Some(sharing) = &mut self.sharing {
+                    sharing.entered(clock::now(), flows, made);
+                }
+                Ok(())
+            }
             Todo::NeedCopy { to, copy, part, flows_max } => {
                 let (flows, last) = self.part(now, to, copy, part, flows_max)?;
                 if let Some(sharing) = &mut self.sharing {

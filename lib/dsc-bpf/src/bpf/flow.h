@@ -47,6 +47,7 @@ static __always_inline void tell(const struct flow_key *key, const struct flow *
 		return;
 	item->key = *key;
 	item->flow = *flow;
+	item->at = bpf_ktime_get_boot_ns();
 	bpf_ringbuf_submit(item, 0);
 }
 

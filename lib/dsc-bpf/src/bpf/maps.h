@@ -167,8 +167,10 @@ AT(flow, seen, 28);
 struct news {
 	struct flow_key key;
 	struct flow flow;
+	__u64 at; /* CLOCK_BOOTTIME */
 };
-SIZE(news, 72);
+SIZE(news, 80);
+AT(news, at, 72);
 
 /* A reply that came before its flow. */
 struct held {

@@ -22,6 +22,14 @@ const VIPS: [(u16, &str, u8); 4] =
 /// Room for so many flows.
 pub const FLOWS: u32 = 64;
 
+/// The clock of the kernel programs.
+pub fn now() -> Time {
+    let mut at = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `at` is exclusively ours; with a valid clock and pointer the call cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &mut at) };
+    Time(at.tv_sec as u64 * 1_000_000_000 + at.tv_nsec as u64)
+}
+
 /// Node 1 with an interface on subnet 0, the programs loaded, the VIPs on loopback, and one connection from
 /// `CLIENT` to each VIP that ends here.
 pub struct Node {

@@ -5,11 +5,15 @@ use dsc_wire::cursor::{Malformed, Reader, Writer};
 use dsc_wire::ids::NODES_MAX;
 use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{Flow, Incarnation, NodeId};
+use std::time::Duration;
 
 /// The version of this build; any other layout of a message or a flow raises it.
-pub(crate) const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 2;
 /// Bytes for the flows of one datagram, beside the fields of a piece of a copy, which has the most.
 pub(crate) const FLOWS_ROOM: usize = FRAGMENT_MAX - 15;
+
+/// In the place of an age: there is none.
+const NO_AGE: u32 = u32::MAX;
 
 /// Bytes of an encoded flow.
 fn length(flow: &Flow) -> usize {
@@ -28,9 +32,15 @@ pub(crate) fn fitting<'a>(flows: impl Iterator<Item = &'a Flow>) -> usize {
 }
 
 /// Puts `flows` together as [`Message::Flows`] does, without a copy of them.
-pub(crate) fn encode_flows<'a>(first: u64, flows: impl Iterator<Item = &'a Flow>) -> Vec<u8> {
+pub(crate) fn encode_flows<'a>(
+    first: u64,
+    age: Option<Duration>,
+    flows: impl Iterator<Item = &'a Flow>,
+) -> Vec<u8> {
     let mut w = begin(1);
     w.u64(first);
+    let us = |age: Duration| u32::try_from(age.as_micros()).unwrap_or(NO_AGE).min(NO_AGE - 1);
+    w.u32(age.map_or(NO_AGE, us));
     flows.for_each(|flow| flow.encode(&mut w));
     end(w)
 }
@@ -61,7 +71,7 @@ impl Message {
     /// Its bytes, at most [`FRAGMENT_MAX`]; the flows must fit.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Message::Flows { first, flows } => encode_flows(*first, flows.iter()),
+            Message::Flows { first, age, flows } => encode_flows(*first, *age, flows.iter()),
             Message::At { oldest, position, ready } => {
                 let mut w = begin(2);
                 w.u64(*oldest);
@@ -126,12 +136,14 @@ impl Message {
         let message = match r.u8()? {
             1 => {
                 let first = r.u64()?;
+                let age = Some(r.u32()?).filter(|us| *us != NO_AGE);
+                let age = age.map(|us| Duration::from_micros(us.into()));
                 let flows = flows(&mut r)?;
                 if flows.is_empty() {
                     return Err(Malformed::Short);
                 }
                 first.checked_add(flows.len() as u64).ok_or(Malformed::Value)?;
-                Message::Flows { first, flows }
+                Message::Flows { first, age, flows }
             }
             2 => {
                 let (oldest, position) = (r.u64()?, r.u64()?);
@@ -200,7 +212,12 @@ mod tests {
     fn samples() -> Vec<Message> {
         let position = |n| Position { node: NodeId(n), incarnation: Incarnation(9), position: 77 };
         vec![
-            Message::Flows { first: 7, flows: vec![flow(false), flow(true)] },
+            Message::Flows { first: 7, age: None, flows: vec![flow(false), flow(true)] },
+            Message::Flows {
+                first: 7,
+                age: Some(Duration::from_micros(70_000)),
+                flows: vec![flow(false)],
+            },
             Message::At { oldest: 3, position: 1 << 50, ready: true },
             Message::Ask { first: 5, count: 6 },
             Message::CopyAsk { copy: 1, base: 2, beyond: 3, any: true, again: false },
@@ -230,12 +247,12 @@ mod tests {
             Message::At { oldest: 2, position: 1, ready: true },
             Message::Ask { first: 5, count: 0 },
             Message::CopyPart { copy: 1, index: 0, last: true, flows: vec![] },
-            Message::Flows { first: u64::MAX, flows: vec![flow(false)] },
+            Message::Flows { first: u64::MAX, age: None, flows: vec![flow(false)] },
         ];
         for message in wrong {
             assert_eq!(Message::decode(&message.encode()), Err(Malformed::Value));
         }
-        let empty = Message::Flows { first: 0, flows: vec![] };
+        let empty = Message::Flows { first: 0, age: None, flows: vec![] };
         assert_eq!(Message::decode(&empty.encode()), Err(Malformed::Short));
         assert_eq!(Message::decode(&[VERSION, 8]), Err(Malformed::Value));
         assert_eq!(Message::decode(&[0; FRAGMENT_MAX + 1]), Err(Malformed::TooLong));
@@ -249,8 +266,25 @@ mod tests {
             let flows = flows[..most].to_vec();
             let part = Message::CopyPart { copy: 1, index: 1, last: false, flows: flows.clone() };
             assert!(part.encode().len() > FRAGMENT_MAX - 56);
-            assert_eq!(encode_flows(3, flows.iter()), Message::Flows { first: 3, flows }.encode());
+            let whole = Message::Flows { first: 3, age: None, flows: flows.clone() }.encode();
+            assert!(whole.len() <= FRAGMENT_MAX);
+            assert_eq!(encode_flows(3, None, flows.iter()), whole);
         }
         assert_eq!(fitting([].iter()), 0);
+    }
+
+    #[test]
+    fn an_age_that_does_not_fit_is_the_longest_and_not_none() {
+        let age = |age| {
+            let bytes = encode_flows(3, Some(age), [flow(false)].iter());
+            match Message::decode(&bytes) {
+                Ok(Message::Flows { age, .. }) => age,
+                other => panic!("{other:?}"),
+            }
+        };
+        let longest = Duration::from_micros(u64::from(u32::MAX) - 1);
+        assert_eq!(age(Duration::MAX), Some(longest));
+        assert_eq!(age(Duration::from_micros(u32::MAX.into())), Some(longest));
+        assert_eq!(age(Duration::ZERO), Some(Duration::ZERO));
     }
 }

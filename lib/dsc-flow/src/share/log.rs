@@ -5,7 +5,7 @@ use dsc_wire::{Flow, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Most records that can be repeated: half a minute at 2,000 new flows a second. They take 7 MiB when all are there. Who
+/// Most records that can be repeated: half a minute at 2,000 new flows a second. They take 8 MiB when all are there. Who
 /// misses more takes a copy.
 pub const LOG_MAX: usize = 65_536;
 /// Most records that one request makes a node repeat.
@@ -18,10 +18,17 @@ pub(crate) const REPEAT_MAX: u32 = 1_024;
 const TELL: [Duration; 2] = [Duration::from_millis(5), Duration::from_millis(20)];
 const TELL_AGAIN: Duration = Duration::from_millis(200);
 
+/// A record, and when the kernel made the flow if it is a new one.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    flow: Flow,
+    made: Option<Time>,
+}
+
 /// The stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
-    records: VecDeque<Flow>,
+    records: VecDeque<Record>,
     /// Where the next record will be.
     position: u64,
     /// All before this are sent.
@@ -67,11 +74,11 @@ impl Log {
         self.sent < self.position
     }
 
-    pub fn add(&mut self, flow: Flow) {
+    pub fn add(&mut self, flow: Flow, made: Option<Time>) {
         if self.records.len() == LOG_MAX {
             self.records.pop_front();
         }
-        self.records.push_back(flow);
+        self.records.push_back(Record { flow, made });
         self.position += 1;
         self.used_max = self.used_max.max(self.records.len());
     }
@@ -81,7 +88,7 @@ impl Log {
         if !self.owes() {
             return Vec::new();
         }
-        let bodies = self.bodies(self.sent.max(self.oldest()), self.position);
+        let bodies = self.bodies(now, self.sent.max(self.oldest()), self.position);
         self.sent = self.position;
         self.sent_at = now;
         self.told = 0;
@@ -90,21 +97,23 @@ impl Log {
     }
 
     /// The bodies for records told before, and how many records: from `first`, at most `count`. None if they are too old.
-    pub fn repeat(&self, first: u64, count: u32) -> Option<(Vec<Vec<u8>>, u64)> {
+    pub fn repeat(&self, now: Time, first: u64, count: u32) -> Option<(Vec<Vec<u8>>, u64)> {
         if first < self.oldest() || first >= self.sent {
             return None;
         }
         let end = first.saturating_add(u64::from(count.min(REPEAT_MAX))).min(self.sent);
-        Some((self.bodies(first, end), end - first))
+        Some((self.bodies(now, first, end), end - first))
     }
 
-    fn bodies(&self, mut first: u64, end: u64) -> Vec<Vec<u8>> {
+    fn bodies(&self, now: Time, mut first: u64, end: u64) -> Vec<Vec<u8>> {
         let mut bodies = Vec::new();
         while first < end {
             let from = (first - self.oldest()) as usize;
             let records = || self.records.range(from..).take((end - first) as usize);
-            let count = fitting(records()).max(1);
-            bodies.push(encode_flows(first, records().take(count)));
+            let count = fitting(records().map(|r| &r.flow)).max(1);
+            let oldest = records().take(count).filter_map(|r| r.made).min();
+            let age = oldest.map(|made| now.since(made));
+            bodies.push(encode_flows(first, age, records().take(count).map(|r| &r.flow)));
             first += count as u64;
         }
         bodies

@@ -1,11 +1,12 @@
 //! The machine: takes one input, routes it to what it is about, tells the next deadline. Called by the daemon that has the
 //! sockets and the table.
 
-use super::api::{Config, Input, Output, Progress};
+use super::api::{Config, Input, Lag, Output, Progress};
 use super::count::{Count, Counts};
 use super::gift::Gift;
 use super::gone::Gone;
 use super::join::Join;
+use super::lag::Lags;
 use super::log::{LOG_MAX, Log};
 use super::message::{Message, Position};
 use super::rule::is_sound;
@@ -42,6 +43,7 @@ pub struct Share {
     pub(crate) peers: Vec<Peer>,
     pub(crate) gone: Gone,
     pub(crate) counts: Counts,
+    lags: Lags,
     /// When the last turn was.
     pub(crate) turned: Time,
 }
@@ -57,6 +59,7 @@ impl Share {
             peers: vec![Peer::default(); config.nodes.min(NODES_MAX)],
             gone: Gone::default(),
             counts: Counts::new(),
+            lags: Lags::new(now),
             turned: now,
         }
     }
@@ -65,16 +68,18 @@ impl Share {
     pub fn step(&mut self, now: Time, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
             Input::Members(set) => self.members(now, set),
-            Input::Changed(flow) => self.changed(now, flow),
-            Input::Received { from, incarnation, body } => {
+            Input::Changed(flow) => self.changed(now, flow, None),
+            Input::Made { flow, at } => self.changed(now, flow, Some(at)),
+            Input::Received { from, incarnation, at, body } => {
                 match (self.is_peer(from), Message::decode(body)) {
-                    (true, Ok(message)) => self.receive(now, from, incarnation, message, out),
+                    (true, Ok(message)) => self.receive(now, (from, incarnation, at), message, out),
                     (true, Err(_)) | (false, _) => self.counts.add(Count::Malformed, 1),
                 }
             }
             Input::CopyPart { to, copy, flows, last } => {
                 self.copy_part(to, copy, &flows, last, out)
             }
+            Input::Entered { flows, made } => self.lags.note(now, now.since(made), flows),
             Input::Tick => self.tick(now, out),
         }
     }
@@ -101,6 +106,11 @@ impl Share {
                 ready: stream.ready,
             })
         })
+    }
+
+    /// How late the flows of the peers come here; none if no flow came for two minutes.
+    pub fn lag(&self, now: Time) -> Option<Lag> {
+        self.lags.lag(now)
     }
 
     /// Where this node's own stream is: records told in this life.
@@ -140,19 +150,19 @@ impl Share {
         for flow in stream.last_words() {
             if !self.gone.has(now, &flow.key) {
                 self.counts.add(Count::RecordRelayed, 1);
-                self.log.add(flow);
+                self.log.add(flow, None);
             }
         }
     }
 
-    fn changed(&mut self, now: Time, flow: Flow) {
+    fn changed(&mut self, now: Time, flow: Flow, made: Option<Time>) {
         if !is_sound(&flow) {
             self.counts.add(Count::RecordRefused, 1);
             return;
         }
         self.remember(now, &flow);
         self.counts.add(Count::RecordSent, 1);
-        self.log.add(flow);
+        self.log.add(flow, made);
     }
 
     fn remember(&mut self, now: Time, flow: &Flow) {
@@ -172,8 +182,7 @@ impl Share {
     fn receive(
         &mut self,
         now: Time,
-        from: NodeId,
-        life: Incarnation,
+        (from, life, at): (NodeId, Incarnation, Time),
         message: Message,
         out: &mut Vec<Output>,
     ) {
@@ -186,7 +195,10 @@ impl Share {
             self.join.new_life(from, renewed, &mut self.counts);
         }
         match message {
-            Message::Flows { first, flows } => self.receive_flows(now, from, first, flows, out),
+            Message::Flows { first, age, flows } => {
+                let made = age.map(|age| at.before(age));
+                self.receive_flows(now, from, (first, flows), made, out);
+            }
             Message::At { oldest, position, ready } => {
                 self.receive_at(now, from, (oldest, position), ready, out);
             }
@@ -239,8 +251,8 @@ impl Share {
         &mut self,
         now: Time,
         from: NodeId,
-        first: u64,
-        flows: Vec<Flow>,
+        (first, flows): (u64, Vec<Flow>),
+        made: Option<Time>,
         out: &mut Vec<Output>,
     ) {
         let end = first + flows.len() as u64;
@@ -253,6 +265,9 @@ impl Share {
         self.counts.add(Count::RecordUnheld, taken.unheld);
         self.counts.add(Count::Gap, gap.into());
         self.apply(now, apply, out);
+        if let (Some(made), 1..) = (made, taken.opening) {
+            out.push(Output::Entered { flows: taken.opening, made });
+        }
     }
 
     fn receive_at(

@@ -1,6 +1,7 @@
 //! What the nodes say to each other about flows.
 
 use dsc_wire::{Flow, Incarnation, NodeId};
+use std::time::Duration;
 
 /// How far the stream of a node was known when a copy began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Position {
 ///  +------+------+--------
 ///   u8     u8
 ///
-///  1 Flows        first u64 · flows ..
+///  1 Flows        first u64 · age u32 · flows ..
 ///  2 At           oldest u64 · position u64 · ready u8
 ///  3 Ask          first u64 · count u32
 ///  4 CopyAsk      copy u64 · base u32 · beyond u32 · any u8 · again u8
@@ -36,6 +37,9 @@ pub enum Message {
     Flows {
         /// Position of the first.
         first: u64,
+        /// How old the oldest of those is that the sender's kernel made and that are opening, when this is sent; to a
+        /// microsecond, and no more than an hour. None if there is none of them.
+        age: Option<Duration>,
         /// At least one.
         flows: Vec<Flow>,
     },

@@ -24,8 +24,17 @@ const JUMP_MAX: u64 = 1 << 40;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub fresh: u64,
+    /// Of the fresh ones, those that are opening.
+    pub opening: u32,
     pub known: u64,
     pub unheld: u64,
+}
+
+impl Taken {
+    fn add(&mut self, flow: &Flow) {
+        self.fresh += 1;
+        self.opening += u32::from(flow.state == FlowState::Opening);
+    }
 }
 
 /// The stream of one life of a peer.
@@ -107,7 +116,7 @@ impl Stream {
                 let early = self.ahead.remove(&position).is_some();
                 taken.known += u64::from(early);
                 if !early {
-                    taken.fresh += 1;
+                    taken.add(&flow);
                     self.note(now, flow);
                 }
                 self.next += 1;
@@ -118,7 +127,7 @@ impl Stream {
             } else if self.ahead.len() >= HOLD_MAX {
                 taken.unheld += 1;
             } else {
-                taken.fresh += 1;
+                taken.add(&flow);
                 self.note(now, flow);
                 if flow.state != FlowState::Gone {
                     apply.push(flow);

@@ -31,7 +31,7 @@ impl Share {
                 out.push(Output::Send { to: node, body: Message::Ask { first, count }.encode() });
             }
         }
-        self.repeat(out);
+        self.repeat(now, out);
         self.tell(now, out);
         for peer in &mut self.peers {
             peer.gift.take_if(|g| g.is_over() || now >= g.expires());
@@ -55,10 +55,10 @@ impl Share {
     }
 
     /// Sends again what peers asked for; who asks for what is not there any more hears where the stream is.
-    fn repeat(&mut self, out: &mut Vec<Output>) {
+    fn repeat(&mut self, now: Time, out: &mut Vec<Output>) {
         for (to, peer) in (0u8..).map(dsc_wire::NodeId).zip(&mut self.peers) {
             let Some((first, count)) = peer.repeat.take() else { continue };
-            match self.log.repeat(first, count) {
+            match self.log.repeat(now, first, count) {
                 Some((bodies, records)) => {
                     self.counts.add(Count::RecordRepeated, records);
                     out.extend(bodies.into_iter().map(|body| Output::Send { to, body }));

@@ -168,6 +168,12 @@ impl World {
         self.feed(node, Input::Changed(flow));
     }
 
+    /// The kernel of `node` made a flow at `at`.
+    pub fn make(&mut self, node: NodeId, flow: Flow, at: Time) {
+        self.nodes[node.index()].table.insert(flow.key, flow);
+        self.feed(node, Input::Made { flow, at });
+    }
+
     fn feed(&mut self, node: NodeId, input: Input<'_>) {
         let mut out = Vec::new();
         let now = self.now;
@@ -180,6 +186,9 @@ impl World {
                     assert!(!flows.is_empty());
                     let table = &mut self.nodes[node.index()].table;
                     flows.iter().for_each(|flow| apply(table, flow));
+                }
+                Output::Entered { flows, made } => {
+                    self.feed(node, Input::Entered { flows, made });
                 }
                 Output::NeedCopy { to, copy, part, flows_max } => {
                     let (flows, last) = self.nodes[node.index()].walk(to, (copy, part), flows_max);
@@ -248,7 +257,9 @@ impl World {
                 let alive = self.nodes[from.index()].incarnation == sender
                     && self.nodes[to.index()].incarnation == receiver;
                 if alive {
-                    self.feed(to, Input::Received { from, incarnation: sender, body: &body });
+                    let at = self.now;
+                    let incarnation = sender;
+                    self.feed(to, Input::Received { from, incarnation, at, body: &body });
                 }
             }
             Cargo::Members(life, set) => {

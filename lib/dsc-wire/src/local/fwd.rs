@@ -65,8 +65,25 @@ pub struct FwdSharing {
     pub backlog: u64,
     /// Gaps that were found in what the others told, since fwd started.
     pub gaps: u64,
+    /// How late new flows of the others come here; none if none came lately.
+    #[serde(default)]
+    pub lag: Option<FwdLag>,
     /// The others that it hears, in the order of the configuration.
     pub peers: Vec<FwdPeer>,
+}
+
+/// From the moment that another node's kernel made a flow to the moment that it was in the table here, but for the time on
+/// the wire; flows of the last one to two minutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FwdLag {
+    /// How many.
+    pub flows: u64,
+    /// Half of them took no longer, microseconds.
+    pub p50_us: u32,
+    /// Of hundred, 99 took no longer.
+    pub p99_us: u32,
+    /// The longest.
+    pub max_us: u32,
 }
 
 /// What another node tells.
