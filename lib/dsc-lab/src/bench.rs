@@ -94,6 +94,7 @@ impl Bench {
             system: system.clone(),
             timing: format!("\"{profile}\""),
             partition: partition.into(),
+            flows: String::new(),
             witness: false,
         };
         eprintln!("# {} {profile}, {} nodes, {} VIPs", system.name(), self.nodes, self.vips);

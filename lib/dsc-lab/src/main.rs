@@ -89,6 +89,9 @@ struct UpArguments {
     /// serve or majority.
     #[arg(long, default_value = "serve")]
     partition: String,
+    /// Replies of the services leave where their requests come in.
+    #[arg(long)]
+    symmetric: bool,
     /// The last node is a witness.
     #[arg(long)]
     witness: bool,
@@ -351,6 +354,7 @@ fn plan_of(up: UpArguments) -> Plan {
         system: up.system,
         timing,
         partition: up.partition,
+        flows: if up.symmetric { "routing = \"symmetric\"".into() } else { String::new() },
         witness: up.witness,
     }
 }

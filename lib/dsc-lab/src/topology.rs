@@ -99,6 +99,8 @@ pub struct Plan {
     pub timing: String,
     /// `partition` of dsc.toml.
     pub partition: String,
+    /// `[flows]` of dsc.toml, if there are services: its lines.
+    pub flows: String,
     /// The last node is a witness.
     pub witness: bool,
 }
@@ -117,6 +119,7 @@ impl Default for Plan {
             system: System::Dsc,
             timing: "\"default\"".into(),
             partition: "serve".into(),
+            flows: String::new(),
             witness: false,
         }
     }
@@ -249,6 +252,7 @@ impl Plan {
         }
         if self.services {
             text.push_str(&services::toml(self));
+            let _ = write!(text, "\n[flows]\n{}\n", self.flows);
         }
         text
     }

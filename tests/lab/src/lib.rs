@@ -136,7 +136,7 @@ pub fn assert_nothing_lost(lab: &Lab, victim: Option<usize>, figures: &Figures) 
 }
 
 /// For how long nodes other than `victim` say that they were without a lease, ms.
-fn stalled_ms(lab: &Lab, victim: Option<usize>) -> f64 {
+pub fn stalled_ms(lab: &Lab, victim: Option<usize>) -> f64 {
     let victim = victim.map(|v| lab.plan.node(v));
     let asked = (0..lab.plan.nodes).find(|n| !lab.dark.contains(n)).unwrap_or(0);
     let events = cluster::dscctl(lab, asked, &["events", "--json"]).unwrap_or_default();
