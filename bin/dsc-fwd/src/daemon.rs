@@ -137,7 +137,8 @@ impl Daemon {
         datapath.want_early(places.early);
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
-        let mut flows = Flows::new(flows, news, config.backends.len(), max, clock::now());
+        let (count, timeouts) = (config.backends.len(), config.flows.timeouts);
+        let mut flows = Flows::new(flows, news, count, max, timeouts, clock::now());
         let views = Views::new(&context, run_dir);
         let (views, said) = states::first(&config, views).await;
         let informed = said.is_some() || config.backends.is_empty();

@@ -4,7 +4,7 @@
 use dsc_bpf::{FlowTable, News, Put, Seen, Told, Walk};
 use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
-use dsc_wire::{BackendId, Flow, FlowState, SubnetId, Time, VipId};
+use dsc_wire::{BackendId, Flow, FlowState, FlowTimeouts, SubnetId, Time, VipId};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -38,11 +38,19 @@ pub struct Flows {
     aged: u64,
     made: u64,
     max: u32,
+    timeouts: FlowTimeouts,
 }
 
 impl Flows {
-    /// Of `backends` backends, with room for `max` flows.
-    pub fn new(table: FlowTable, news: News, backends: usize, max: u32, now: Time) -> Flows {
+    /// Of `backends` backends, with room for `max` flows; silent ones go after their timeout.
+    pub fn new(
+        table: FlowTable,
+        news: News,
+        backends: usize,
+        max: u32,
+        timeouts: FlowTimeouts,
+        now: Time,
+    ) -> Flows {
         Flows {
             table,
             news,
@@ -59,6 +67,7 @@ impl Flows {
             aged: 0,
             made: 0,
             max,
+            timeouts,
         }
     }
 
@@ -143,7 +152,7 @@ impl Flows {
     fn judge(&mut self, now: Time, seen: &Seen, remind: &mut Vec<Flow>) -> Result<(), String> {
         let Flow { key, state, .. } = seen.flow;
         let met = Met { key, state, at: seen.at };
-        let fate = age::fate(now, &met, self.rounds, ROUND, self.before);
+        let fate = age::fate(&self.timeouts, now, &met, self.rounds, ROUND, self.before);
         if fate == Fate::Remove {
             let removed = self.table.remove_silent(seen).map_err(|e| e.to_string())?;
             self.aged += u64::from(removed);

@@ -6,8 +6,8 @@ use crate::problem::{Problem, Problems};
 use crate::{FLOWS, HOLD, TEXT_MAX, check, digest, print, read};
 use dsc_wire::local::{BackendName, Names};
 use dsc_wire::{
-    BackendId, BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, Protocol, Routing,
-    ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
+    BackendId, BackendState, Cluster, FlowTimeouts, NodeId, NodePlan, Partition, Persistence,
+    Protocol, Routing, ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
 };
 use std::fmt;
 use std::fs::File;
@@ -122,11 +122,14 @@ pub struct Flows {
     pub routing: Routing,
     /// How long a reply whose flow is not known waits for it; 1..=1000 ms.
     pub hold: Duration,
+    /// How long silent ones are kept; each 5 s to a week, whole seconds.
+    pub timeouts: FlowTimeouts,
 }
 
 impl Default for Flows {
     fn default() -> Flows {
-        Flows { max: FLOWS, routing: Routing::default(), hold: HOLD }
+        let timeouts = FlowTimeouts::DEFAULT;
+        Flows { max: FLOWS, routing: Routing::default(), hold: HOLD, timeouts }
     }
 }
 

@@ -1,11 +1,11 @@
 //! One number for everything that must be the same on every node. Nodes compare it before they form a ring.
 
 use crate::config::{Config, Flows};
-use crate::flows::word;
+use crate::flows::{self, word};
 use crate::print::{kind, state};
 use crate::timing::ms;
 use crate::{FLOWS, HOLD};
-use dsc_wire::{Partition, Routing, Timing};
+use dsc_wire::{FlowTimeouts, Partition, Routing, Timing};
 use std::fmt::Write;
 
 /// The digest: FNV-1a over [`canonical`]. It guards against differing files, not against an attacker, who
@@ -67,7 +67,7 @@ fn canonical(config: &Config) -> String {
             ));
         }
     }
-    let Flows { max, routing, hold } = config.flows;
+    let Flows { max, routing, hold, timeouts } = config.flows;
     if max != FLOWS {
         line(format!("flows {max}"));
     }
@@ -76,6 +76,12 @@ fn canonical(config: &Config) -> String {
     }
     if hold != HOLD {
         line(format!("hold {}", ms(hold)));
+    }
+    let usual = flows::timeouts(FlowTimeouts::DEFAULT);
+    for (timeout, usual) in flows::timeouts(timeouts).into_iter().zip(usual) {
+        if timeout != usual {
+            line(format!("{} {}", timeout.0, timeout.1));
+        }
     }
     out
 }

@@ -63,6 +63,12 @@ pub const KEYS: &[KeyDoc] = &[
     may("flows", "max"),
     may("flows", "routing"),
     may("flows", "hold_ms"),
+    may("flows", "tcp_timeout_syn_sent_s"),
+    may("flows", "tcp_timeout_established_s"),
+    may("flows", "tcp_timeout_fin_wait_s"),
+    may("flows", "tcp_timeout_time_wait_s"),
+    may("flows", "udp_timeout_s"),
+    may("flows", "udp_timeout_stream_s"),
 ];
 
 /// The keys of one table.
@@ -74,7 +80,8 @@ pub(crate) fn of(table: &str) -> impl Iterator<Item = &'static KeyDoc> {
 pub(crate) fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let length = word.chars().count();
     let tolerance = (length / 3).clamp(1, 3);
-    let without_unit = |k: &str| length > 2 && k.strip_suffix("_ms") == Some(word);
+    let without_unit =
+        |k: &str| length > 2 && ["_ms", "_s"].iter().any(|unit| k.strip_suffix(unit) == Some(word));
     known
         .map(|k| (if without_unit(k) { 0 } else { distance(word, k) }, k))
         .filter(|(d, _)| *d <= tolerance)

@@ -52,5 +52,9 @@ pub const FLOWS_MOST: u32 = 4_194_304;
 pub const HOLD: Duration = Duration::from_millis(50);
 /// Longest that a reply may be held, in milliseconds: a client's SYN is sent again after a second (RFC 6298).
 pub const HOLD_MOST_MS: i64 = 1000;
+/// Shortest timeout of a flow, in seconds: the table is walked through no more often.
+pub const TIMEOUT_LEAST_S: i64 = 5;
+/// Longest timeout of a flow, in seconds: a week.
+pub const TIMEOUT_MOST_S: i64 = 7 * 24 * 3600;
 /// Largest weight of a backend.
 pub const WEIGHT_MAX: u32 = 100;

@@ -1,7 +1,7 @@
 //! The configuration as a file again: what is printed can be read.
 
 use crate::config::{Backend, Config, Flows};
-use crate::flows::word;
+use crate::flows::{self, word};
 use crate::timing::ms;
 use dsc_wire::{BackendState, Partition, Persistence, ServiceKind, Timing};
 use std::fmt::Write;
@@ -64,10 +64,11 @@ pub(crate) fn toml(config: &Config) -> String {
             line("]".to_owned());
         }
     }
-    let Flows { max, routing, hold } = config.flows;
+    let Flows { max, routing, hold, timeouts } = config.flows;
     line(format!("\n[flows]\nmax = {max}"));
     line(format!("routing = \"{}\"", word(routing)));
     line(format!("hold_ms = {}", ms(hold)));
+    flows::timeouts(timeouts).iter().for_each(|(key, s)| line(format!("{key} = {s}")));
     out
 }
 

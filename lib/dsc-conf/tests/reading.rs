@@ -2,8 +2,8 @@
 
 use dsc_conf::{Config, Flows, KEYS, NodeUnknown};
 use dsc_wire::{
-    BackendId, BackendState, NodeId, Partition, Persistence, Protocol, Routing, ServiceId,
-    ServiceKind, SubnetId, Timing, VipId,
+    BackendId, BackendState, FlowTimeouts, NodeId, Partition, Persistence, Protocol, Routing,
+    ServiceId, ServiceKind, SubnetId, Timing, VipId,
 };
 use std::net::IpAddr;
 use std::path::Path;
@@ -153,12 +153,29 @@ fn flows_are_kept_and_routed_as_the_file_says() {
         Config::parse(&text, "dsc.toml").unwrap_or_else(|p| panic!("{p}"))
     };
     let hold = Duration::from_millis(50);
-    let usual = Flows { max: 131_072, routing: Routing::Direct, hold };
+    let usual =
+        Flows { max: 131_072, routing: Routing::Direct, hold, timeouts: FlowTimeouts::DEFAULT };
     assert_eq!(read("").flows, usual);
     assert_eq!(read("routing = \"direct\"").flows, usual);
     let config = read("routing = \"symmetric\"\nhold_ms = 7");
     let hold = Duration::from_millis(7);
     assert_eq!(config.flows, Flows { routing: Routing::Symmetric, hold, ..usual });
+    assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap().flows, config.flows);
+    let s = Duration::from_secs;
+    let timeouts = FlowTimeouts {
+        tcp_syn_sent: s(5),
+        tcp_established: s(604_800),
+        tcp_fin_wait: s(61),
+        tcp_time_wait: s(62),
+        udp: s(63),
+        udp_stream: s(64),
+    };
+    let config = read(
+        "tcp_timeout_syn_sent_s = 5\ntcp_timeout_established_s = 604800\n\
+         tcp_timeout_fin_wait_s = 61\ntcp_timeout_time_wait_s = 62\n\
+         udp_timeout_s = 63\nudp_timeout_stream_s = 64",
+    );
+    assert_eq!(config.flows, Flows { timeouts, ..usual });
     assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap().flows, config.flows);
 }
 
@@ -261,6 +278,8 @@ fn the_digest_covers_what_must_be_equal() {
         ("max = 2048", "max = 2049"),
         ("max = 2048", "max = 2048\nrouting = \"symmetric\""),
         ("max = 2048", "max = 2048\nhold_ms = 51"),
+        ("max = 2048", "max = 2048\ntcp_timeout_established_s = 7441"),
+        ("max = 2048", "max = 2048\nudp_timeout_s = 31"),
     ] {
         assert_ne!(digest(from, to), ours, "{from} -> {to}");
     }
@@ -273,7 +292,7 @@ fn the_digest_covers_what_must_be_equal() {
             "kind = \"nat\"\nvips = [\"10.1.0.100\", \"10.1.0.101\", \"10.1.0.102\"]",
         ),
         ("state = \"draining\"", "state = \"draining\", weight = 1, port = 80"),
-        ("max = 2048", "max = 2048\nrouting = \"direct\"\nhold_ms = 50"),
+        ("max = 2048", "max = 2048\nrouting = \"direct\"\nhold_ms = 50\nudp_timeout_s = 30"),
     ] {
         assert_eq!(digest(from, to), ours, "{from} -> {to}");
     }

@@ -5,6 +5,7 @@ use crate::cursor::{Malformed, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 /// Most services of a configuration; the kernel maps have this size.
 pub const SERVICES_MAX: usize = 128;
@@ -152,6 +153,42 @@ pub enum FlowState {
     Closed,
     /// No node needs to know it any more.
     Gone,
+}
+
+/// How long a flow is kept after its last packet. The names are those of Linux' connection tracking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FlowTimeouts {
+    /// A connection that was never answered.
+    pub tcp_syn_sent: Duration,
+    /// An open one.
+    pub tcp_established: Duration,
+    /// One that one end has closed.
+    pub tcp_fin_wait: Duration,
+    /// One that was reset, or that both ends have closed.
+    pub tcp_time_wait: Duration,
+    /// Datagrams that were never answered.
+    pub udp: Duration,
+    /// Datagrams both ways.
+    pub udp_stream: Duration,
+}
+
+impl FlowTimeouts {
+    /// Where the configuration says nothing.
+    pub const DEFAULT: FlowTimeouts = FlowTimeouts {
+        // A flood of them must not stay; nor of single datagrams.
+        tcp_syn_sent: Duration::from_secs(30),
+        // RFC 5382, requirement 5: at least 2 hours and 4 minutes, so that the ends' keep-alives (every 2 hours, RFC 9293
+        // §3.8.4) come in time.
+        tcp_established: Duration::from_secs(2 * 3600 + 4 * 60),
+        // The other end may still send for long, as in a half-closed download, but not be silent for long.
+        tcp_fin_wait: Duration::from_secs(10 * 60),
+        // Late segments are still rewritten. Twice the longest life of a segment in a network of our days; the backend's own
+        // TIME-WAIT goes on without us.
+        tcp_time_wait: Duration::from_secs(30),
+        udp: Duration::from_secs(30),
+        // RFC 4787, requirement 5: at least 2 minutes; 5 are recommended.
+        udp_stream: Duration::from_secs(5 * 60),
+    };
 }
 
 /// A flow of a `nat` service.

@@ -45,10 +45,15 @@ pub fn vip6() -> IpAddr {
 }
 
 /// Waits for a condition, not for a guess.
-pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+pub fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(Duration::from_secs(10), what, holds);
+}
+
+/// The same for what may take longer.
+pub fn until_within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(10), "still not: {what}");
+        assert!(start.elapsed() < limit, "still not: {what}");
         thread::sleep(Duration::from_millis(2));
     }
 }

@@ -1,4 +1,5 @@
-//! Replies that reach a node before their flow does (§B.3): they wait for it, and leave as the configuration says.
+//! Flows between two real daemons: replies that reach a node before their flow does (§B.3) wait for it, and leave as the
+//! configuration says; a silent flow is forgotten everywhere after its timeout.
 
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod net;
@@ -6,9 +7,9 @@ mod net;
 use dsc_conf::Config;
 use dsc_sys::frames::FrameSender;
 use dsc_sys::local::ask_blocking;
-use dsc_wire::local::{FwdCounters, FwdRequest, HostState, socket};
+use dsc_wire::local::{FlowFilter, FwdCounters, FwdFlows, FwdRequest, HostState, socket};
 use dsc_wire::{NodeId, VipId};
-use net::{CONFIG, Node, World, until, world};
+use net::{CONFIG, Node, World, until, until_within, world};
 use std::io::Write;
 use std::net::UdpSocket;
 use std::os::unix::fs::OpenOptionsExt;
@@ -134,4 +135,25 @@ fn a_reply_of_nobodys_flow_goes_on_after_the_time_that_is_configured() {
     assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.201:9000".to_owned()));
     assert!(begun.elapsed() >= hold, "{:?}", begun.elapsed());
     assert_eq!(count(&world.nodes[0], "replies_of_no_flow"), 1);
+}
+
+/// The table is walked through every 5 s, and knows to a second when a packet came.
+#[test]
+fn a_silent_flow_goes_everywhere_after_the_timeout_that_is_configured() {
+    let world = world_with("udp_timeout_s = 5");
+    let (socket, _) = talk(&world);
+    let begun = Instant::now();
+    socket.send_to(b"hello", "10.1.0.103:9000").unwrap();
+    let flows = |node: &Node| {
+        let question = FwdRequest::Flows { filter: FlowFilter::default(), limit: 10 };
+        let answer: FwdFlows =
+            ask_blocking(&node.run_dir.join(socket::FWD), &question, PATIENCE).unwrap();
+        answer.flows.len()
+    };
+    for node in &world.nodes {
+        until("the flow is known", || flows(node) == 1);
+    }
+    let most = Duration::from_secs(5 + 2 * 5 + 2);
+    until_within(most, "the flow is forgotten", || world.nodes.iter().all(|n| flows(n) == 0));
+    assert!(begun.elapsed() >= Duration::from_secs(5), "gone after {:?}", begun.elapsed());
 }
