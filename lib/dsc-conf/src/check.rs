@@ -4,9 +4,9 @@
 use crate::config::{Config, Node, Source, Subnet};
 use crate::draft::Draft;
 use crate::problem::{Problem, Problems};
-use crate::{addresses, pools, services};
+use crate::{addresses, pools, services, source_nat};
 use dsc_wire::Partition;
-use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX};
+use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX, SOURCES_MAX};
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,12 +20,14 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     let few_services = at_most("service", SERVICES_MAX, services, problems);
     let backends: Vec<_> = draft.services.iter().flat_map(|s| &s.backends).map(|b| &b.at).collect();
     let few_backends = at_most("backend", BACKENDS_MAX, backends.into_iter(), problems);
+    let sources = draft.source_nats.iter().map(|s| &s.at);
+    let few_sources = at_most("source_nat", SOURCES_MAX, sources, problems);
     unique("subnet", draft.subnets.iter().filter_map(|s| s.name.as_ref()), problems);
     unique("node", draft.nodes.iter().filter_map(|n| n.name.as_ref()), problems);
     unique("service", draft.services.iter().filter_map(|s| s.name.as_ref()), problems);
     partition(&draft, problems);
     draft.timing.check(draft.nodes.len(), problems);
-    if !few_subnets || !few_nodes || !few_services || !few_backends {
+    if !few_subnets || !few_nodes || !few_services || !few_backends || !few_sources {
         // What follows compares each with each, which only the limits keep cheap.
         return None;
     }
@@ -33,6 +35,7 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     let rows = addresses::check(&draft, problems);
     let (vips, vip_places) = pools::check(&draft, &rows, problems);
     let (services, backends) = services::check(&draft, &rows, &vips, problems);
+    let source_nats = source_nat::check(&draft, &rows, &vips, &services, problems);
     if !problems.is_empty() {
         return None;
     }
@@ -69,6 +72,7 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
         vips,
         services,
         backends,
+        source_nats,
         flows: draft.flows,
         source,
     })

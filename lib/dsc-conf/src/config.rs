@@ -41,6 +41,8 @@ pub struct Config {
     pub services: Vec<Service>,
     /// Every backend of every service, by [`BackendId`]: service by service, in the order of their lists; at most 1024.
     pub backends: Vec<Backend>,
+    /// Whose connections leave as from a VIP; at most 16. No two have a VIP or an address inside in common.
+    pub source_nats: Vec<SourceNat>,
     /// How flows are kept and routed.
     pub flows: Flows,
     pub(crate) source: Source,
@@ -113,7 +115,7 @@ pub struct Backend {
     pub state: BackendState,
 }
 
-/// What holds for the flows of all `nat` services.
+/// What holds for the flows of `nat` services and source NAT.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flows {
     /// How many the kernel's table holds; 1024..=4194304.
@@ -130,6 +132,26 @@ impl Default for Flows {
     fn default() -> Flows {
         let timeouts = FlowTimeouts::DEFAULT;
         Flows { max: FLOWS, routing: Routing::default(), hold: HOLD, timeouts }
+    }
+}
+
+/// Connections that start inside, and leave as from a VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceNat {
+    /// Whose: networks, each inside one of its subnet, all of the VIPs' family; 1..=16. Every node that may host a VIP of
+    /// these subnets or of the VIPs' is on all of them.
+    pub from: Vec<(Network, SubnetId)>,
+    /// As from whom; 1..=16, each once, all of one family and on one subnet, which is none of those inside.
+    pub vips: Vec<VipId>,
+    /// The ports of these VIPs that are used, both included; no service of them has one.
+    pub ports: (u16, u16),
+}
+
+impl SourceNat {
+    /// Ports of each of so many nodes: the first node has the lowest ones, and a remainder is nobody's.
+    pub fn slice(&self, nodes: usize) -> u16 {
+        let all = usize::from(self.ports.1) + 1 - usize::from(self.ports.0);
+        (all / nodes.max(1)) as u16
     }
 }
 

@@ -83,5 +83,14 @@ fn canonical(config: &Config) -> String {
             line(format!("{} {}", timeout.0, timeout.1));
         }
     }
+    for source in &config.source_nats {
+        line(format!("source_nat {} {}", source.ports.0, source.ports.1));
+        for (network, _) in &source.from {
+            line(format!("from {network}"));
+        }
+        for vip in &source.vips {
+            line(format!("as {}", vip.0));
+        }
+    }
     out
 }

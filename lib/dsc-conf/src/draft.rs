@@ -20,6 +20,7 @@ pub(crate) struct Draft {
     pub nodes: Vec<NodeDraft>,
     pub vips: Vec<VipDraft>,
     pub services: Vec<ServiceDraft>,
+    pub source_nats: Vec<SourceNatDraft>,
     pub flows: Flows,
 }
 
@@ -77,6 +78,22 @@ pub(crate) struct BackendDraft {
     pub port: Option<u16>,
     pub weight: u32,
     pub state: BackendState,
+}
+
+pub(crate) struct SourceNatDraft {
+    pub at: Range<usize>,
+    pub from: Vec<InsideDraft>,
+    pub vips: Vec<Spanned<IpAddr>>,
+    /// The default ones stand where the entry does.
+    pub ports: Spanned<(u16, u16)>,
+}
+
+/// Whose connections are translated, as it is written.
+pub(crate) enum InsideDraft {
+    /// Those from the subnet of this name.
+    Subnet(Spanned<String>),
+    /// From this network.
+    Network(Spanned<Network>),
 }
 
 impl ServiceDraft {

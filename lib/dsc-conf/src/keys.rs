@@ -4,7 +4,8 @@
 /// A key of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// The table it stands in: `cluster`, `timing`, `subnet`, `node`, `vip`, `service`, `backends` or `flows`;
+    /// The table it stands in: `cluster`, `timing`, `subnet`, `node`, `vip`, `service`, `backends`, `source_nat` or
+    /// `flows`;
     /// empty at the top.
     pub table: &'static str,
     /// The key.
@@ -28,6 +29,7 @@ pub const KEYS: &[KeyDoc] = &[
     must("", "node"),
     may("", "vip"),
     may("", "service"),
+    may("", "source_nat"),
     may("", "flows"),
     must("cluster", "name"),
     may("cluster", "key_file"),
@@ -60,6 +62,9 @@ pub const KEYS: &[KeyDoc] = &[
     may("backends", "port"),
     may("backends", "weight"),
     may("backends", "state"),
+    must("source_nat", "from"),
+    must("source_nat", "vips"),
+    may("source_nat", "ports"),
     may("flows", "max"),
     may("flows", "routing"),
     may("flows", "hold_ms"),

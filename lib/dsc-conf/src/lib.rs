@@ -23,9 +23,10 @@ mod print;
 mod problem;
 mod read;
 mod services;
+mod source_nat;
 mod timing;
 
-pub use config::{Backend, Config, Flows, Node, NodeUnknown, Service, Subnet, Vip};
+pub use config::{Backend, Config, Flows, Node, NodeUnknown, Service, SourceNat, Subnet, Vip};
 pub use keys::{KEYS, KeyDoc};
 pub use network::{AddressRange, Network};
 pub use problem::{Problem, Problems};
@@ -58,3 +59,7 @@ pub const TIMEOUT_LEAST_S: i64 = 5;
 pub const TIMEOUT_MOST_S: i64 = 7 * 24 * 3600;
 /// Largest weight of a backend.
 pub const WEIGHT_MAX: u32 = 100;
+/// The ports of source NAT where the configuration names none: Linux' own for connections that it begins.
+pub const PORTS: (u16, u16) = (32_768, 60_999);
+/// Fewest ports of source NAT that a node needs: connections of all servers inside to one end outside, at once.
+pub const PORTS_LEAST: u16 = 64;

@@ -64,6 +64,13 @@ pub(crate) fn toml(config: &Config) -> String {
             line("]".to_owned());
         }
     }
+    for source in &config.source_nats {
+        line("\n[[source_nat]]".to_owned());
+        line(format!("from = {}", list(source.from.iter().map(|(n, _)| n.to_string()))));
+        let addresses = source.vips.iter().map(|v| config.vips[v.index()].address.to_string());
+        line(format!("vips = {}", list(addresses)));
+        line(format!("ports = \"{}-{}\"", source.ports.0, source.ports.1));
+    }
     let Flows { max, routing, hold, timeouts } = config.flows;
     line(format!("\n[flows]\nmax = {max}"));
     line(format!("routing = \"{}\"", word(routing)));

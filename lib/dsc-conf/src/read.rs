@@ -5,7 +5,7 @@ use crate::draft::{Draft, NodeDraft, SubnetDraft, VipDraft};
 use crate::fields::{Fields, Value, mistyped, string};
 use crate::network::{AddressRange, Network, NetworkError, RangeError};
 use crate::problem::{Problem, Problems};
-use crate::{KEY_FILE, NETWORKS_MAX, PORT, flows, services, timing};
+use crate::{KEY_FILE, NETWORKS_MAX, PORT, flows, services, source_nat, timing};
 use dsc_wire::{Partition, Persistence};
 use std::net::IpAddr;
 use std::ops::Range;
@@ -39,6 +39,7 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     let nodes = nodes.into_iter().map(|(at, t)| node(at, t, problems)).collect();
     let vips = vips.into_iter().map(|(at, t)| vip(at, t, problems)).collect();
     let services = services::read(&file, problems);
+    let source_nats = source_nat::read(&file, problems);
     let flows = flows::read(&file, problems);
     let value = file.get("cluster")?;
     let Some(table) = value.get_ref().as_table() else {
@@ -57,6 +58,7 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
         nodes,
         vips,
         services,
+        source_nats,
         flows,
     })
 }
@@ -243,7 +245,7 @@ pub(crate) fn ip(key: &str, value: &Value, problems: &mut Problems) -> Option<Sp
 
 /// May a machine have this address, and does it say all that is needed to reach it? IPv6 link-local
 /// addresses would need an interface too.
-fn is_usable(address: IpAddr) -> bool {
+pub(crate) fn is_usable(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(a) => a.octets()[0] != 0 && !a.is_loopback() && a.octets()[0] < 224,
         IpAddr::V6(a) => {
@@ -256,7 +258,7 @@ fn is_usable(address: IpAddr) -> bool {
     }
 }
 
-fn not_usable(text: &Spanned<String>) -> Problem {
+pub(crate) fn not_usable(text: &Spanned<String>) -> Problem {
     Problem::at(
         text.span(),
         format!("{:?} cannot be used in a subnet", text.get_ref()),

@@ -352,6 +352,46 @@ fn the_table_of_keys_is_the_truth() {
     }
 }
 
+/// The kernel's maps of source NAT have sizes.
+#[test]
+fn source_nat_has_bounds() {
+    let text = |entries: usize, networks: usize, vips: usize| {
+        let mut text = String::from(
+            "[cluster]\nname = \"t\"\n[[subnet]]\nname = \"ext\"\nnetworks = [\"10.1.0.0/16\"]\n\
+             pool = [\"10.1.1.0-10.1.2.255\"]\n[[subnet]]\nname = \"int\"\nnetworks = [\"10.2.0.0/16\"]\n\
+             pool = [\"10.2.0.100\"]\n[[node]]\nname = \"n1\"\n\
+             addresses = { ext = \"10.1.0.1\", int = \"10.2.0.1\" }\n",
+        );
+        for n in 0..entries {
+            let from: Vec<String> =
+                (0..networks).map(|k| format!("\"10.2.{}.0/24\"", n * networks + k)).collect();
+            let vips: Vec<String> = (0..vips)
+                .map(|k| n * vips + k)
+                .map(|k| format!("\"10.1.{}.{}\"", 1 + k / 256, k % 256))
+                .collect();
+            text += &format!(
+                "[[source_nat]]\nfrom = [{}]\nvips = [{}]\n",
+                from.join(", "),
+                vips.join(", ")
+            );
+        }
+        text
+    };
+    let most = Config::parse(&text(16, 16, 16), "t.toml").unwrap_or_else(|p| panic!("{p}"));
+    assert_eq!(most.source_nats.len(), 16);
+    assert!(most.source_nats.iter().all(|s| s.from.len() == 16 && s.vips.len() == 16));
+    assert_eq!(most.source_nats[0].slice(3), 9_410, "of 28232 ports");
+    for (entries, networks, vips, told) in [
+        (17, 1, 1, "17 source_nats are too many"),
+        (1, 17, 1, "17 networks of one source NAT are too many"),
+        (1, 1, 17, "17 VIPs of one source NAT are too many"),
+    ] {
+        let problems = Config::parse(&text(entries, networks, vips), "t.toml").unwrap_err();
+        assert!(problems.to_string().contains(told), "{problems}");
+        assert_eq!(problems.count(), 1, "{problems}");
+    }
+}
+
 /// The kernel's map of VIPs and ports has a size; a configuration beyond it would fail on every node at its start.
 #[test]
 fn services_may_not_have_more_ends_than_the_kernel_has_room_for() {

@@ -13,6 +13,12 @@ pub const SERVICES_MAX: usize = 128;
 pub const BACKENDS_MAX: usize = 1024;
 /// Most VIPs and ports of all services together; the kernel maps have this size.
 pub const SERVICE_ENDS_MAX: usize = 16_384;
+/// Most `[[source_nat]]` entries of a configuration; the kernel maps have this size.
+pub const SOURCES_MAX: usize = 16;
+/// Most VIPs of one of them; the kernel maps have this size.
+pub const SOURCE_VIPS_MAX: usize = 16;
+/// Most inside networks of one of them; the kernel maps have this size.
+pub const SOURCE_NETWORKS_MAX: usize = 16;
 /// Most bytes of an encoded flow: three IPv6 addresses with ports, protocol and state.
 pub const FLOW_BYTES_MAX: usize = 2 + 3 * 18;
 
