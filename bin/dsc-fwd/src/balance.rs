@@ -11,13 +11,18 @@ use dsc_wire::{BackendId, BackendState, ServiceKind};
 const _: () = assert!(dsc_bpf::MAGLEV_SIZE == maglev::MAGLEV_SIZE);
 const _: () = assert!(dsc_bpf::MAGLEV_EMPTY == maglev::EMPTY);
 
-/// Flows that a table without services has room for.
+/// Flows that a table without nat services or source NAT has room for.
 const NO_FLOWS: u32 = 1024;
+
+/// Does this configuration make flows?
+pub fn has_flows(config: &Config) -> bool {
+    let mut services = config.services.iter();
+    services.any(|service| service.kind == ServiceKind::Nat) || !config.source_nats.is_empty()
+}
 
 /// How many flows the kernel's table needs room for.
 pub fn flows_max(config: &Config) -> u32 {
-    let nat = config.services.iter().any(|service| service.kind == ServiceKind::Nat);
-    if nat { config.flows.max } else { NO_FLOWS }
+    if has_flows(config) { config.flows.max } else { NO_FLOWS }
 }
 
 /// What each backend is given: as the configuration says until an operator says otherwise. None if the view does not tell,
@@ -147,5 +152,17 @@ backends = [
         assert_eq!(chosen(&[Enabled, Disabled, Enabled]), [0, 2]);
         assert_eq!(chosen(&[Draining, Enabled, Disabled]), [1]);
         assert_eq!(chosen(&[Draining, Disabled, Disabled]), [maglev::EMPTY]);
+    }
+
+    #[test]
+    fn the_table_is_as_large_as_what_makes_flows_needs() {
+        let max = |text: &str| flows_max(&Config::parse(text, "dsc.toml").unwrap());
+        assert_eq!(max(TOML), 131_072);
+        let (without, _) = TOML.split_once("[[service]]").unwrap();
+        assert_eq!(max(without), 1024);
+        let inside = "[[subnet]]\nname = \"int\"\nnetworks = [\"10.2.0.0/24\"]\npool = [\"10.2.0.100\"]\n\
+                      [[source_nat]]\nfrom = [\"int\"]\nvips = [\"10.1.0.100\"]\n";
+        let both = without.replace("10.1.0.1\" }", "10.1.0.1\", int = \"10.2.0.1\" }");
+        assert_eq!(max(&(both + inside)), 131_072);
     }
 }

@@ -13,7 +13,7 @@ use crate::gratuitous::Voice;
 use crate::held::Waiting;
 use crate::inventory::Inventory;
 use crate::views::Views;
-use crate::{balance, control, ground};
+use crate::{balance, control, ground, sources};
 use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened, Walk};
 use dsc_conf::Config;
 use dsc_fwd::share::Sharing;
@@ -144,8 +144,10 @@ impl Daemon {
         let informed = said.is_some() || config.backends.is_empty();
         let states = said.unwrap_or_else(|| config.backends.iter().map(|b| b.state).collect());
         let (services, backends) = balance::rows(&config, &states);
-        flows.know(&vips, &backends)?;
+        let (source_nats, zones) = sources::rows(&config);
+        flows.know(&vips, &backends, &zones)?;
         datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
+        datapath.set_sources(&source_nats, &zones).map_err(|e| e.to_string())?;
         let mut daemon = Daemon {
             keeper: Keeper::open()?,
             config,

@@ -1,7 +1,7 @@
 //! Keeps the kernel's table of flows: reads what the programs tell, puts in what peers tell, takes out what is old, says
 //! what the peers have to be reminded of. It knows no socket.
 
-use dsc_bpf::{FlowTable, News, Put, Seen, Told, Walk};
+use dsc_bpf::{FlowTable, News, Put, Seen, Told, Walk, Zone};
 use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
 use dsc_wire::{BackendId, Flow, FlowState, FlowTimeouts, SubnetId, Time, VipId};
@@ -71,7 +71,7 @@ impl Flows {
         }
     }
 
-    /// Tells where VIPs and backends are.
+    /// Tells where VIPs, backends and machines inside are.
     ///
     /// # Errors
     /// The kernel refused.
@@ -79,8 +79,9 @@ impl Flows {
         &mut self,
         vips: &[(VipId, IpAddr, SubnetId)],
         backends: &[dsc_bpf::Backend],
+        zones: &[Zone],
     ) -> Result<(), String> {
-        self.table.know(vips, backends).map_err(|e| e.to_string())
+        self.table.know(vips, backends, zones).map_err(|e| e.to_string())
     }
 
     /// The table itself, for questions.
@@ -158,7 +159,7 @@ impl Flows {
             self.aged += u64::from(removed);
             return Ok(());
         }
-        if let Some(count) = self.met.get_mut(seen.backend.index()) {
+        if let Some(count) = seen.backend.and_then(|backend| self.met.get_mut(backend.index())) {
             *count += 1;
         }
         if fate == Fate::Remind {

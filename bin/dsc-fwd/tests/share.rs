@@ -7,7 +7,7 @@ use dsc_sys::clock::{self, Alarm};
 use dsc_sys::nic::Nic;
 use dsc_sys::random;
 use dsc_wire::seal::Key;
-use dsc_wire::{Flow, FlowKey, FlowState, NodeId, Protocol, Time};
+use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, NodeId, Protocol, Time};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -52,7 +52,7 @@ fn flow(n: u16, state: FlowState) -> Flow {
     let end = |a, b, c, d, port| SocketAddr::from(([a, b, c, d], port));
     let (client, vip) = (end(10, 1, 0, 250, n), end(10, 1, 0, 100, 80));
     let key = FlowKey { protocol: Protocol::Tcp, client, vip };
-    Flow { key, backend: end(10, 2, 0, 101, 8_080), state }
+    Flow { key, backend: end(10, 2, 0, 101, 8_080), state, kind: FlowKind::Nat }
 }
 
 /// A daemon's loop and a table, without the kernel.

@@ -7,8 +7,8 @@ use dsc_wire::local::{
     BackendName, FLOWS_LISTED_MAX, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices, Names,
 };
 use dsc_wire::{
-    BackendId, BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, ServiceId, ServiceKind,
-    SubnetId, VipId,
+    BackendId, BackendState, Flow, FlowKey, FlowKind, FlowState, NodeId, Protocol, ServiceId,
+    ServiceKind, SubnetId, VipId,
 };
 use std::net::SocketAddr;
 
@@ -17,7 +17,7 @@ fn the_longest_answers_about_flows_fit() {
     let end: SocketAddr = "[ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff]:65535".parse().unwrap();
     let key = FlowKey { protocol: Protocol::Tcp, client: end, vip: end };
     let flow = FwdFlow {
-        flow: Flow { key, backend: end, state: FlowState::Opening },
+        flow: Flow { key, backend: end, state: FlowState::Opening, kind: FlowKind::Nat },
         service: Some(ServiceId(127)),
         age_s: u64::MAX,
         owner: Some(NodeId(63)),

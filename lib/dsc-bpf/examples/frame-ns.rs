@@ -15,8 +15,8 @@ mod run;
 use dsc_bpf::{Backend, Datapath, FlowTable, Hook, LeaseMap, MAGLEV_SIZE, Nic, Put, Service};
 use dsc_wire::local::HostState;
 use dsc_wire::{
-    BackendState, Flow, FlowKey, FlowState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time,
-    VipId,
+    BackendState, Flow, FlowKey, FlowKind, FlowState, NodeId, Protocol, Routing, ServiceKind,
+    SubnetId, Time, VipId,
 };
 use frames::{ACK, Ip4, PLAIN, ethernet, ip4_packet, ip6_packet, tcp, udp};
 use std::net::{IpAddr, SocketAddr};
@@ -87,11 +87,11 @@ fn balance(datapath: &mut Datapath, flows: &mut FlowTable, vips: &[(VipId, IpAdd
             let vip = end(vip, port);
             let client = end(if vip.is_ipv4() { CLIENT4 } else { CLIENT6 }, 4444);
             let key = FlowKey { protocol, client, vip };
-            known.push(Flow { key, backend: address, state: FlowState::Open });
+            known.push(Flow { key, backend: address, state: FlowState::Open, kind: FlowKind::Nat });
         }
     }
     datapath.set_services(&services, &backends).expect("services");
-    flows.know(vips, &backends).expect("flows");
+    flows.know(vips, &backends, &[]).expect("flows");
     for flow in known {
         assert_eq!(flows.put(&flow, Time(1)).expect("flow"), Put::New);
     }

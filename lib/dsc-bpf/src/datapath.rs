@@ -14,6 +14,7 @@ use crate::maps::{check_shapes, fill, insert, retain, taken};
 use crate::news::{Held, News};
 use crate::programs::Programs;
 use crate::services::{Backend, BackendCount, Service, ServiceMaps};
+use crate::sources::{Source, SourceMaps, Zone};
 use crate::{Error, LAYOUT, LeaseMap, features};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use dsc_wire::ids::SUBNETS_MAX;
@@ -88,6 +89,7 @@ pub struct Datapath {
     verdicts: PerCpuArray<MapData, u64>,
     vip_counts: PerCpuArray<MapData, VipCountEntry>,
     services: ServiceMaps,
+    sources: SourceMaps,
     doors: Array<MapData, u32>,
     gates: Array<MapData, Gates>,
     programs: Programs,
@@ -147,6 +149,7 @@ impl Datapath {
             verdicts: taken(&mut ebpf, "verdicts")?,
             vip_counts: taken(&mut ebpf, "vip_counts")?,
             services: ServiceMaps::take(&mut ebpf)?,
+            sources: SourceMaps::take(&mut ebpf, me)?,
             doors: taken(&mut ebpf, "doors")?,
             gates: taken(&mut ebpf, "gates")?,
             programs,
@@ -168,6 +171,15 @@ impl Datapath {
         backends: &[Backend],
     ) -> Result<(), Error> {
         self.services.set(services, backends)
+    }
+
+    /// Makes these the source NATs, by their numbers, and `zones` all that is known of addresses. Flows that exist are not
+    /// touched.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused an entry; those before it are in force.
+    pub fn set_sources(&mut self, sources: &[Source], zones: &[Zone]) -> Result<(), Error> {
+        self.sources.set(sources, zones)
     }
 
     /// What this node did for `backend` since the maps were made.

@@ -1,8 +1,10 @@
 //! Between a flow in our words and its two entries in the kernel's table: keys, marks, states. Pure.
 
-use crate::layout::{Entry, EntryKey, MARK_FIN, MARK_OPEN, MARK_RESET, TICK_BITS, WAY_REQUEST};
+use crate::layout::{
+    BACKEND_NONE, Entry, EntryKey, MARK_FIN, MARK_OPEN, MARK_RESET, TICK_BITS, WAY_REQUEST,
+};
 use crate::octets;
-use dsc_wire::{Flow, FlowKey, FlowState, Protocol, Time};
+use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, Protocol, Time};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 pub(crate) fn tick(now: Time) -> u32 {
@@ -44,12 +46,20 @@ pub(crate) fn flow_of(key: &EntryKey, entry: &Entry) -> Option<Flow> {
     let source = end(key, key.source, key.source_port);
     let dest = end(key, key.dest, key.dest_port);
     let replaced = end(key, entry.address, entry.port);
+    let inside = entry.backend == BACKEND_NONE;
+    let kind = if inside { FlowKind::SourceNat } else { FlowKind::Nat };
     Some(if entry.way == WAY_REQUEST {
-        let state = joined(entry.marks, 0);
-        Flow { key: FlowKey { protocol, client: source, vip: dest }, backend: replaced, state }
+        let (state, key) =
+            (joined(entry.marks, 0), FlowKey { protocol, client: source, vip: dest });
+        Flow { key, backend: replaced, state, kind }
     } else {
         let state = joined(0, entry.marks);
-        Flow { key: FlowKey { protocol, client: dest, vip: replaced }, backend: source, state }
+        Flow {
+            key: FlowKey { protocol, client: dest, vip: replaced },
+            backend: source,
+            state,
+            kind,
+        }
     })
 }
 
@@ -97,7 +107,7 @@ mod tests {
             client: end("10.1.0.250:4000"),
             vip: end("10.1.0.100:80"),
         };
-        Flow { key, backend: end("10.2.0.101:8080"), state }
+        Flow { key, backend: end("10.2.0.101:8080"), state, kind: FlowKind::Nat }
     }
 
     #[test]
@@ -118,17 +128,24 @@ mod tests {
 
     #[test]
     fn both_entries_tell_the_same_flow() {
-        let flow = flow(FlowState::Opening);
+        for (kind, backend) in [(FlowKind::Nat, 7), (FlowKind::SourceNat, BACKEND_NONE)] {
+            tell_the_same(Flow { kind, ..flow(FlowState::Opening) }, backend);
+        }
+    }
+
+    fn tell_the_same(flow: Flow, backend: u16) {
         let request = Entry {
             address: octets(flow.backend.ip()),
             port: flow.backend.port().to_be_bytes(),
             way: WAY_REQUEST,
+            backend,
             ..Entry::default()
         };
         let reply = Entry {
             address: octets(flow.key.vip.ip()),
             port: flow.key.vip.port().to_be_bytes(),
             way: WAY_REPLY,
+            backend,
             ..Entry::default()
         };
         assert_eq!(flow_of(&request_key(&flow.key), &request), Some(flow));

@@ -4,12 +4,13 @@
 use crate::entry::{
     end, entry_key, flow_of, joined, marks, reply_key, request_key, supersedes, tick,
 };
-use crate::layout::{Entry, EntryKey, TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST};
+use crate::layout::{BACKEND_NONE, Entry, EntryKey, TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST};
 use crate::services::Backend;
+use crate::sources::Zone;
 use crate::{Error, call, octets};
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError};
-use dsc_wire::{BackendId, Flow, FlowKey, FlowState, Protocol, SubnetId, Time, VipId};
+use dsc_wire::{BackendId, Flow, FlowKey, FlowKind, FlowState, Protocol, SubnetId, Time, VipId};
 use std::collections::HashMap as StdMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -28,8 +29,8 @@ const TAKEN: usize = 4096;
 pub struct Seen {
     /// Which, and how far it has come by the entries of both directions.
     pub flow: Flow,
-    /// Its backend.
-    pub backend: BackendId,
+    /// Its backend; none of a flow that began inside.
+    pub backend: Option<BackendId>,
     /// When its last packet came through this node, or a peer last told of it; to about a second.
     pub at: Time,
 }
@@ -45,7 +46,7 @@ pub enum Put {
     Clash,
     /// The table is full.
     Full,
-    /// Its VIP or backend is in no service of this node's configuration.
+    /// Its VIP or backend is in no service of this node's configuration, or no source NAT is for its inner end.
     Foreign,
 }
 
@@ -62,6 +63,8 @@ pub struct FlowTable {
     fd: OwnedFd,
     vips: StdMap<IpAddr, (VipId, SubnetId)>,
     backends: StdMap<(Protocol, SocketAddr), (BackendId, SubnetId)>,
+    /// Those of source NAT.
+    zones: Vec<Zone>,
 }
 
 /// The numbers that this node's configuration gives to the ends of a flow.
@@ -87,7 +90,7 @@ impl FlowTable {
         let fd = data.fd().as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::Flows { source })?;
         let map = HashMap::try_from(map).map_err(|e| crate::maps::fill("flows", e))?;
-        Ok(FlowTable { map, fd, vips: StdMap::new(), backends: StdMap::new() })
+        Ok(FlowTable { map, fd, vips: StdMap::new(), backends: StdMap::new(), zones: Vec::new() })
     }
 
     /// Copies the entries of an earlier table, as many as there is room for. Those that its programs make meanwhile are
@@ -109,8 +112,8 @@ impl FlowTable {
         Ok(())
     }
 
-    /// Tells where VIPs and backends are; flows of others are [`Put::Foreign`]. Those that an earlier daemon left in the
-    /// table, with another configuration, are brought in line or taken out.
+    /// Tells where VIPs, backends and machines inside are; flows of others are [`Put::Foreign`]. Those that an earlier daemon
+    /// left in the table, with another configuration, are brought in line or taken out.
     ///
     /// # Errors
     /// [`Error::Flows`] or [`Error::Fill`]: the kernel refused.
@@ -118,8 +121,10 @@ impl FlowTable {
         &mut self,
         vips: &[(VipId, IpAddr, SubnetId)],
         backends: &[Backend],
+        zones: &[Zone],
     ) -> Result<(), Error> {
         self.vips = vips.iter().map(|(id, ip, subnet)| (*ip, (*id, *subnet))).collect();
+        self.zones = zones.iter().filter(|zone| zone.source.is_some()).copied().collect();
         self.backends = (0u16..)
             .zip(backends)
             .map(|(index, b)| ((b.protocol, b.address), (BackendId(index), b.subnet)))
@@ -153,7 +158,13 @@ impl FlowTable {
 
     fn places(&self, flow: &Flow) -> Option<Places> {
         let (vip, vip_subnet) = *self.vips.get(&flow.key.vip.ip())?;
-        let (backend, subnet) = *self.backends.get(&(flow.key.protocol, flow.backend))?;
+        let (backend, subnet) = match flow.kind {
+            FlowKind::Nat => *self.backends.get(&(flow.key.protocol, flow.backend))?,
+            FlowKind::SourceNat => {
+                let zone = self.zones.iter().find(|zone| zone.contains(flow.backend.ip()))?;
+                (BackendId(BACKEND_NONE), zone.subnet)
+            }
+        };
         Some(Places { vip, vip_subnet, backend, subnet })
     }
 
@@ -240,7 +251,8 @@ impl FlowTable {
     pub fn remove(&mut self, flow: &Flow) -> Result<(), Error> {
         self.delete(&request_key(&flow.key))?;
         let back = reply_key(flow);
-        let of_this = |entry: &Entry| entry.address == octets(flow.key.vip.ip());
+        let vip = (octets(flow.key.vip.ip()), flow.key.vip.port().to_be_bytes());
+        let of_this = |entry: &Entry| (entry.address, entry.port) == vip;
         if self.get(&back)?.as_ref().is_some_and(of_this) { self.delete(&back) } else { Ok(()) }
     }
 
@@ -327,7 +339,7 @@ impl FlowTable {
             let last = entry.seen.max(other.map_or(0, |o| o.seen));
             out.push(Seen {
                 flow: Flow { state, ..flow },
-                backend: BackendId(entry.backend),
+                backend: (flow.kind == FlowKind::Nat).then_some(BackendId(entry.backend)),
                 at: Time(u64::from(last) << TICK_BITS),
             });
         }

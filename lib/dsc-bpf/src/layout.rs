@@ -1,13 +1,19 @@
 //! What the maps hold, as `bpf/maps.h` lays it out. Both sides assert every size and offset, so that a change on
 //! one side alone does not compile; a change on both needs a new [`crate::LAYOUT`].
 
-use dsc_wire::flow::{BACKENDS_MAX, SERVICE_ENDS_MAX, SERVICES_MAX};
+use dsc_wire::flow::{
+    BACKENDS_MAX, SERVICE_ENDS_MAX, SERVICES_MAX, SOURCE_NETWORKS_MAX, SOURCE_VIPS_MAX, SOURCES_MAX,
+};
 use dsc_wire::ids::{NODES_MAX, PAST_MAX, SUBNETS_MAX, VIPS_MAX};
 use std::mem::{offset_of, size_of};
 
 // These numbers are also in bpf/constants.h.
 const _: () = assert!(NODES_MAX == 64 && SUBNETS_MAX == 8 && VIPS_MAX == 1024 && PAST_MAX == 4);
 const _: () = assert!(SERVICES_MAX == 128 && BACKENDS_MAX == 1024 && SERVICE_ENDS_MAX == 16_384);
+const _: () = assert!(SOURCES_MAX == 16 && SOURCE_VIPS_MAX == 16);
+// Networks of subnets, those of source NAT, addresses of nodes: ZONES_MAX.
+const _: () =
+    assert!(SUBNETS_MAX * 16 + SOURCES_MAX * SOURCE_NETWORKS_MAX + NODES_MAX * SUBNETS_MAX <= 1024);
 
 include!(concat!(env!("OUT_DIR"), "/verdicts.rs"));
 
@@ -197,12 +203,69 @@ const _: () = assert!(
 pub(crate) const WAY_REQUEST: u8 = 0;
 pub(crate) const WAY_REPLY: u8 = 1;
 pub(crate) const WAY_DIRECT: u8 = 2;
+/// `BACKEND_NONE`: of a flow that began inside.
+pub(crate) const BACKEND_NONE: u16 = u16::MAX;
 /// `MARK_OPEN`, `MARK_FIN`, `MARK_RESET`.
 pub(crate) const MARK_OPEN: u32 = 1;
 pub(crate) const MARK_FIN: u32 = 2;
 pub(crate) const MARK_RESET: u32 = 4;
 /// `TICK`: the unit of `seen` is 2^30 nanoseconds.
 pub(crate) const TICK_BITS: u32 = 30;
+
+/// What is known of some addresses (`struct zone`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ZoneEntry {
+    pub subnet: u8,
+    pub source: u8,
+    pub flags: u8,
+    pub unused: u8,
+}
+const _: () = assert!(
+    size_of::<ZoneEntry>() == 4
+        && offset_of!(ZoneEntry, source) == 1
+        && offset_of!(ZoneEntry, flags) == 2
+);
+
+/// `SOURCE_NONE`, `ZONE_NODE`.
+pub(crate) const SOURCE_NONE: u8 = 0xFF;
+pub(crate) const ZONE_NODE: u8 = 1;
+
+/// A source NAT (`struct source`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SourceEntry {
+    pub addresses: [[u8; 16]; SOURCE_VIPS_MAX],
+    pub first: u16,
+    pub ports: u16,
+    pub vips: u8,
+    pub subnet: u8,
+    pub unused: [u8; 2],
+    pub indices: [u16; SOURCE_VIPS_MAX],
+}
+const _: () = assert!(
+    size_of::<SourceEntry>() == 296
+        && offset_of!(SourceEntry, first) == 256
+        && offset_of!(SourceEntry, ports) == 258
+        && offset_of!(SourceEntry, vips) == 260
+        && offset_of!(SourceEntry, subnet) == 261
+        && offset_of!(SourceEntry, indices) == 264
+);
+
+/// The ports of a VIP that are source NAT's (`struct range`).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RangeEntry {
+    pub first: u16,
+    pub last: u16,
+    pub slice: u16,
+    pub unused: u16,
+}
+const _: () = assert!(
+    size_of::<RangeEntry>() == 8
+        && offset_of!(RangeEntry, last) == 2
+        && offset_of!(RangeEntry, slice) == 4
+);
 
 /// Bytes of a `struct pieces` and a `struct first_piece`: fragments, which only the programs look at.
 pub(crate) const PIECES_BYTES: usize = 40;
@@ -273,9 +336,15 @@ unsafe impl aya::Pod for Entry {}
 unsafe impl aya::Pod for BackendCountEntry {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Gates {}
+// SAFETY: as above.
+unsafe impl aya::Pod for ZoneEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for SourceEntry {}
+// SAFETY: as above.
+unsafe impl aya::Pod for RangeEntry {}
 
 /// A pinned map that the programs bring along: name, bytes of a key, bytes of a value.
-pub(crate) const MAPS: [(&str, usize, usize); 19] = [
+pub(crate) const MAPS: [(&str, usize, usize); 23] = [
     ("vips4", 4, size_of::<VipEntry>()),
     ("vips6", 16, size_of::<VipEntry>()),
     ("nics", 4, size_of::<NicEntry>()),
@@ -292,6 +361,10 @@ pub(crate) const MAPS: [(&str, usize, usize); 19] = [
     ("doors", 4, 4),
     ("gates", 4, size_of::<Gates>()),
     ("flows", size_of::<EntryKey>(), size_of::<Entry>()),
+    ("zones4", 8, size_of::<ZoneEntry>()),
+    ("zones6", 20, size_of::<ZoneEntry>()),
+    ("sources", 4, size_of::<SourceEntry>()),
+    ("ranges", 4, size_of::<RangeEntry>()),
     ("fragments", PIECES_BYTES, FIRST_PIECE_BYTES),
     ("news", 0, 0),
     ("held", 0, 0),

@@ -29,6 +29,7 @@ mod netlink;
 mod news;
 mod programs;
 mod services;
+mod sources;
 mod tc;
 
 pub use claims::Claims;
@@ -40,6 +41,7 @@ pub use layout::{MAGLEV_EMPTY, MAGLEV_SIZE};
 pub use lease::LeaseMap;
 pub use news::{Held, News, Told};
 pub use services::{Backend, BackendCount, Service};
+pub use sources::{Source, Zone};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs
 /// and daemons of two builds that disagree never meet.

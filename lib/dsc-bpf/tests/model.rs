@@ -177,7 +177,7 @@ fn pair(random: &mut Random, routing: Routing, early: bool) -> Pair {
         });
     }
     datapath.set_services(&services, &kernel_backends).unwrap();
-    flows.know(&vips, &kernel_backends).unwrap();
+    flows.know(&vips, &kernel_backends, &[]).unwrap();
     Pair { nic: index_of("d0"), datapath, flows, lease, model, early, taken_early: Cell::new(0) }
 }
 

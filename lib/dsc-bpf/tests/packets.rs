@@ -47,7 +47,7 @@ fn hold(mut node: node::Node, table: &[Row]) {
     let mut failures = Vec::new();
     for row in table {
         node.prepare(row);
-        let (outcome, counted) = node.counted(|| node.run(row.way, &row.frame));
+        let (outcome, counted) = node.counted(|| node.run_row(row, &row.frame));
         let (action, frame) = match &row.expect {
             Expect::Pass => (NEXT, &row.frame),
             Expect::Changed(frame) => (NEXT, frame),
@@ -114,7 +114,7 @@ fn cut_and_changed_frames_are_harmless() {
     for row in rows::table(node.ports) {
         node.prepare(&row);
         for length in 14..row.frame.len() {
-            let Some(outcome) = node.try_run(row.way, &row.frame[..length]) else {
+            let Some(outcome) = node.try_run_row(&row, &row.frame[..length]) else {
                 assert!(length < 14 + 40, "{} cut to {length} was not run", row.name);
                 continue;
             };
@@ -134,10 +134,14 @@ fn cut_and_changed_frames_are_harmless() {
             for flip in [0x01, 0x80, 0xFF] {
                 let mut frame = row.frame.clone();
                 frame[at] ^= flip;
-                let outcome = node.run(row.way, &frame);
+                let outcome = node.run_row(&row, &frame);
                 assert!([NEXT, DROP, REDIRECT].contains(&outcome.action), "{} byte {at}", row.name);
                 // A routed frame gets its addresses from the kernel, behind the program.
-                let routed = row.verdict.is_some_and(|verdict| verdict.starts_with("nat_"));
+                let routed = row.verdict.is_some_and(|verdict| {
+                    ["nat_", "source_"].iter().any(|begin| verdict.starts_with(begin))
+                });
+                // From inside it is routed to wherever the changed byte says.
+                let routed = routed || row.inside;
                 if outcome.action == REDIRECT && !routed {
                     assert_eq!(
                         outcome.frame[6..12],
@@ -355,9 +359,9 @@ fn flows_of_an_earlier_configuration_are_brought_in_line() {
         state: BackendState::Enabled,
     };
     let backends = [7, 8, 9, WEB].map(|port| other(backend(4, port)));
-    node.flows.know(&[(VipId(2), v.ip(), SubnetId(0))], &backends).unwrap();
+    node.flows.know(&[(VipId(2), v.ip(), SubnetId(0))], &backends, &[]).unwrap();
     let flows: Vec<_> = node.all_flows().iter().map(|s| (s.flow, s.backend)).collect();
-    assert_eq!(flows, [(stays, BackendId(3))]);
+    assert_eq!(flows, [(stays, Some(BackendId(3)))]);
     let packet = Packet::tcp(c, v, frames::ACK).frame(rows::ME, rows::CLIENT);
     let (_, counted) = node.counted(|| node.run(Way::In, &packet));
     assert_eq!(counted, [("nat_request".to_owned(), 1)], "VIP 2 is hosted here, VIP 0 is not");

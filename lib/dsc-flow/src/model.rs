@@ -3,7 +3,9 @@
 //! same packets; nothing else uses it.
 
 use dsc_wire::local::HostState;
-use dsc_wire::{BackendState, Flow, FlowKey, FlowState, Protocol, Routing, ServiceKind, SubnetId};
+use dsc_wire::{
+    BackendState, Flow, FlowKey, FlowKind, FlowState, Protocol, Routing, ServiceKind, SubnetId,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
@@ -141,6 +143,7 @@ impl Model {
             key: *key,
             backend: self.backends[usize::from(state.backend)].address,
             state: state.state(),
+            kind: FlowKind::Nat,
         };
         self.flows.iter().map(flow).collect()
     }

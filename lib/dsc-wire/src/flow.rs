@@ -132,12 +132,32 @@ impl fmt::Display for BackendState {
     }
 }
 
-/// What tells one flow from another: both ends as the client sees them.
+/// Which side began a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlowKind {
+    /// A client outside, to a `nat` service: the destination of its packets is replaced.
+    #[default]
+    Nat,
+    /// A server inside (source NAT): the source of its packets is replaced.
+    SourceNat,
+}
+
+impl fmt::Display for FlowKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            FlowKind::Nat => "nat",
+            FlowKind::SourceNat => "source-nat",
+        })
+    }
+}
+
+/// What tells one flow from another: both ends as the machine outside sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FlowKey {
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// The client's end.
+    /// The end outside: the client's, or that of whom a server inside speaks to.
     pub client: SocketAddr,
     /// The VIP's end.
     pub vip: SocketAddr,
@@ -147,13 +167,13 @@ pub struct FlowKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FlowState {
-    /// The client has sent its first packet.
+    /// Who began has sent the first packet.
     Opening,
     /// Both ends have spoken.
     Open,
-    /// The client has closed its direction.
+    /// The end outside has closed its direction.
     ClientClosed,
-    /// The backend has closed its direction.
+    /// The end inside has closed its direction.
     ServerClosed,
     /// Reset, or both ends have closed.
     Closed,
@@ -197,22 +217,25 @@ impl FlowTimeouts {
     };
 }
 
-/// A flow of a `nat` service.
+/// A flow of a `nat` service or of source NAT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flow {
     /// Which.
     pub key: FlowKey,
-    /// Where its packets go; of the same family as the ends of the key.
+    /// The end inside, a backend or a server that began it; of the same family as the ends of the key.
     pub backend: SocketAddr,
     /// How far it has come.
     pub state: FlowState,
+    /// Which side began it.
+    #[serde(default)]
+    pub kind: FlowKind,
 }
 
 impl Flow {
     /// Appends it.
     ///
     /// ```text
-    ///   u8 state · u8 protocol | 0x80 if IPv6 · client, vip, backend: address (4 or 16 bytes) · port u16
+    ///   u8 state · u8 protocol | 0x80 if IPv6 | 0x40 if source NAT · client, vip, backend: address (4 or 16 bytes) · port u16
     /// ```
     pub fn encode(&self, w: &mut Writer) {
         w.u8(match self.state {
@@ -224,7 +247,8 @@ impl Flow {
             FlowState::Gone => 5,
         });
         let six = if self.backend.is_ipv6() { 0x80 } else { 0 };
-        w.u8(self.key.protocol.number() | six);
+        let source = if self.kind == FlowKind::SourceNat { 0x40 } else { 0 };
+        w.u8(self.key.protocol.number() | six | source);
         for end in [self.key.client, self.key.vip, self.backend] {
             match end.ip() {
                 IpAddr::V4(a) => w.bytes(&a.octets()),
@@ -249,7 +273,7 @@ impl Flow {
             _ => return Err(Malformed::Value),
         };
         let kind = r.u8()?;
-        let protocol = Protocol::of_number(kind & 0x7f).ok_or(Malformed::Value)?;
+        let protocol = Protocol::of_number(kind & 0x3f).ok_or(Malformed::Value)?;
         let mut end = || -> Result<SocketAddr, Malformed> {
             let ip = if kind & 0x80 == 0 {
                 let octets: [u8; 4] = r.bytes(4)?.try_into().map_err(|_| Malformed::Short)?;
@@ -261,7 +285,8 @@ impl Flow {
             Ok(SocketAddr::new(ip, r.u16()?))
         };
         let (client, vip, backend) = (end()?, end()?, end()?);
-        Ok(Flow { key: FlowKey { protocol, client, vip }, backend, state })
+        let kind = if kind & 0x40 == 0 { FlowKind::Nat } else { FlowKind::SourceNat };
+        Ok(Flow { key: FlowKey { protocol, client, vip }, backend, state, kind })
     }
 }
 
@@ -286,19 +311,23 @@ mod tests {
             ["10.1.0.250:4000", "10.1.0.100:80", "10.2.0.101:8080"].map(end)
         };
         let protocol = if six { Protocol::Udp } else { Protocol::Tcp };
-        Flow { key: FlowKey { protocol, client, vip }, backend, state }
+        let kind = FlowKind::Nat;
+        Flow { key: FlowKey { protocol, client, vip }, backend, state, kind }
     }
 
     #[test]
     fn what_is_encoded_is_decoded() {
-        for six in [false, true] {
+        for (six, kind) in
+            [false, true].into_iter().flat_map(|s| [(s, FlowKind::Nat), (s, FlowKind::SourceNat)])
+        {
             for state in STATES {
+                let flow = Flow { kind, ..flow(six, state) };
                 let mut w = Writer::new(FLOW_BYTES_MAX);
-                flow(six, state).encode(&mut w);
+                flow.encode(&mut w);
                 let bytes = w.finish().unwrap();
                 assert_eq!(bytes.len(), if six { FLOW_BYTES_MAX } else { 20 });
                 let mut r = Reader::new(&bytes);
-                assert_eq!(Flow::decode(&mut r), Ok(flow(six, state)));
+                assert_eq!(Flow::decode(&mut r), Ok(flow));
                 assert!(r.is_empty());
                 for cut in 0..bytes.len() {
                     assert_eq!(
@@ -315,7 +344,7 @@ mod tests {
         let mut w = Writer::new(FLOW_BYTES_MAX);
         flow(false, FlowState::Open).encode(&mut w);
         let good = w.finish().unwrap();
-        for (at, value) in [(0, 6), (0, 255), (1, 1), (1, 0x80 | 58)] {
+        for (at, value) in [(0, 6), (0, 255), (1, 1), (1, 0x80 | 58), (1, 0x40 | 1)] {
             let mut bytes = good.clone();
             bytes[at] = value;
             assert_eq!(Flow::decode(&mut Reader::new(&bytes)), Err(Malformed::Value));

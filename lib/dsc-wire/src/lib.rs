@@ -22,8 +22,8 @@ mod vip_codec;
 pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
 pub use delivery::{Receipt, SendId};
 pub use flow::{
-    BackendId, BackendState, Flow, FlowKey, FlowState, FlowTimeouts, Protocol, Routing, ServiceId,
-    ServiceKind,
+    BackendId, BackendState, Flow, FlowKey, FlowKind, FlowState, FlowTimeouts, Protocol, Routing,
+    ServiceId, ServiceKind,
 };
 pub use ids::{Incarnation, NodeId, NodeSet, SubnetId, SubnetSet, VipId};
 pub use key::{Epoch, Key};

@@ -2,17 +2,18 @@
 //! wait for them.
 
 use super::Daemon;
+use crate::balance;
 use crate::symmetric::Hosts;
 use dsc_bpf::{Told, Walk};
 use dsc_fwd::share::{Sharing, Todo};
 use dsc_sys::{clock, keyfile, nic, random, realtime};
 use dsc_wire::local::HostState;
-use dsc_wire::{Flow, FlowState, NodeId, Routing, ServiceKind, Time};
+use dsc_wire::{Flow, FlowState, NodeId, Routing, Time};
 
 impl Daemon {
     /// Opens the sockets to the peers, if there are flows to share.
     pub(super) fn share(&mut self) -> Result<(), String> {
-        if self.config.services.iter().all(|service| service.kind != ServiceKind::Nat) {
+        if !balance::has_flows(&self.config) {
             return Ok(());
         }
         let keys = keyfile::keys(&self.config.key_file).map_err(|e| e.to_string())?;

@@ -56,16 +56,26 @@ static __always_inline int is_plain(const struct flow *flow, __u8 flags, __u64 n
 	const struct backend *backend;
 	__u32 index;
 
-	if (flow->way == WAY_REPLY)
-		return !symmetric || host_at(flow->vip).state != HOST_STEER;
 	/* One that opens a connection may be of another one than the flow's. */
-	if (flow->way != WAY_REQUEST || (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
+	if (flow->way == WAY_DIRECT || (flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		return 0;
+	if (flow->way == WAY_REPLY)
+		return !symmetric || began_inside(flow) || host_at(flow->vip).state != HOST_STEER;
 	if (host_at(flow->vip).state != HOST_ON || !lease_holds_at(now))
 		return 0;
+	if (began_inside(flow))
+		return 1;
 	index = flow->backend;
 	backend = bpf_map_lookup_elem(&backends, &index);
 	return backend && backend->state != BACKEND_DISABLED;
+}
+
+/* What is counted for a packet of the flow that goes on. */
+static __always_inline enum verdict done_with(const struct flow *flow)
+{
+	if (began_inside(flow))
+		return flow->way == WAY_REQUEST ? V_source_in : V_source_out;
+	return flow->way == WAY_REQUEST ? V_nat_request : V_nat_reply;
 }
 
 static __always_inline __u8 hops_of(void *data, void *end, __u8 is6)

@@ -18,6 +18,14 @@
 /* Besides, one entry for each VIP and protocol, and for each address of backends: see PORT_ANY. */
 #define SERVICE_KEYS_MAX (SERVICE_ENDS_MAX + 2 * VIPS_MAX)
 #define END_KEYS_MAX (2 * BACKENDS_MAX)
+#define SOURCES_MAX 16
+#define SOURCE_VIPS_MAX 16
+/* Networks of subnets, those inside that source NAT is for, addresses of nodes. */
+#define ZONES_MAX 1024
+/* Ports that are tried for a connection from inside: one fails in a thousand with four of five ports taken. */
+#define PORTS_TRIED 32
+/* What an insertion says of a key that is there. */
+#define EEXIST 17
 /* Slots of a service's table; asserted against dsc_flow::MAGLEV_SIZE by dsc-fwd. A prime, so that every step walks all. */
 #define MAGLEV_SIZE 16381
 #define MAGLEV_ROOM 16384 /* so many are in the map */
@@ -146,6 +154,14 @@
 #define BACKEND_ENABLED 0
 #define BACKEND_DRAINING 1
 #define BACKEND_DISABLED 2
+
+/* Instead of a backend's number, in a flow that has none. */
+#define BACKEND_NONE 0xFFFF
+
+/* Instead of the number of a source NAT. */
+#define SOURCE_NONE 0xFF
+/* Flags of a zone. */
+#define ZONE_NODE 1
 
 /* The two entries of a flow, and what is none. */
 #define WAY_REQUEST 0

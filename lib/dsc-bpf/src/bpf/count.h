@@ -13,7 +13,7 @@ static __always_inline void count_vip(__u32 bytes, __u32 index, enum verdict ver
 	if (verdict >= FIRST_SERVED) {
 		count->packets++;
 		count->bytes += bytes;
-	} else if (verdict == V_steered || verdict == V_steered_past) {
+	} else if (verdict == V_steered || verdict == V_steered_past || verdict == V_source_asked) {
 		count->steered++;
 	} else if (verdict == V_delivered || verdict == V_delivered_socket || verdict == V_delivered_steered) {
 		count->packets++;

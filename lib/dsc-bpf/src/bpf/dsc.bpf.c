@@ -63,8 +63,10 @@ static __always_inline enum verdict walk_in(struct __sk_buff *skb)
 		return V_other;
 	}
 	parse_transport(skb, f);
-	if (!f->to_vip)
-		return f->ports || f->quote || f->fragment ? from_end(skb, f) : V_other;
+	if (!f->to_vip) {
+		verdict = f->ports || f->quote || f->fragment ? from_end(skb, f) : V_other;
+		return verdict == UNDECIDED ? originate(skb) : verdict;
+	}
 	verdict = to_vip(skb, f);
 	count_vip(skb->len, f->vip.index, verdict);
 	return verdict;

@@ -157,7 +157,7 @@ static __always_inline int of_known_flow_early(struct xdp_md *ctx)
 		return XDP_PASS;
 	head.is6 = key.six;
 	head.tcp = key.protocol == PROTO_TCP;
-	done = flow->way == WAY_REQUEST ? V_nat_request : V_nat_reply;
+	done = done_with(flow);
 	hop = flow->way == WAY_REQUEST ?
 	      hop_to(ctx, (__be32 *)key.source, (__be32 *)flow->address, door << 1 | key.six) :
 	      hop_to(ctx, (__be32 *)flow->address, (__be32 *)key.dest, door << 1 | key.six);

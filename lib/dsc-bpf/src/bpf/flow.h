@@ -5,6 +5,12 @@
 
 #include "parse.h"
 
+/* Is it source NAT's? Then it has no backend. */
+static __always_inline int began_inside(const struct flow *flow)
+{
+	return flow->backend == BACKEND_NONE;
+}
+
 /* The direction of the frame's packet. */
 static __always_inline void key_of(const struct frame *f, struct flow_key *key)
 {
@@ -68,6 +74,9 @@ static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *k
 	__u32 bits = 0;
 
 	touch(flow, now);
+	/* Whoever did not begin has answered. */
+	if (began_inside(flow) && flow->way == WAY_REQUEST)
+		bits |= MARK_OPEN;
 	if (tcp) {
 		if (flow->way == WAY_REQUEST && !(flags & TCP_SYN))
 			bits |= MARK_OPEN;
@@ -75,7 +84,7 @@ static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *k
 			bits |= MARK_FIN;
 		if (flags & TCP_RST)
 			bits |= MARK_RESET;
-	} else if (flow->way == WAY_REPLY) {
+	} else if (!began_inside(flow) && flow->way == WAY_REPLY) {
 		bits |= MARK_OPEN;
 	}
 	if ((flow->marks & bits) == bits)

@@ -34,7 +34,7 @@ static __noinline enum verdict of_known_flow(struct __sk_buff *skb)
 	head.at = ETH_BYTES + (head.is6 ? IP6_BYTES : IP4_BYTES);
 	if (hops_of((void *)(long)skb->data, (void *)(long)skb->data_end, head.is6) <= 1 || mtu_if_too_big(skb, head.is6, skb->cb[CB_DOOR]))
 		return V_other;
-	done = flow->way == WAY_REQUEST ? V_nat_request : V_nat_reply;
+	done = done_with(flow);
 	if (rewrite(skb, &head, &key, flow, done) != done)
 		return V_dropped_failed;
 	follow(head.tcp, flags, &key, flow, now);

@@ -160,6 +160,58 @@ AT(flow, vip, 22);
 AT(flow, marks, 24);
 AT(flow, seen, 28);
 
+/* Addresses of which something is known, as the key of a trie. */
+struct prefix4 {
+	__u32 bits;
+	__u8 address[4];
+};
+SIZE(prefix4, 8);
+
+struct prefix6 {
+	__u32 bits;
+	__u8 address[16];
+};
+SIZE(prefix6, 20);
+
+/* What is known of them. */
+struct zone {
+	__u8 subnet;
+	__u8 source; /* the source NAT that their connections get; SOURCE_NONE */
+	__u8 flags;  /* ZONE_* */
+	__u8 unused;
+};
+SIZE(zone, 4);
+AT(zone, source, 1);
+AT(zone, flags, 2);
+
+/* A source NAT: as whom connections from inside leave, and by which ports on this node. */
+struct source {
+	__u8 addresses[SOURCE_VIPS_MAX][16];
+	__u16 first;
+	__u16 ports;
+	__u8 vips;
+	__u8 subnet; /* of all its VIPs */
+	__u8 unused[2];
+	__u16 indices[SOURCE_VIPS_MAX];
+};
+SIZE(source, 18 * SOURCE_VIPS_MAX + 8);
+AT(source, first, 256);
+AT(source, ports, 258);
+AT(source, vips, 260);
+AT(source, subnet, 261);
+AT(source, indices, 264);
+
+/* The ports of a VIP that are source NAT's: `slice` of them for each node, in the order of nodes. */
+struct range {
+	__u16 first;
+	__u16 last;
+	__u16 slice; /* 0: it has none */
+	__u16 unused;
+};
+SIZE(range, 8);
+AT(range, last, 2);
+AT(range, slice, 4);
+
 /* The unit of `seen`, a little more than a second. */
 #define TICK(ns) ((__u32)((ns) >> 30))
 
@@ -263,6 +315,11 @@ MAP(doors, BPF_MAP_TYPE_ARRAY, __u32, __u32, SUBNETS_MAX, 0);
 /* One table, so that a program in a driver finds its own without a hash. */
 MAP(gates, BPF_MAP_TYPE_ARRAY, __u32, struct gates, 1, 0);
 MAP(flows, BPF_MAP_TYPE_HASH, struct flow_key, struct flow, FLOWS_MAX, 0);
+MAP(zones4, BPF_MAP_TYPE_LPM_TRIE, struct prefix4, struct zone, ZONES_MAX, BPF_F_NO_PREALLOC);
+MAP(zones6, BPF_MAP_TYPE_LPM_TRIE, struct prefix6, struct zone, ZONES_MAX, BPF_F_NO_PREALLOC);
+MAP(sources, BPF_MAP_TYPE_ARRAY, __u32, struct source, SOURCES_MAX, 0);
+/* By the index of the VIP. */
+MAP(ranges, BPF_MAP_TYPE_ARRAY, __u32, struct range, VIPS_MAX, 0);
 /* Promises nothing: what is pushed out costs one datagram. */
 MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct pieces, struct first_piece, FRAGMENTS_MAX, 0);
 

@@ -9,6 +9,7 @@
 #include "martian.h"
 #include "quote.h"
 #include "service.h"
+#include "source.h"
 #include "steer.h"
 #include "symmetric.h"
 
@@ -83,6 +84,13 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 	return made;
 }
 
+/* `no` or, if `is` is 1, `yes`: without a branch, both sides of which the verifier would follow to the end. */
+static __always_inline enum verdict one_of(__u32 is, enum verdict no, enum verdict yes)
+{
+	KEEP(is);
+	return no + is * (yes - no);
+}
+
 static __always_inline void follow_frame(const struct frame *f, const struct flow_key *key, struct flow *flow, __u64 now)
 {
 	if (f->fragment == FRAGMENT_LATER)
@@ -98,7 +106,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
 	struct flow *flow;
-	enum verdict verdict;
+	enum verdict verdict, done;
 
 	if (!desk || !f)
 		return V_dropped_failed;
@@ -106,7 +114,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 		return V_nat_fragment_lost;
 	key_of(f, &desk->key);
 	flow = skb->cb[CB_NO_FLOW] ? 0 : bpf_map_lookup_elem(&flows, &desk->key);
-	if (flow && f->syn && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
+	if (flow && f->syn && !f->source && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
 		bpf_map_delete_elem(&flows, &desk->back);
 		flow = 0;
 	}
@@ -115,8 +123,9 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 
 		if (backend && backend->state == BACKEND_DISABLED)
 			return V_nat_refused;
-		verdict = route(skb, f, &desk->key, flow, V_nat_request);
-		if (verdict == V_nat_request) {
+		done = one_of(f->source, V_nat_request, V_source_in);
+		verdict = route(skb, f, &desk->key, flow, done);
+		if (verdict == done) {
 			follow_frame(f, &desk->key, flow, now);
 			count_backend(skb->len, flow, 0);
 		}
@@ -124,6 +133,9 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	}
 	if (f->fragment == FRAGMENT_LATER)
 		return V_nat_fragment_lost;
+	/* Its flow was taken out a moment ago. */
+	if (f->source)
+		return V_nat_stray;
 	/* In a frame to every machine it is no client's either. */
 	if (is_martian(f) || skb->pkt_type != PACKET_HOST)
 		return V_nat_martian;
@@ -163,17 +175,18 @@ static __always_inline enum verdict serve(struct __sk_buff *skb, struct frame *f
 	return f->quote ? error_request(skb, f) : request(skb, f);
 }
 
-/* Who may serve a frame for a nat service. Its flows are on every node, so that no earlier host is asked. */
+/* Who may serve a frame for a nat service; UNDECIDED: this node. Its flows are on every node, so that no earlier host is
+   asked. */
 static __always_inline enum verdict to_service(struct __sk_buff *skb, struct frame *f, const struct host *host)
 {
 	const struct nic *nic;
 	int member;
 
 	if (host->state == HOST_ON)
-		return lease_holds() ? serve(skb, f) : V_dropped_lease;
+		return lease_holds() ? UNDECIDED : V_dropped_lease;
 	member = is_member(f->source_mac);
 	if (host->state == HOST_INCOMING && member)
-		return serve(skb, f);
+		return UNDECIDED;
 	nic = nic_of(skb);
 	if (!nic)
 		return V_dropped_stray;
@@ -207,9 +220,15 @@ static __always_inline enum verdict to_vip(struct __sk_buff *skb, struct frame *
 {
 	struct host host = host_of(&f->vip);
 	const struct nic *nic;
+	enum verdict verdict;
 
-	if (is_of_service(f))
-		return to_service(skb, f, &host);
+	verdict = has_range(f) ? to_source(skb) : V_other;
+	if (verdict == V_other && is_of_service(f))
+		verdict = to_service(skb, f, &host);
+	if (verdict == UNDECIDED)
+		return serve(skb, f);
+	if (verdict != V_other)
+		return verdict;
 	nic = nic_of(skb);
 	if (!nic)
 		return V_dropped_stray;
@@ -242,7 +261,7 @@ static __always_inline enum verdict hold(struct __sk_buff *skb)
 	return V_nat_held;
 }
 
-/* A packet of no flow; does it come from a backend? */
+/* A packet of no flow; does it come from a backend? UNDECIDED: it may begin a connection from inside. */
 static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const struct frame *f)
 {
 	struct end end = { .protocol = f->proto, .six = f->is6 };
@@ -254,8 +273,10 @@ static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const stru
 		__builtin_memcpy(end.address, &f->tuple.ipv4.saddr, 4);
 		end.port = f->tuple.ipv4.sport;
 	}
-	if (f->quote || !bpf_map_lookup_elem(&ends, &end))
+	if (f->quote)
 		return V_other;
+	if (!bpf_map_lookup_elem(&ends, &end))
+		return has_sources() ? UNDECIDED : V_other;
 	if (f->fragment == FRAGMENT_LATER)
 		return V_nat_fragment_lost;
 	/* Only a flow's first reply can be ahead of it. */
@@ -264,43 +285,48 @@ static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const stru
 	return V_nat_unknown;
 }
 
-/* A packet through this node; is it a backend's reply, or an error about a packet to a backend? */
+/* A packet through this node; is it a backend's reply, or an error about a packet to a backend? UNDECIDED: as above; the key
+   is on the desk then. */
 static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 {
 	__u32 zero = 0;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
 	struct flow_key *key;
 	struct flow *flow;
-	enum verdict verdict;
+	enum verdict verdict, done;
 
 	if (!desk || !f)
 		return V_other;
-	if (skb->cb[CB_NO_FLOW])
-		return of_no_flow(skb, f);
 	if (f->fragment) {
-		if (!fragment_of_end(f))
+		if (!fragment_of_end(f) && !fragment_of_source(skb))
 			return V_other;
 		if (!f->ports)
 			return V_nat_fragment_lost;
 	}
 	key = &desk->key;
 	key_of(f, key);
-	flow = bpf_map_lookup_elem(&flows, key);
+	flow = skb->cb[CB_NO_FLOW] ? 0 : bpf_map_lookup_elem(&flows, key);
 	if (flow && flow->way == WAY_DIRECT) {
 		follow_frame(f, key, flow, about_now());
 		return V_nat_direct;
 	}
+	if (flow && f->syn && began_inside(flow) && ended(key, flow, &desk->back)) {
+		bpf_map_delete_elem(&flows, &desk->back);
+		bpf_map_delete_elem(&flows, key);
+		flow = 0;
+	}
 	if (!flow || flow->way != WAY_REPLY)
 		return of_no_flow(skb, f);
-	if (symmetric) {
+	if (symmetric && !began_inside(flow)) {
 		verdict = to_host(skb, f, flow);
 		if (verdict != V_nat_reply)
 			return verdict;
 	}
 	if (f->quote)
 		return route_error(skb, f, key, flow);
-	verdict = route(skb, f, key, flow, V_nat_reply);
-	if (verdict == V_nat_reply) {
+	done = one_of(began_inside(flow), V_nat_reply, V_source_out);
+	verdict = route(skb, f, key, flow, done);
+	if (verdict == done) {
 		follow_frame(f, key, flow, about_now());
 		count_backend(skb->len, flow, 0);
 	}

@@ -10,6 +10,7 @@ struct frame {
 	struct vip vip;      /* its destination, if to_vip */
 	__u16 service;       /* the nat service it is for; looked up when first asked for */
 	__u8 to_vip;
+	__u8 source;         /* it is of a flow that began inside */
 	__u8 source_mac[6];
 	__u8 is6;
 	__u8 proto;          /* after extension headers */

@@ -12,6 +12,7 @@
 	X(refused)              /* its connection ends nowhere: the stack sends the RST */ \
 	X(nat_refused)          /* no backend takes it: the stack says so to the client */ \
 	X(nat_direct)           /* from a backend to somebody who speaks to it directly */ \
+	X(source_unknown)       /* from inside, of no flow, and none that begins a connection: of one to its own address */ \
 	X(egress_request_mended) /* sender of an ARP request or solicitation made the NIC's own */
 
 /* The frame ends here. */
@@ -40,6 +41,8 @@
 	X(nat_unknown)          /* from a backend, of no flow: the client would reset a connection that may be one */ \
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
 	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
+	X(source_lease)         /* a connection from inside, but the lease is over */ \
+	X(source_full)          /* a connection from inside, but every port tried is taken */ \
 	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */
 
 /* The frame leaves by the interface it came from. */
@@ -48,7 +51,8 @@
 	X(answered_nd)          /* made into a neighbour advertisement */ \
 	X(steered)              /* to the member that hosts the VIP */ \
 	X(steered_past)         /* to an earlier host, which may have the connection */ \
-	X(nat_steered)          /* from a backend, to the member that hosts the flow's VIP (B.7) */
+	X(nat_steered)          /* from a backend, to the member that hosts the flow's VIP (B.7) */ \
+	X(source_asked)         /* to the member whose port it is for: its flow is not known here */
 
 /* The frame is rewritten and leaves by the interface of its destination's subnet. */
 #define VERDICTS_ROUTE(X) \
@@ -58,7 +62,10 @@
 	X(nat_request)          /* to a backend */ \
 	X(nat_reply)            /* from a backend to the client */ \
 	X(nat_error_request)    /* an ICMP error about a reply, to the backend that sent it */ \
-	X(nat_error_reply)      /* an ICMP error about a request, to the client that sent it */
+	X(nat_error_reply)      /* an ICMP error about a request, to the client that sent it */ \
+	X(source_new)           /* first packet of a connection from inside, as from a VIP */ \
+	X(source_out)           /* from inside, as from a VIP */ \
+	X(source_in)            /* from outside, to the machine inside */
 
 #define VERDICT_NAME(name) V_##name,
 enum verdict {
@@ -68,6 +75,9 @@ enum verdict {
 	VERDICTS_ROUTE(VERDICT_NAME)
 	VERDICTS
 };
+
+/* No verdict: the next step of the walk decides. */
+#define UNDECIDED VERDICTS
 
 /* The first of each list. */
 #define FIRST_DROP V_silent_off

@@ -7,7 +7,7 @@ use crate::rows::{self, Row, Way};
 use crate::run::{Outcome, run};
 use dsc_bpf::{
     Backend, Claims, Datapath, FlowTable, Held, Hook, LeaseMap, MAGLEV_EMPTY, MAGLEV_SIZE, News,
-    Nic, Opened, Put, Seen, Service, Walk,
+    Nic, Opened, Put, Seen, Service, Source, Walk, Zone,
 };
 use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
 use std::collections::BTreeMap;
@@ -40,6 +40,8 @@ pub struct Node {
     pub held: Held,
     pub lease: LeaseMap,
     pub nic: u32,
+    /// The one inside.
+    pub inside: u32,
     pub ports: rows::Ports,
     _sockets: Vec<(TcpListener, TcpStream, TcpStream)>,
 }
@@ -113,8 +115,44 @@ fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
         }
     }
     datapath.set_services(&services, &backends).unwrap();
+    let (sources, zones) = sources();
+    datapath.set_sources(&sources, &zones).unwrap();
     let vips = VIPS.map(|(id, ip, subnet)| (VipId(id), ip.parse().unwrap(), SubnetId(subnet)));
-    flows.know(&vips, &backends).unwrap();
+    flows.know(&vips, &backends, &zones).unwrap();
+}
+
+/// Of `rows::source`, one for each family.
+fn sources() -> (Vec<Source>, Vec<Zone>) {
+    use rows::source::{FIRST, NODES, SLICE};
+    let source = |vip: u16| Source {
+        vips: vec![(VipId(vip), VIPS[usize::from(vip)].1.parse().unwrap())],
+        subnet: SubnetId(0),
+        first: FIRST,
+        slice: SLICE,
+        nodes: NODES,
+    };
+    let zone = |address: &str, prefix, subnet, source| Zone {
+        address: address.parse().unwrap(),
+        prefix,
+        subnet: SubnetId(subnet),
+        source,
+        node: prefix == 32 || prefix == 128,
+    };
+    let zones = vec![
+        zone("10.1.0.0", 24, 0, None),
+        zone("10.2.0.0", 24, 1, None),
+        zone("10.2.0.64", 26, 1, Some(0)),
+        zone("10.2.0.65", 32, 1, None),
+        zone("10.1.0.2", 32, 0, None),
+        zone("10.3.0.0", 24, 2, None),
+        zone("fd00:1::", 64, 0, None),
+        zone("fd00:2::", 64, 1, None),
+        zone("fd00:2::ff00:0", 112, 1, Some(1)),
+        zone("fd00:2::ff00:41", 128, 1, None),
+        zone("fd00:1::2", 128, 0, None),
+        zone("fd00:3::", 64, 2, None),
+    ];
+    (vec![source(0), source(1)], zones)
 }
 
 pub fn node() -> Node {
@@ -131,7 +169,7 @@ pub fn node_with(routing: Routing) -> Node {
             if address.contains(':') { " nodad" } else { "" }
         ));
     }
-    ip("link add e0 type veth peer name e1");
+    ip("link add e0 address 02:00:00:00:00:01 type veth peer name e1");
     ip(&format!("link set d0 mtu {}", rows::mtu::OUTSIDE));
     ip(&format!("link set e0 mtu {}", rows::mtu::INSIDE));
     let index = index_of("d0");
@@ -160,7 +198,8 @@ pub fn node_with(routing: Routing) -> Node {
         address6: Some(frames::v6("fe80::2")),
     };
     let (name, subnet) = ("e0".into(), SubnetId(1));
-    let inside = Nic { index: index_of("e0"), name, subnet, ..outside.clone() };
+    let inside_index = index_of("e0");
+    let inside = Nic { index: inside_index, name, subnet, ..outside.clone() };
     datapath.set_nics(&[outside, inside]).unwrap();
     let mut flows = flows;
     serve(&mut datapath, &mut flows);
@@ -170,7 +209,18 @@ pub fn node_with(routing: Routing) -> Node {
     ];
     let port = |i: usize| -> u16 { sockets[i].1.local_addr().unwrap().port() };
     let ports = rows::Ports { four: port(0), six: port(1), closed: close(&sockets[0].0) };
-    Node { datapath, claims, flows, news, held, lease, nic: index, ports, _sockets: sockets }
+    Node {
+        datapath,
+        claims,
+        flows,
+        news,
+        held,
+        lease,
+        nic: index,
+        inside: inside_index,
+        ports,
+        _sockets: sockets,
+    }
 }
 
 impl Node {
@@ -187,7 +237,7 @@ impl Node {
             self.lease.set_host(VipId(vip), row.host, &past);
         }
         for frame in &row.before {
-            self.run(row.way, frame);
+            self.run_row(row, frame);
         }
     }
 
@@ -207,6 +257,16 @@ impl Node {
 
     pub fn try_run(&self, way: Way, frame: &[u8]) -> Option<Outcome> {
         run(self.datapath.program_for(way == Way::In), self.nic, frame, 0, 1)
+    }
+
+    /// The same by the interface of the row.
+    pub fn run_row(&self, row: &Row, frame: &[u8]) -> Outcome {
+        self.try_run_row(row, frame).expect("the kernel refuses the frame")
+    }
+
+    pub fn try_run_row(&self, row: &Row, frame: &[u8]) -> Option<Outcome> {
+        let nic = if row.inside { self.inside } else { self.nic };
+        run(self.datapath.program_for(row.way == Way::In), nic, frame, 0, 1)
     }
 
     /// The verdicts that were counted during `f`.

@@ -31,7 +31,7 @@ impl Message<'_> {
     }
 
     /// As it goes on.
-    fn on(self) -> Self {
+    pub fn on(self) -> Self {
         Message { ttl: self.ttl - 1, ..self }
     }
 }

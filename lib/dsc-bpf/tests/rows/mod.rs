@@ -9,6 +9,7 @@ pub mod mtu;
 pub mod nat;
 mod neighbour;
 mod odd;
+pub mod source;
 pub mod symmetric;
 
 use crate::frames::{self, ACK, Mac, PLAIN, SYN};
@@ -45,6 +46,8 @@ pub enum Expect {
 pub struct Row {
     pub name: &'static str,
     pub way: Way,
+    /// It comes by the interface inside.
+    pub inside: bool,
     pub frame: Vec<u8>,
     pub host: HostState,
     pub past: &'static [u8],
@@ -72,6 +75,7 @@ impl Row {
         Row {
             name,
             way: Way::In,
+            inside: false,
             frame,
             host: ON,
             past: &[],
@@ -85,6 +89,11 @@ impl Row {
 
     pub fn out(mut self) -> Row {
         self.way = Way::Out;
+        self
+    }
+
+    pub fn inside(mut self) -> Row {
+        self.inside = true;
         self
     }
 
@@ -187,6 +196,7 @@ pub fn table(ports: Ports) -> Vec<Row> {
         errors::rows(),
         fragments::rows(),
         mtu::rows(),
+        source::rows(),
     ]
     .concat()
 }

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::frames::{FIN, Ip4, RST, SYN_ACK, ip6_packet, with_checksum};
-use dsc_wire::{Flow, FlowKey, FlowState, Protocol};
+use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, Protocol};
 use std::net::{IpAddr, SocketAddr};
 
 pub const HOST: Mac = [2, 0, 0, 0, 0, 0xCC];
@@ -90,7 +90,8 @@ impl Packet {
 }
 
 pub fn flow(protocol: Protocol, client: SocketAddr, vip: SocketAddr, backend: SocketAddr) -> Flow {
-    Flow { key: FlowKey { protocol, client, vip }, backend, state: FlowState::Open }
+    let (state, kind) = (FlowState::Open, FlowKind::Nat);
+    Flow { key: FlowKey { protocol, client, vip }, backend, state, kind }
 }
 
 /// Rows for one version; the numbers of ports tell them apart.

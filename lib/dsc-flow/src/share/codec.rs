@@ -196,7 +196,7 @@ fn positions(r: &mut Reader<'_>) -> Result<Vec<Position>, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dsc_wire::{FlowKey, FlowState, Protocol};
+    use dsc_wire::{FlowKey, FlowKind, FlowState, Protocol};
 
     fn flow(six: bool) -> Flow {
         let [client, vip, backend] = if six {
@@ -206,7 +206,7 @@ mod tests {
         }
         .map(|end| end.parse().unwrap());
         let key = FlowKey { protocol: Protocol::Tcp, client, vip };
-        Flow { key, backend, state: FlowState::Open }
+        Flow { key, backend, state: FlowState::Open, kind: FlowKind::SourceNat }
     }
 
     fn samples() -> Vec<Message> {

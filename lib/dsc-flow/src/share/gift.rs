@@ -126,14 +126,15 @@ impl Gift {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dsc_wire::{FlowKey, FlowState, Protocol};
+    use dsc_wire::{FlowKey, FlowKind, FlowState, Protocol};
 
     const NOW: Time = Time::from_ms(1);
 
     fn flows(count: u16) -> Vec<Flow> {
         let end = |port| std::net::SocketAddr::from(([10, 1, 0, 1], port));
         let key = |n| FlowKey { protocol: Protocol::Udp, client: end(n), vip: end(53) };
-        let flow = |n| Flow { key: key(n), backend: end(53), state: FlowState::Open };
+        let flow =
+            |n| Flow { key: key(n), backend: end(53), state: FlowState::Open, kind: FlowKind::Nat };
         (0..count).map(flow).collect()
     }
 

@@ -28,7 +28,7 @@ pub fn is_sound(flow: &Flow) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dsc_wire::{FlowKey, Protocol};
+    use dsc_wire::{FlowKey, FlowKind, Protocol};
 
     fn flow(state: FlowState, backend: &str) -> Flow {
         let key = FlowKey {
@@ -36,7 +36,7 @@ mod tests {
             client: "10.1.0.250:4000".parse().unwrap(),
             vip: "10.1.0.100:80".parse().unwrap(),
         };
-        Flow { key, backend: backend.parse().unwrap(), state }
+        Flow { key, backend: backend.parse().unwrap(), state, kind: FlowKind::Nat }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use dsc_flow::share::{Config, Input, Message, Output, Share, supersedes};
 use dsc_wire::packet::FRAGMENT_MAX;
-use dsc_wire::{Flow, FlowKey, FlowState, Incarnation, NodeId, NodeSet, Protocol, Time};
+use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, Incarnation, NodeId, NodeSet, Protocol, Time};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -24,7 +24,8 @@ pub fn flow(n: u32, backend: u8, state: FlowState) -> Flow {
     let client = SocketAddr::from(([10, a, b, c], 1_000 + u16::from(d)));
     let vip = SocketAddr::from(([10, 1, 0, 100], 80));
     let key = FlowKey { protocol: Protocol::Tcp, client, vip };
-    Flow { key, backend: SocketAddr::from(([10, 2, 0, backend], 8_080)), state }
+    let backend = SocketAddr::from(([10, 2, 0, backend], 8_080));
+    Flow { key, backend, state, kind: FlowKind::Nat }
 }
 
 /// A small generator (xorshift64*), so that a seed means the same run for ever.
