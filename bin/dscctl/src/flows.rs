@@ -85,6 +85,7 @@ fn flow_row(known: &FwdServices, listed: &FwdFlow) -> FlowRow {
     let flow = &listed.flow;
     FlowRow {
         protocol: flow.key.protocol,
+        kind: flow.kind,
         client: flow.key.client.to_string(),
         vip: flow.key.vip.to_string(),
         backend: flow.backend.to_string(),

@@ -2,7 +2,7 @@
 //! JSON output and are promised in dscctl(8): add to them, never rename. No printing and no asking here.
 
 use dsc_wire::local::{Counter, Duty, FlowTotals, RingState};
-use dsc_wire::{BackendState, FlowState, Persistence, Protocol, ServiceKind};
+use dsc_wire::{BackendState, FlowKind, FlowState, Persistence, Protocol, ServiceKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -281,15 +281,17 @@ pub struct Flows {
 pub struct FlowRow {
     /// `tcp` or `udp`.
     pub protocol: Protocol,
-    /// The client's end.
+    /// `nat`: begun by a client outside. `source-nat`: begun by a server inside.
+    pub kind: FlowKind,
+    /// The end outside.
     pub client: String,
     /// The VIP's end.
     pub vip: String,
-    /// Where its packets go.
+    /// The end inside: a backend, or the server that began it.
     pub backend: String,
-    /// The service; none if the configuration no longer has it.
+    /// The service; none of source NAT, or if the configuration no longer has it.
     pub service: Option<String>,
-    /// `opening`, `open`, `closed` or `gone`.
+    /// `opening`, `open`, `client-closed`, `server-closed`, `closed` or `gone`.
     pub state: FlowState,
     /// Seconds since its last packet.
     pub age_s: u64,

@@ -238,11 +238,15 @@ fn flows_are_chosen_by_all_that_is_given() {
     let _daemons = Daemons::start(&dir.0, lasting("steady"), refuse);
     let of_250 = "10.1.0.250:40000 10.1.0.250:40001";
     for (arguments, clients) in [
-        (&[][..], &*format!("10.1.0.9:40000 {of_250} 10.1.0.251:40000 [fd00:1::fa]:40000")),
+        (
+            &[][..],
+            &*format!("10.1.0.9:40000 {of_250} 10.1.0.251:40000 192.0.2.9:443 [fd00:1::fa]:40000"),
+        ),
         (&["--client", "10.1.0.250"], of_250),
         (&["--service", "six"], "[fd00:1::fa]:40000"),
         (&["--backend", "10.2.0.201:8080"], "10.1.0.250:40001 10.1.0.251:40000"),
         (&["--backend", "[fd00:2::201]:53"], "[fd00:1::fa]:40000"),
+        (&["--backend", "10.2.0.201:51000"], "192.0.2.9:443"),
         (&["--client", "10.1.0.250", "--backend", "10.2.0.201:8080"], "10.1.0.250:40001"),
         (&["--client", "10.1.0.250", "--service", "six"], ""),
     ] {
@@ -256,9 +260,9 @@ fn flows_are_chosen_by_all_that_is_given() {
         assert_eq!(found, expected, "{arguments:?}");
     }
     let (_, out, _) = run(&dir.0, &["flows", "--service", "web", "--limit", "1"]);
-    assert!(out.ends_with("\n1 of 3 flows that match; the table has 5 of 131072\n"), "{out}");
+    assert!(out.ends_with("\n1 of 3 flows that match; the table has 6 of 131072\n"), "{out}");
     let (_, out, _) = run(&dir.0, &["flows", "--service", "web", "--count", "--json"]);
-    assert_eq!((&object(&out)["matched"], &object(&out)["now"]), (&3.into(), &5.into()));
+    assert_eq!((&object(&out)["matched"], &object(&out)["now"]), (&3.into(), &6.into()));
 }
 
 /// A program that runs until it is killed.

@@ -91,6 +91,7 @@ impl Bench {
             vips6_int: 0,
             hosts: 0,
             services: false,
+            source_nat: false,
             system: system.clone(),
             timing: format!("\"{profile}\""),
             partition: partition.into(),

@@ -1,4 +1,4 @@
-//! Live downloads by the thousand, from the machine `client`: one thread opens them, reads what comes, compares every
+//! Live downloads by the thousand, to the machine `client` or to a host behind: one thread opens them, reads what comes, compares every
 //! byte, and notes for each connection how much later than its pace bytes came. What broke is counted and never
 //! opened again.
 
@@ -6,7 +6,7 @@ use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
 use crate::nginx::{self, SLOW_BYTES};
 use crate::pace::Pace;
-use crate::services::Ends;
+use crate::services::{self, Ends};
 use crate::streams::{self, Ready};
 use crate::{clock, wait};
 use std::io::{ErrorKind, Read, Write};
@@ -97,7 +97,7 @@ impl Downloads {
             return Err(Error::new(doing(), format!("at most {CONNECTIONS_MAX}, to some address")));
         }
         streams::allow_many()?;
-        let space = lab.space("client")?.clone();
+        let space = lab.space(&services::opener(to))?.clone();
         let flow = |ends: &Ends| Flow {
             ends: *ends,
             stream: None,

@@ -77,6 +77,9 @@ impl Lab {
         for host in 0..serving {
             program::start_host(self, host)?;
         }
+        if self.plan.source_nat {
+            program::start_web(self, "client")?;
+        }
         for node in 0..self.plan.nodes {
             program::start_node(self, node)?;
         }

@@ -101,6 +101,9 @@ struct UpArguments {
     /// The hosts behind serve: web on TCP port 8080 and an echo on UDP port 9000 of every VIP of ext.
     #[arg(long)]
     services: bool,
+    /// Connections of the hosts behind leave as from the first VIP of ext, and the client serves the web too.
+    #[arg(long, requires = "services")]
+    source_nat: bool,
     /// dsc, keepalived-MS, keepalived-MS+conntrackd or keepalived-MS+haproxy.
     #[arg(long, default_value = "dsc", value_parser = System::parse)]
     system: System,
@@ -351,6 +354,7 @@ fn plan_of(up: UpArguments) -> Plan {
         vips6_int: if up.services && up.vips6 > 0 { int } else { 0 },
         hosts: up.hosts.unwrap_or(int),
         services: up.services,
+        source_nat: up.source_nat,
         system: up.system,
         timing,
         partition: up.partition,

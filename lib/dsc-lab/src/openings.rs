@@ -1,10 +1,10 @@
-//! New connections at a steady rate, from the machine `client`: each is opened, asks for the page once and is closed. One
+//! New connections at a steady rate, from the machine `client` or from a host behind: each is opened, asks for the page once and is closed. One
 //! thread drives them and notes how far each came: a SYN-ACK is a promise that the rest must keep.
 
 use crate::error::{Doing, Error, Result};
 use crate::figures::Spread;
 use crate::lab::Lab;
-use crate::services::Ends;
+use crate::services::{self, Ends};
 use crate::streams::{self, Ready};
 use crate::{clock, wait};
 use std::io::{ErrorKind, Read, Write};
@@ -80,7 +80,7 @@ impl Openings {
             return Err(Error::new(doing(), format!("1 to {PER_S_MAX}, to some address")));
         }
         streams::allow_many()?;
-        let space = lab.space("client")?.clone();
+        let space = lab.space(&services::opener(to))?.clone();
         let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let opener = Opener {
             to: to.to_vec(),

@@ -49,11 +49,19 @@ pub fn start_node(lab: &Lab, node: usize) -> Result<()> {
 /// As [`start_node`].
 pub fn start_host(lab: &Lab, host: usize) -> Result<()> {
     let name = host_machine(host).name;
-    let config = nginx::config(&name, WEB_PORT, &lab.dir(), "/run/dsc");
-    lab.space(&name)?.write(NGINX_CONF, &config, 0o644)?;
-    start_on(lab, &name, NGINX, &nginx_argv())?;
+    start_web(lab, &name)?;
     let number = HOST_NUMBER.saturating_add(u8::try_from(host).unwrap_or(u8::MAX));
     start_on(lab, &name, ECHO, &echo_argv(lab, number.into())).map(drop)
+}
+
+/// Starts the web server on a machine that is no node.
+///
+/// # Errors
+/// As [`start_node`].
+pub fn start_web(lab: &Lab, machine: &str) -> Result<()> {
+    let config = nginx::config(machine, WEB_PORT, &lab.dir(), "/run/dsc");
+    lab.space(machine)?.write(NGINX_CONF, &config, 0o644)?;
+    start_on(lab, machine, NGINX, &nginx_argv()).map(drop)
 }
 
 /// Starts one program on a node, by name.

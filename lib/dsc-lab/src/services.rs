@@ -2,7 +2,7 @@
 //! tables and as addresses to connect to. Pure; what the hosts run is `nginx.rs`'s and `echo.rs`'s.
 
 use crate::packet::ECHO_PORT;
-use crate::topology::{Plan, Subnet, host_machine};
+use crate::topology::{CLIENT_ADDRESSES, Plan, Subnet, host_machine};
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
@@ -36,6 +36,19 @@ pub fn toml(plan: &Plan) -> String {
     service("web", "tcp", WEB_PORT, false, WEB_PORT);
     service("udp", "udp", UDP_PORT, false, ECHO_PORT);
     service("web6", "tcp", WEB_PORT, true, WEB_PORT);
+    text
+}
+
+/// The `[[source_nat]]` tables: hosts behind leave as from the first virtual address of `ext`, in each family that has a
+/// gateway on `int`.
+pub fn source_toml(plan: &Plan) -> String {
+    let mut text = String::new();
+    for v6 in [false, true] {
+        let (outside, inside) = (plan.gateway(Subnet::Ext, v6), plan.gateway(Subnet::Int, v6));
+        if let (Some(vip), Some(_)) = (outside, inside) {
+            let _ = write!(text, "\n[[source_nat]]\nfrom = [\"int\"]\nvips = [\"{vip}\"]\n");
+        }
+    }
     text
 }
 
@@ -79,6 +92,23 @@ pub fn hosts(plan: &Plan, v6: bool) -> Vec<Ends> {
         .collect()
 }
 
+/// The web server of the client, by each of its addresses, for the first host behind: connections that start inside.
+pub fn outside(v6: bool) -> Vec<Ends> {
+    (0..usize::from(CLIENT_ADDRESSES))
+        .map(|k| Ends {
+            from: Some(host_address(0, v6)),
+            to: SocketAddr::new(Plan::client_address(k, v6), WEB_PORT),
+        })
+        .collect()
+}
+
+/// The machine that such connections are opened on: the first host behind if it is its address that they come from.
+pub fn opener(to: &[Ends]) -> String {
+    let own = [false, true].map(|v6| Some(host_address(0, v6)));
+    let inside = to.first().is_some_and(|ends| own.contains(&ends.from));
+    if inside { host_machine(0).name } else { "client".into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +125,22 @@ mod tests {
         assert!(text.contains("{ address = \"fd00:2::c9\", port = 8080 }"), "{text}");
         assert!(Plan { vips_int: 0, ..plan }.check().is_err());
         assert!(!Plan::default().dsc_toml().contains("service"));
+    }
+
+    #[test]
+    fn source_nat_is_for_families_with_a_gateway() {
+        let plan = Plan { services: true, source_nat: true, ..Plan::default() };
+        plan.check().unwrap();
+        let text = plan.dsc_toml();
+        assert_eq!(text.matches("[[source_nat]]").count(), 1, "{text}");
+        assert!(text.contains("from = [\"int\"]\nvips = [\"10.1.0.100\"]"), "{text}");
+        let both = Plan { vips6_int: 1, ..plan.clone() };
+        assert!(both.dsc_toml().contains("vips = [\"fd00:1::100\"]"));
+        assert!(Plan { services: false, ..plan }.check().is_err());
+        assert_eq!(
+            (opener(&outside(true)), opener(&web(&both, false))),
+            ("h1".into(), "client".into())
+        );
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Plan {
     pub hosts: usize,
     /// The hosts behind serve, as backends of the services in `services.rs`.
     pub services: bool,
+    /// Connections of the hosts behind leave as from the first virtual addresses of `ext`, and the client serves.
+    pub source_nat: bool,
     /// What serves.
     pub system: System,
     /// `timing` of dsc.toml, as TOML: `"default"`, `"fast"` or a table.
@@ -116,6 +118,7 @@ impl Default for Plan {
             vips6_int: 0,
             hosts: 1,
             services: false,
+            source_nat: false,
             system: System::Dsc,
             timing: "\"default\"".into(),
             partition: "serve".into(),
@@ -151,6 +154,9 @@ impl Plan {
             () if self.vips + self.vips6 == 0 => Err("at least one VIP on ext".into()),
             () if self.services && (self.hosts == 0 || self.vips_int + self.vips6_int == 0) => {
                 Err("services need a host behind, and a VIP on int as its gateway".into())
+            }
+            () if self.source_nat && !self.services => {
+                Err("source NAT is for a lab with services".into())
             }
             () if !self.services && self.system.beside() != Beside::Nothing => {
                 Err(format!("{} is for services: --services", self.system.word()))
@@ -253,6 +259,9 @@ impl Plan {
         if self.services {
             text.push_str(&services::toml(self));
             let _ = write!(text, "\n[flows]\n{}\n", self.flows);
+        }
+        if self.source_nat {
+            text.push_str(&services::source_toml(self));
         }
         text
     }

@@ -2,7 +2,7 @@
 
 use super::{dash, print_table, show_facts, table};
 use crate::shown::{BackendRow, FlowCount, Flows, ServiceRow};
-use dsc_wire::{BackendState, FlowState, ServiceKind};
+use dsc_wire::{BackendState, FlowKind, FlowState, ServiceKind};
 use std::io::{self, Write};
 
 /// Most ranges of VIPs that a line has room for.
@@ -79,7 +79,11 @@ pub(super) fn show_flows(out: &mut dyn Write, flows: &Flows) -> io::Result<()> {
             flow.client.clone(),
             flow.vip.clone(),
             flow.backend.clone(),
-            dash(&flow.service),
+            // No service is called so.
+            match flow.kind {
+                FlowKind::Nat => dash(&flow.service),
+                FlowKind::SourceNat => "(source nat)".to_owned(),
+            },
             state.to_owned(),
             format!("{} s", flow.age_s),
             dash(&flow.owner),

@@ -34,9 +34,9 @@ pub enum FwdRequest {
 pub struct FlowFilter {
     /// Of this service.
     pub service: Option<ServiceId>,
-    /// Of this client, whatever its port.
+    /// Whose end outside has this address, whatever its port.
     pub client: Option<IpAddr>,
-    /// To this backend.
+    /// Whose end inside this is.
     pub backend: Option<SocketAddr>,
 }
 
@@ -49,7 +49,7 @@ pub struct FwdCounters {
     pub verdicts: Vec<Counter>,
     /// Programs attached, one line each: interface, hook, direction.
     pub links: Vec<String>,
-    /// How flows are shared; none without nat services.
+    /// How flows are shared; none without nat services and source NAT.
     #[serde(default)]
     pub sharing: Option<FwdSharing>,
 }
@@ -185,7 +185,7 @@ pub struct FwdFlows {
 pub struct FwdFlow {
     /// Its ends, its backend and how far it has come.
     pub flow: Flow,
-    /// The service it belongs to; none if the configuration no longer has it.
+    /// The service it belongs to; none of source NAT, or if the configuration no longer has it.
     pub service: Option<ServiceId>,
     /// Seconds since a packet of it was seen, on any node as far as this one knows.
     pub age_s: u64,
@@ -202,7 +202,7 @@ pub struct FlowTotals {
     pub max: u32,
     /// Flows in it now.
     pub now: u32,
-    /// Flows that this node's kernel entered for a client's first packet.
+    /// Flows that this node's kernel entered for a connection's first packet.
     pub made: u64,
     /// Flows entered because another node told of them.
     pub learned: u64,
