@@ -90,7 +90,8 @@ pub fn attach(lab: &Lab, machine: &Machine) -> Result<()> {
     Ok(())
 }
 
-/// Hosts behind reach the client through an internal VIP, and the client them through an external one.
+/// Hosts behind reach the client through an internal VIP, and the client them through an external one, unless it is to know
+/// no address from inside.
 fn routes(lab: &Lab, machine: &Machine) -> String {
     let route = |to: &str, subnet: Subnet, v6: bool| {
         let via = lab.plan.gateway(subnet, v6);
@@ -98,7 +99,7 @@ fn routes(lab: &Lab, machine: &Machine) -> String {
     };
     match machine.name.as_bytes()[0] {
         b'h' => route("default", Subnet::Int, false) + &route("::/0", Subnet::Int, true),
-        b'c' if lab.plan.hosts > 0 => {
+        b'c' if lab.plan.hosts > 0 && !lab.plan.source_nat => {
             let v6 = if lab.plan.vips6_int > 0 {
                 route("fd00:2::/64", Subnet::Ext, true)
             } else {
