@@ -9,7 +9,7 @@ mod run;
 
 use dsc_bpf::{Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Walk};
 use dsc_flow::maglev::{self, Candidate};
-use dsc_flow::model::{Backend, Model, Outcome, Packet, Service};
+use dsc_flow::model::{Backend, Model, Outcome, Packet, Service, Source, Zone};
 use dsc_flow::packet;
 use dsc_wire::local::HostState;
 use dsc_wire::{
@@ -24,9 +24,14 @@ use std::path::Path;
 use std::process::Command;
 
 const SEEDS: u64 = 12;
-const STEPS: usize = 800;
+const STEPS: usize = 1600;
 const VIPS: [(&str, u8); 4] =
     [("10.1.0.100", 0), ("10.1.0.101", 0), ("fd00:1::100", 0), ("fd00:1::101", 0)];
+
+/// Ports of source NAT: three for each of three nodes, so that they run out.
+const FIRST: u16 = 40_000;
+const SLICE: u16 = 3;
+const NODES: u16 = 3;
 
 /// SplitMix64: numbers that look random and are the same for the same seed.
 struct Random(u64);
@@ -64,7 +69,8 @@ struct Pair {
     datapath: Datapath,
     flows: FlowTable,
     lease: LeaseMap,
-    nic: u32,
+    /// On subnets 0 and 1.
+    nics: [u32; 2],
     model: Model,
     /// Frames meet the program in the driver first.
     early: bool,
@@ -78,7 +84,8 @@ fn address(text: &str, port: u16) -> SocketAddr {
 
 /// Ways out, as a driver's program wants them: routes, known neighbours, and peers that take what a driver sends.
 fn pave() {
-    for (nic, peer, subnet, others) in [("d0", "d1", 1, 250..=251), ("e0", "e1", 2, 200..=202)] {
+    let places = [("d0", "d1", 1, &[250, 251][..]), ("e0", "e1", 2, &[70, 72, 73, 200, 201, 202])];
+    for (nic, peer, subnet, others) in places {
         let status = Command::new("ethtool").args(["-K", peer, "gro", "on"]).status();
         assert!(status.expect("cannot run ethtool").success());
         ip(&format!("addr add 10.{subnet}.0.1/24 dev {nic}"));
@@ -91,6 +98,8 @@ fn pave() {
             }
         }
     }
+    ip("route add 192.0.2.0/24 via 10.1.0.250");
+    ip("route add 2001:db8::/32 via fd00:1::250");
     for family in ["ipv4", "ipv6"] {
         std::fs::write(format!("/proc/sys/net/{family}/conf/all/forwarding"), "1").unwrap();
     }
@@ -100,7 +109,7 @@ fn pair(random: &mut Random, routing: Routing, early: bool) -> Pair {
     place::enter();
     ip("link set lo up");
     ip("link add d0 address 02:00:00:00:00:01 type veth peer name d1");
-    ip("link add e0 type veth peer name e1");
+    ip("link add e0 address 02:00:00:00:00:01 type veth peer name e1");
     pave();
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
@@ -126,12 +135,15 @@ fn pair(random: &mut Random, routing: Routing, early: bool) -> Pair {
     datapath.set_nics(&[nic("d0", 0), nic("e0", 1)]).unwrap();
     assert!(datapath.faults().is_empty() && datapath.slow().is_empty(), "{:?}", datapath.slow());
     let mut model = Model {
+        me: 1,
         lease: true,
         routing,
         host: HostState::On,
         vips: vips.iter().map(|(_, ip, subnet)| (*ip, *subnet)).collect(),
         services: Default::default(),
         backends: Vec::new(),
+        sources: Vec::new(),
+        zones: Vec::new(),
         doors: vec![SubnetId(0), SubnetId(1)],
         flows: BTreeMap::new(),
     };
@@ -177,12 +189,71 @@ fn pair(random: &mut Random, routing: Routing, early: bool) -> Pair {
         });
     }
     datapath.set_services(&services, &kernel_backends).unwrap();
-    flows.know(&vips, &kernel_backends, &[]).unwrap();
-    Pair { nic: index_of("d0"), datapath, flows, lease, model, early, taken_early: Cell::new(0) }
+    let (sources, zones) = translate(&mut model, &vips);
+    datapath.set_sources(&sources, &zones).unwrap();
+    flows.know(&vips, &kernel_backends, &zones).unwrap();
+    let (nics, taken_early) = ([index_of("d0"), index_of("e0")], Cell::new(0));
+    Pair { nics, datapath, flows, lease, model, early, taken_early }
+}
+
+/// Source NAT for the machines inside, as either VIP of their family; the same for the model.
+fn translate(
+    model: &mut Model,
+    vips: &[(VipId, IpAddr, SubnetId)],
+) -> (Vec<dsc_bpf::Source>, Vec<dsc_bpf::Zone>) {
+    let mut sources = Vec::new();
+    for mine in [&vips[..2], &vips[2..]] {
+        let as_from: Vec<_> = mine.iter().map(|(id, ip, _)| (*id, *ip)).collect();
+        let vips = mine.iter().map(|(_, ip, _)| *ip).collect();
+        model.sources.push(Source { vips, first: FIRST, slice: SLICE, nodes: NODES });
+        let subnet = SubnetId(0);
+        let (first, slice, nodes) = (FIRST, SLICE, NODES);
+        sources.push(dsc_bpf::Source { vips: as_from, subnet, first, slice, nodes });
+    }
+    let mut zones = Vec::new();
+    for (address, prefix, subnet, source, node) in [
+        ("10.1.0.0", 24, 0, None, false),
+        ("10.2.0.0", 24, 1, Some(0), false),
+        ("10.2.0.71", 32, 1, None, true),
+        ("fd00:1::", 64, 0, None, false),
+        ("fd00:2::", 64, 1, Some(1), false),
+        ("fd00:2::71", 128, 1, None, true),
+    ] {
+        let (address, subnet) = (address.parse().unwrap(), SubnetId(subnet));
+        let number = source.map(usize::from);
+        model.zones.push(Zone { address, prefix, subnet, source: number, node });
+        zones.push(dsc_bpf::Zone { address, prefix, subnet, source, node });
+    }
+    (sources, zones)
+}
+
+/// A packet of a connection from inside: machines with one port each, few ends outside, every port and some beyond.
+fn draw_inside(random: &mut Random, four: bool) -> (SocketAddr, SocketAddr, SubnetId) {
+    let (servers, ends, vips): (&[&str], &[&str], &[&str]) = if four {
+        (
+            &["10.2.0.70", "10.2.0.72", "10.2.0.73", "10.2.0.71"],
+            &["192.0.2.9", "192.0.2.9", "192.0.2.9", "10.1.0.250", "10.2.0.9", "224.0.0.1"],
+            &[VIPS[0].0, VIPS[1].0],
+        )
+    } else {
+        (
+            &["fd00:2::70", "fd00:2::72", "fd00:2::73", "fd00:2::71"],
+            &["2001:db8::9", "2001:db8::9", "2001:db8::9", "fd00:1::250", "fd00:2::9", "fe80::1"],
+            &[VIPS[2].0, VIPS[3].0],
+        )
+    };
+    let end = address(random.of(ends), 443);
+    if random.below(2) == 0 {
+        let port = 5000 + random.below(2) as u16;
+        (address(random.of(servers), port), end, SubnetId(u8::from(random.below(8) != 0)))
+    } else {
+        let port = FIRST + random.below(usize::from(SLICE * NODES) + 1) as u16;
+        (end, address(random.of(vips), port), SubnetId(0))
+    }
 }
 
 /// A packet of a small world, so that flows meet again: two clients with three ports each, and every VIP and backend.
-fn draw(random: &mut Random, model: &Model) -> (Built, bool) {
+fn draw(random: &mut Random, model: &Model) -> (Built, bool, SubnetId) {
     let four = random.below(2) == 0;
     let port = 4000 + random.below(3) as u16;
     let client = if four { ["10.1.0.250", "10.1.0.251"] } else { ["fd00:1::250", "fd00:1::251"] };
@@ -196,6 +267,10 @@ fn draw(random: &mut Random, model: &Model) -> (Built, bool) {
         backend.set_port(22);
     }
     let (source, dest) = if random.below(2) == 0 { (client, vip) } else { (backend, client) };
+    let (source, dest, by) = match random.below(2) {
+        0 => (source, dest, SubnetId(0)),
+        _ => draw_inside(random, four),
+    };
     let built = if random.below(3) == 0 {
         Built::udp(source, dest)
     } else {
@@ -210,7 +285,7 @@ fn draw(random: &mut Random, model: &Model) -> (Built, bool) {
         summed: !(four && random.below(4) == 0 && built.protocol == 17),
         ..built
     };
-    (built, random.below(8) == 0)
+    (built, random.below(8) == 0, by)
 }
 
 impl Pair {
@@ -246,9 +321,10 @@ impl Pair {
     }
 
     /// In the driver and, if it passes there, in the stack.
-    fn run(&self, frame: &[u8]) -> run::Outcome {
+    fn run(&self, frame: &[u8], by: SubnetId) -> run::Outcome {
+        let nic = self.nics[by.index()];
         if self.early {
-            let got = run::run_early(self.datapath.early_program(), self.nic, frame, 0);
+            let got = run::run_early(self.datapath.early_program(), nic, frame, 0);
             if got.action == EARLY_REDIRECT {
                 assert_eq!(got.frame[..6], [2, 0, 0, 0, 0, 0x99], "to the neighbour");
                 self.taken_early.set(self.taken_early.get() + 1);
@@ -257,10 +333,10 @@ impl Pair {
             assert_eq!((got.action, &got.frame[..]), (EARLY_PASS, frame), "left as it is");
         }
         let program = self.datapath.program_for(true);
-        run::run(program, self.nic, frame, 1, 0).expect("the kernel refuses the frame")
+        run::run(program, nic, frame, 1, 0).expect("the kernel refuses the frame")
     }
 
-    fn step(&mut self, what: &str, built: Built, from_member: bool) {
+    fn step(&mut self, what: &str, built: Built, from_member: bool, by: SubnetId) {
         let from = if from_member { rows::NODE0 } else { rows::CLIENT };
         let frame = built.frame(rows::ME, from);
         let ends = packet::read(&frame).unwrap();
@@ -272,9 +348,10 @@ impl Pair {
             hops: built.ttl,
             bytes: frame.len(),
             from_member,
+            by,
         });
         let before = self.counts();
-        let got = self.run(&frame);
+        let got = self.run(&frame, by);
         let Some(outcome) = outcome else { return };
         let after = self.counts();
         // Interfaces that are up speak for themselves now and then.
@@ -311,8 +388,8 @@ fn the_programs_decide_as_their_model_does() {
                 .for_each(|vip| pair.lease.set_host(VipId(vip), HostState::On, &[]));
             for step in 0..STEPS {
                 pair.change(&mut random);
-                let (built, from_member) = draw(&mut random, &pair.model);
-                pair.step(&format!("seed {seed}, step {step}"), built, from_member);
+                let (built, from_member, by) = draw(&mut random, &pair.model);
+                pair.step(&format!("seed {seed}, step {step}"), built, from_member, by);
             }
             let mut counts = pair.counts();
             counts.insert("early".to_owned(), pair.taken_early.get());
@@ -337,6 +414,14 @@ fn the_programs_decide_as_their_model_does() {
         "nat_no_way",
         "nat_held",
         "nat_held_lost",
+        "source_new",
+        "source_out",
+        "source_in",
+        "source_unknown",
+        "source_lease",
+        "source_full",
+        "source_asked",
+        "refused",
         "steered",
         "steered_past",
         "nat_steered",

@@ -9,6 +9,10 @@ use dsc_wire::{
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
+mod source;
+
+pub use source::{Source, Zone};
+
 /// Slots that are tried when a backend already has a connection from the client's port.
 const CLASHES_MAX: u32 = 24;
 /// Flags of a TCP segment.
@@ -36,6 +40,8 @@ pub struct Packet {
     pub bytes: usize,
     /// Another member handed it on.
     pub from_member: bool,
+    /// The subnet by whose interface it came.
+    pub by: SubnetId,
 }
 
 /// A service of the model.
@@ -76,6 +82,8 @@ pub enum Outcome {
 /// One node.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// Its number.
+    pub me: u16,
     /// Does its lease hold?
     pub lease: bool,
     /// By which node replies leave.
@@ -88,6 +96,10 @@ pub struct Model {
     pub services: HashMap<(Protocol, SocketAddr), Service>,
     /// By number.
     pub backends: Vec<Backend>,
+    /// By number.
+    pub sources: Vec<Source>,
+    /// What is known of addresses.
+    pub zones: Vec<Zone>,
     /// Subnets on which it has an interface.
     pub doors: Vec<SubnetId>,
     /// Flows, and what each end has done.
@@ -97,19 +109,32 @@ pub struct Model {
 /// A flow as the model keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
-    /// Its backend, by number.
-    pub backend: u16,
+    /// Its end inside.
+    pub inner: Inner,
     /// Both ends have spoken.
     pub open: bool,
-    /// The client has closed.
+    /// The end outside has closed.
     pub client_fin: bool,
-    /// The backend has closed.
+    /// The end inside has closed.
     pub server_fin: bool,
     /// Either has reset it.
     pub reset: bool,
 }
 
+/// The end of a flow inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inner {
+    /// A backend, by number.
+    Backend(u16),
+    /// Who began it, and the subnet that it is on.
+    Server(SocketAddr, SubnetId),
+}
+
 impl State {
+    fn new(inner: Inner, open: bool) -> State {
+        State { inner, open, client_fin: false, server_fin: false, reset: false }
+    }
+
     fn ended(&self) -> bool {
         self.reset || self.client_fin && self.server_fin
     }
@@ -130,20 +155,55 @@ impl Model {
     /// What becomes of a packet; flows are made and followed. None where the decision is not the load balancer's.
     pub fn step(&mut self, packet: &Packet) -> Option<Outcome> {
         if self.vips.contains_key(&packet.dest.ip()) {
+            if let Some(outcome) = self.for_source(packet) {
+                return Some(outcome);
+            }
             let service = self.services.get(&(packet.protocol, packet.dest))?;
             return (service.kind == ServiceKind::Nat).then(|| self.for_service(packet));
         }
+        self.forget_ended(packet);
+        if let Some(outcome) = self.reply(packet) {
+            return Some(outcome);
+        }
         let from = |b: &Backend| (b.protocol, b.address) == (packet.protocol, packet.source);
-        if self.backends.iter().any(from) { Some(self.reply(packet)) } else { None }
+        if self.backends.iter().any(from) {
+            Some(Self::ahead(packet))
+        } else {
+            self.originate(packet)
+        }
+    }
+
+    /// The end of a flow inside, and its subnet.
+    fn inner(&self, state: &State) -> (SocketAddr, SubnetId) {
+        match state.inner {
+            Inner::Backend(number) => {
+                let backend = &self.backends[usize::from(number)];
+                (backend.address, backend.subnet)
+            }
+            Inner::Server(address, subnet) => (address, subnet),
+        }
+    }
+
+    /// The flow whose reply the packet is.
+    fn replied(&self, packet: &Packet) -> Option<(FlowKey, State)> {
+        let found = self.flows.iter().find(|(key, state)| {
+            key.protocol == packet.protocol
+                && key.client == packet.dest
+                && self.inner(state).0 == packet.source
+        });
+        found.map(|(key, state)| (*key, *state))
     }
 
     /// The flows in the words of the table.
     pub fn flows(&self) -> Vec<Flow> {
         let flow = |(key, state): (&FlowKey, &State)| Flow {
             key: *key,
-            backend: self.backends[usize::from(state.backend)].address,
+            backend: self.inner(state).0,
             state: state.state(),
-            kind: FlowKind::Nat,
+            kind: match state.inner {
+                Inner::Backend(_) => FlowKind::Nat,
+                Inner::Server(..) => FlowKind::SourceNat,
+            },
         };
         self.flows.iter().map(flow).collect()
     }
@@ -168,12 +228,12 @@ impl Model {
             self.flows.remove(&key);
         }
         if let Some(state) = self.flows.get(&key).copied() {
-            let backend = self.backends[usize::from(state.backend)];
-            if backend.state == BackendState::Disabled {
+            let disabled = |n: u16| self.backends[usize::from(n)].state == BackendState::Disabled;
+            if matches!(state.inner, Inner::Backend(number) if disabled(number)) {
                 return Outcome::Pass("nat_refused");
             }
-            let outcome =
-                self.route(packet, "nat_request", &backend, packet.source, backend.address);
+            let (inner, subnet) = self.inner(&state);
+            let outcome = self.route(packet, "nat_request", Some(subnet), packet.source, inner);
             if let (Outcome::Route(..), Some(state), true) =
                 (outcome, self.flows.get_mut(&key), tcp)
             {
@@ -188,7 +248,9 @@ impl Model {
         }
         let name = if tcp && !syn { "nat_adopted" } else { "nat_new" };
         match self.begin(key, tcp && !syn) {
-            Ok(backend) => self.route(packet, name, &backend, packet.source, backend.address),
+            Ok(backend) => {
+                self.route(packet, name, Some(backend.subnet), packet.source, backend.address)
+            }
             Err(outcome) => outcome,
         }
     }
@@ -209,11 +271,10 @@ impl Model {
             };
             // The reply of a flow is found by its backend and client alone.
             let clash = self.flows.iter().find(|(other, state)| {
-                let address = self.backends[usize::from(state.backend)].address;
                 other.protocol == key.protocol
                     && other.client == key.client
                     && other.vip != key.vip
-                    && address == backend.address
+                    && self.inner(state).0 == backend.address
             });
             match clash.map(|(other, state)| (*other, *state)) {
                 Some((_, state)) if !state.ended() => continue,
@@ -222,9 +283,7 @@ impl Model {
                 }
                 None => {}
             }
-            let state =
-                State { backend: number, open, client_fin: false, server_fin: false, reset: false };
-            self.flows.insert(key, state);
+            self.flows.insert(key, State::new(Inner::Backend(number), open));
             return Ok(backend);
         }
         Err(Outcome::Drop("nat_clash"))
@@ -234,13 +293,10 @@ impl Model {
         &self,
         packet: &Packet,
         name: &'static str,
-        backend: &Backend,
+        subnet: Option<SubnetId>,
         source: SocketAddr,
         dest: SocketAddr,
     ) -> Outcome {
-        let request = dest == backend.address;
-        let subnet =
-            if request { Some(backend.subnet) } else { self.vips.get(&source.ip()).copied() };
         if !subnet.is_some_and(|subnet| self.doors.contains(&subnet)) {
             return Outcome::Drop("nat_no_way");
         }
@@ -250,38 +306,41 @@ impl Model {
         Outcome::Route(name, source, dest)
     }
 
-    fn reply(&mut self, packet: &Packet) -> Outcome {
+    /// A packet from inside, of a flow.
+    fn reply(&mut self, packet: &Packet) -> Option<Outcome> {
         let tcp = packet.protocol == Protocol::Tcp;
-        let found = self.flows.iter().find(|(key, state)| {
-            let address = self.backends[usize::from(state.backend)].address;
-            key.protocol == packet.protocol && key.client == packet.dest && address == packet.source
-        });
-        let Some((key, state)) = found.map(|(key, state)| (*key, *state)) else {
-            if tcp && packet.flags & (SYN | ACK) != SYN | ACK {
-                return Outcome::Drop("nat_unknown");
-            }
-            let held = packet.bytes <= HELD_MAX;
-            return Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" });
-        };
-        if let (Routing::Symmetric, HostState::Steer(_)) = (self.routing, self.host) {
+        let (key, state) = self.replied(packet)?;
+        let server = matches!(state.inner, Inner::Server(..));
+        if let (Routing::Symmetric, HostState::Steer(_), false) = (self.routing, self.host, server)
+        {
             let lost = packet.from_member && packet.hops <= 1;
-            return if lost {
+            return Some(if lost {
                 Outcome::Drop("dropped_hops")
             } else {
                 Outcome::Steer("nat_steered")
-            };
+            });
         }
-        let backend = self.backends[usize::from(state.backend)];
-        let outcome = self.route(packet, "nat_reply", &backend, key.vip, packet.dest);
+        let name = if server { "source_out" } else { "nat_reply" };
+        let subnet = self.vips.get(&key.vip.ip()).copied();
+        let outcome = self.route(packet, name, subnet, key.vip, packet.dest);
         if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {
             if tcp {
                 state.server_fin |= packet.flags & FIN != 0;
                 state.reset |= packet.flags & RST != 0;
             } else {
-                state.open = true;
+                state.open |= !server;
             }
         }
-        outcome
+        Some(outcome)
+    }
+
+    /// A packet from a backend, of no flow: it may be ahead of it.
+    fn ahead(packet: &Packet) -> Outcome {
+        if packet.protocol == Protocol::Tcp && packet.flags & (SYN | ACK) != SYN | ACK {
+            return Outcome::Drop("nat_unknown");
+        }
+        let held = packet.bytes <= HELD_MAX;
+        Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" })
     }
 }
 
@@ -299,11 +358,15 @@ pub fn hash(key: &FlowKey) -> u32 {
     bytes[34..36].copy_from_slice(&key.vip.port().to_be_bytes());
     bytes[36] = key.protocol.number();
     bytes[37] = u8::from(key.client.is_ipv6());
-    let mut hash = 0u64;
+    (stirred(0, &bytes) >> 16) as u32
+}
+
+/// `hash` after these bytes, eight at a time.
+fn stirred(mut hash: u64, bytes: &[u8]) -> u64 {
     for word in bytes.chunks_exact(8) {
         let word = u64::from_ne_bytes(word.try_into().expect("eight bytes"));
         hash = (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         hash ^= hash >> 32;
     }
-    (hash >> 16) as u32
+    hash
 }
