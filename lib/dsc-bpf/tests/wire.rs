@@ -3,7 +3,7 @@
 
 mod place;
 
-use dsc_bpf::{Backend, Datapath, Hook, LeaseMap, MAGLEV_SIZE, Nic, Service};
+use dsc_bpf::{Backend, Datapath, Hook, LeaseMap, MAGLEV_SIZE, Nic, Service, Source, Zone};
 use dsc_wire::local::HostState;
 use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
 use std::io::{ErrorKind, Read, Write};
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const VIPS: [(&str, u8); 4] =
     [("10.1.0.100", 0), ("fd00:1::100", 0), ("10.2.0.100", 1), ("fd00:2::100", 1)];
 const BACKENDS: [&str; 2] = ["10.2.0.201", "fd00:2::201"];
+const CLIENTS: [&str; 2] = ["10.1.0.250", "fd00:1::250"];
 
 fn ip(arguments: &str) {
     let status = Command::new("ip").args(arguments.split(' ')).status().expect("cannot run ip");
@@ -133,6 +134,7 @@ fn serve(early: bool) -> (Datapath, LeaseMap) {
         }
     }
     datapath.set_services(&services, &backends).unwrap();
+    translate(&mut datapath, &vips);
     let nics = [nic("outside", 0), nic("inside", 1)];
     datapath.set_macs(&nics.clone().map(|nic| (NodeId(0), nic.subnet, nic.mac))).unwrap();
     datapath.want_early(early);
@@ -142,6 +144,26 @@ fn serve(early: bool) -> (Datapath, LeaseMap) {
     lease.set_lease(Time::NEVER);
     (0..4).for_each(|vip| lease.set_host(VipId(vip), HostState::On, &[]));
     (datapath, lease)
+}
+
+/// Connections from inside leave as from the outer VIP of their family.
+fn translate(datapath: &mut Datapath, vips: &[(VipId, IpAddr, SubnetId)]) {
+    let source = |(vip, ip, subnet): &(VipId, IpAddr, SubnetId)| Source {
+        vips: vec![(*vip, *ip)],
+        subnet: *subnet,
+        first: 40_000,
+        slice: 1000,
+        nodes: 1,
+    };
+    let sources: Vec<Source> = vips[..2].iter().map(source).collect();
+    let zones = [("10.2.0.0", 24, 0), ("fd00:2::", 64, 1)].map(|(ip, prefix, number)| Zone {
+        address: address(ip),
+        prefix,
+        subnet: SubnetId(1),
+        source: Some(number),
+        node: false,
+    });
+    datapath.set_sources(&sources, &zones).unwrap();
 }
 
 /// Takes what is sent and says how much it was, or sends as much as it is asked to.
@@ -163,23 +185,28 @@ fn backend() -> Machine {
     machine.run(|| {
         ip("route add default via 10.2.0.100");
         ip("-6 route add default via fd00:2::100");
-        for ip in BACKENDS {
-            let listener = TcpListener::bind((address(ip), BACKEND_PORT)).unwrap();
-            thread::spawn(move || {
-                for stream in listener.incoming().flatten() {
-                    thread::spawn(move || answer(stream));
-                }
-            });
-            let socket = UdpSocket::bind((address(ip), BACKEND_PORT)).unwrap();
-            thread::spawn(move || {
-                let mut datagram = [0; 65536];
-                while let Ok((bytes, from)) = socket.recv_from(&mut datagram) {
-                    drop(socket.send_to(&datagram[..bytes], from));
-                }
-            });
-        }
+        listen(BACKENDS, BACKEND_PORT);
     });
     machine
+}
+
+/// Serves on the machine of this thread.
+fn listen(addresses: [&'static str; 2], port: u16) {
+    for ip in addresses {
+        let listener = TcpListener::bind((address(ip), port)).unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(stream));
+            }
+        });
+        let socket = UdpSocket::bind((address(ip), port)).unwrap();
+        thread::spawn(move || {
+            let mut datagram = [0; 65536];
+            while let Ok((bytes, from)) = socket.recv_from(&mut datagram) {
+                drop(socket.send_to(&datagram[..bytes], from));
+            }
+        });
+    }
 }
 
 fn dial(vip: &'static str) -> TcpStream {
@@ -245,16 +272,50 @@ fn packets_that_do_not_fit_are_sent_again_smaller() {
         let counts = datapath.verdicts().unwrap();
         counts.into_iter().find(|c| c.name == name).map_or(0, |c| c.count)
     };
+    let far = [VIPS[0].0, VIPS[1].0];
+    adapt(["inside", "outside"], [&client, &backend], far, &count);
+    assert_eq!(count("nat_fragment_lost"), 0);
+    assert_eq!(count("nat_error_reply"), 2);
+}
+
+/// The other way round: a machine inside begins, and the client answers, which has no route to it.
+#[test]
+fn connections_from_inside_find_the_mtu_as_well() {
+    place::enter();
+    let client = Machine::new();
+    wire("outside", 1500, 0, 250, &client);
+    client.run(|| listen(CLIENTS, PORT));
+    let backend = backend();
+    let (datapath, _lease) = serve(false);
+    let count = |name: &str| {
+        let counts = datapath.verdicts().unwrap();
+        counts.into_iter().find(|c| c.name == name).map_or(0, |c| c.count)
+    };
+    adapt(["outside", "inside"], [&backend, &client], CLIENTS, &count);
+    assert_eq!((count("nat_fragment_lost"), count("nat_new")), (0, 0));
+    assert_eq!(count("nat_error_request"), 2);
+    assert!(count("source_new") > 8 && count("source_in") > 1000 && count("source_out") > 1000);
+}
+
+/// The first machine's packets to `far`, and what comes back, through the node's interfaces on the way: both ways meet a
+/// lesser MTU than their sender's, with long frames and short ones, datagrams in pieces, and a port where nobody listens.
+fn adapt(
+    way: [&str; 2],
+    machines: [&Machine; 2],
+    far: [&'static str; 2],
+    count: &dyn Fn(&str) -> u64,
+) {
+    let [there, back] = way;
     for segments in ["65535", "1"] {
         // One segment in a frame, or as many as the sender likes.
         let limit = format!("link set wire gso_max_segs {segments}");
-        for machine in [&client, &backend] {
+        for machine in machines {
             let limit = limit.clone();
             machine.run(move || ip(&limit));
         }
-        for (vip, _) in &VIPS[..2] {
+        for vip in far {
             let forget = || {
-                for machine in [&client, &backend] {
+                for machine in machines {
                     machine.run(|| {
                         ip("route flush cache");
                         ip("-6 route flush cache");
@@ -263,26 +324,24 @@ fn packets_that_do_not_fit_are_sent_again_smaller() {
             };
             forget();
             let before = count("nat_too_big");
-            ip("link set inside mtu 1400");
-            assert_eq!(client.run(|| upload(vip)), LONG as u64, "{vip} up, {segments}");
-            ip("link set inside mtu 1500");
+            ip(&format!("link set {there} mtu 1400"));
+            assert_eq!(machines[0].run(|| upload(vip)), LONG as u64, "{vip} up, {segments}");
+            ip(&format!("link set {there} mtu 1500"));
             let between = count("nat_too_big");
             assert!(between > before, "{vip} up, {segments}: nothing was too big");
             // Or the client would only ask for what it can send itself.
             forget();
-            ip("link set outside mtu 1400");
-            assert_eq!(client.run(|| download(vip)), LONG as u64, "{vip} down, {segments}");
-            ip("link set outside mtu 1500");
+            ip(&format!("link set {back} mtu 1400"));
+            assert_eq!(machines[0].run(|| download(vip)), LONG as u64, "{vip} down, {segments}");
+            ip(&format!("link set {back} mtu 1500"));
             assert!(count("nat_too_big") > between, "{vip} down, {segments}: nothing was too big");
         }
     }
-    for (vip, _) in &VIPS[..2] {
-        assert!(client.run(|| echo(vip, 1440)), "{vip}: datagram");
-        assert!(client.run(|| echo(vip, 9000)), "{vip}: fragments");
-        assert!(client.run(|| refused(vip)), "{vip}: no error came");
+    for vip in far {
+        assert!(machines[0].run(|| echo(vip, 1440)), "{vip}: datagram");
+        assert!(machines[0].run(|| echo(vip, 9000)), "{vip}: fragments");
+        assert!(machines[0].run(|| refused(vip)), "{vip}: no error came");
     }
-    assert_eq!(count("nat_fragment_lost"), 0);
-    assert_eq!(count("nat_error_reply"), 2);
 }
 
 /// Senders leave the sum of a segment to their interface, which a veth never does: it is the node's interfaces here that have to
