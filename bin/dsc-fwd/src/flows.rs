@@ -33,6 +33,8 @@ pub struct Flows {
     met: Vec<u64>,
     counted: Vec<u64>,
     rounds: u64,
+    /// What the last whole walk took, with its pauses.
+    took: Duration,
     told: u64,
     put: [u64; 5],
     aged: u64,
@@ -62,6 +64,7 @@ impl Flows {
             met: vec![0; backends],
             counted: vec![0; backends],
             rounds: 0,
+            took: Duration::ZERO,
             told: 0,
             put: [0; 5],
             aged: 0,
@@ -143,6 +146,7 @@ impl Flows {
             self.counted.clone_from(&self.met);
             self.met.fill(0);
             self.rounds += 1;
+            self.took = now.since(self.begun);
             self.before = self.begun;
             self.begun = self.next.max(self.begun + ROUND);
             self.next = self.begun;
@@ -196,6 +200,8 @@ impl Flows {
             ("flows_without_room", of(Put::Full)),
             ("flows_of_no_service_here", of(Put::Foreign)),
             ("flows_aged", self.aged),
+            ("flows_walks", self.rounds),
+            ("flows_walk_ms", self.took.as_millis() as u64),
         ]
         .map(|(name, count)| Counter { name: name.to_owned(), count })
         .into()

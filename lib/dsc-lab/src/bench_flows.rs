@@ -1,6 +1,8 @@
 //! `dsc-lab bench flows`: live connections through each event, for DSC and for keepalived with conntrackd and with
-//! HAProxy on the same topology, one after the other. It prints what the connections lived through and never judges.
+//! HAProxy on the same topology, one after the other; then what `bench_measures.rs` measures of DSC. It prints what the
+//! connections lived through and never judges.
 
+use crate::bench_measures::NAMES;
 use crate::downloads::Report;
 use crate::error::{Doing, Error, Result};
 use crate::figures::Spread;
@@ -24,6 +26,12 @@ pub struct BenchFlows {
     pub connections: usize,
     /// New connections per second of the events that end in `-opening`.
     pub per_s: u32,
+    /// Flows of the table that is measured.
+    pub table: u32,
+    /// Frames per second of the flood.
+    pub flood_per_s: u64,
+    /// Its length, s.
+    pub flood_s: u64,
     /// Nodes of the lab.
     pub nodes: usize,
     /// IPv4 virtual addresses on `ext`.
@@ -32,7 +40,7 @@ pub struct BenchFlows {
     pub hosts: usize,
     /// Systems with DSC's timing.
     pub systems: Vec<(System, String)>,
-    /// Only these events, by their names or by their undoing's; all if empty.
+    /// Only these events, by their names or by their undoing's, and measurements ([`NAMES`]); all if empty.
     pub events: Vec<String>,
 }
 
@@ -127,15 +135,16 @@ impl BenchFlows {
             let known = |(system, _): &(System, String)| {
                 cases(system).iter().any(|c| c.name == *event || c.undoing == *event)
             };
-            if !self.systems.iter().any(known) {
+            if !NAMES.contains(&event.as_str()) && !self.systems.iter().any(known) {
                 let names: Vec<String> = cases(&System::Dsc).into_iter().map(|c| c.name).collect();
                 return Err(Error::new(
                     format!("measure {event}"),
-                    format!("events: {}", names.join(" ")),
+                    format!("events: {} {}", names.join(" "), NAMES.join(" ")),
                 ));
             }
         }
-        if !self.json {
+        let only_measures = self.events.iter().all(|e| NAMES.contains(&e.as_str()));
+        if !self.json && (self.events.is_empty() || !only_measures) {
             println!(
                 "longest pauses are min/median/max over the runs; the counts are of all runs\n{HEADING}"
             );
@@ -144,6 +153,12 @@ impl BenchFlows {
         for (system, profile) in &self.systems {
             let of_system = self.measure(lab_name, system, profile)?;
             failed += if *system == System::Dsc { of_system } else { 0 };
+        }
+        let wanted = |name: &&str| self.events.is_empty() || self.events.iter().any(|e| e == name);
+        for (_, profile) in self.systems.iter().filter(|(s, _)| *s == System::Dsc) {
+            for name in NAMES.iter().filter(|name| wanted(name)) {
+                failed += self.measure_one(lab_name, profile, name)?;
+            }
         }
         Ok(failed)
     }

@@ -2,20 +2,30 @@
 //! DNAT and HAProxy on the same topology. Every round measures each system once, so that rounds can be compared. It
 //! prints what it measured and never judges.
 
+use crate::bpf::{self, Timed};
 use crate::bulk::{self, Through};
-use crate::error::{Doing, Error, Result};
-use crate::figures::Spread;
+use crate::error::{Error, Result};
+use crate::flood;
 use crate::lab::Lab;
+use crate::measures::{Measure, Values};
+use crate::process::Pid;
+use crate::segments::{Target, datagram, plain_datagram};
 use crate::services;
 use crate::topology::{Beside, Plan, System};
-use crate::{live, program, wait};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use crate::{live, packets, program, wait};
+use std::net::IpAddr;
 
 /// What can be measured, in the order of the rows.
 pub const SYSTEMS: [&str; 4] = ["dsc", "forwarding", "nftables", "haproxy"];
 /// Clients that open connections one after the other.
 const CLIENTS: usize = 8;
+/// Flows of the packets.
+const FLOWS: u32 = 1_000;
+/// Packets that arrived.
+const PACKETS: Measure = ("packets", "1000/s");
+/// What is compared round by round: DSC's in percent of each other system's.
+const COMPARED: [Measure; 4] =
+    [("tcp-1-stream", "Gbit/s"), ("tcp-4-streams", "Gbit/s"), ("http-connections", "1/s"), PACKETS];
 
 /// What to measure.
 #[derive(Clone, Debug)]
@@ -34,19 +44,6 @@ pub struct BenchForward {
     pub systems: Vec<String>,
 }
 
-/// One line of the bench.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    bench: &'static str,
-    system: String,
-    measure: &'static str,
-    /// Of min, median and max.
-    unit: &'static str,
-    #[serde(flatten)]
-    spread: Spread,
-    runs: usize,
-}
-
 impl BenchForward {
     /// Measures everything, then prints the rows. Returns how many runs of DSC failed.
     ///
@@ -55,39 +52,42 @@ impl BenchForward {
     pub fn run(&self, lab_name: &str) -> Result<usize> {
         let systems: Vec<(&String, System)> =
             self.systems.iter().map(|s| Ok((s, system(s)?))).collect::<Result<_>>()?;
-        let mut values: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
+        let mut values = vec![Values::default(); systems.len()];
+        let mut ratios = vec![Values::default(); systems.len()];
         let mut failed = 0;
         for run in 1..=self.runs {
+            let mut round: Vec<Option<Vec<(Measure, f64)>>> = Vec::new();
             for (turn, (name, system)) in systems.iter().enumerate() {
                 eprintln!("# round {run}: {name}");
                 match self.once(lab_name, name, system) {
                     Ok(measured) => {
-                        for (measure, value) in measured.into_iter().enumerate() {
-                            values.entry((turn, measure)).or_default().push(value);
-                        }
+                        values[turn].extend(measured.iter().copied());
+                        round.push(Some(measured));
                     }
                     Err(error) => {
+                        round.push(None);
                         failed += usize::from(*system == System::Dsc);
                         eprintln!("dsc-lab: {name}, round {run}: {error}");
                     }
                 }
             }
+            compare(&systems, &round, &mut ratios);
         }
         if !self.json {
-            println!("min/median/max over the rounds");
+            println!("min/median/max over the rounds; dsc/...: of the same round");
         }
-        for ((turn, measure), values) in values {
-            let (measure, unit) = MEASURES[measure];
-            let runs = values.len();
-            let Some(spread) = Spread::of(values) else { continue };
-            let system = systems[turn].0.clone();
-            self.print(&Row { bench: "forward", system, measure, unit, spread, runs })?;
+        for ((name, _), values) in systems.iter().zip(&values) {
+            values.rows("forward", name).iter().try_for_each(|row| row.print(self.json))?;
+        }
+        for ((name, _), ratios) in systems.iter().zip(&ratios) {
+            let rows = ratios.rows("forward", &format!("dsc/{name}"));
+            rows.iter().try_for_each(|row| row.print(self.json))?;
         }
         Ok(failed)
     }
 
-    /// One lab; the values of [`MEASURES`].
-    fn once(&self, lab_name: &str, name: &str, system: &System) -> Result<[f64; MEASURES.len()]> {
+    /// One lab.
+    fn once(&self, lab_name: &str, name: &str, system: &System) -> Result<Vec<(Measure, f64)>> {
         let plan = Plan {
             nodes: self.nodes,
             vips6: 0,
@@ -101,7 +101,8 @@ impl BenchForward {
         lab.down().and(result)
     }
 
-    fn measure(&self, lab: &Lab, name: &str) -> Result<[f64; MEASURES.len()]> {
+    /// CPU is the whole machine's, clients and hosts included.
+    fn measure(&self, lab: &Lab, name: &str) -> Result<Vec<(Measure, f64)>> {
         live::settle(lab, live::Whose::Outside)?;
         if name == "nftables" {
             // DNAT alone: nothing is copied to the other nodes.
@@ -117,38 +118,83 @@ impl BenchForward {
         let one = bulk::streams(lab, &to, 1, self.window_ms)?;
         let four = bulk::streams(lab, &to, 4, self.window_ms)?;
         let fresh = bulk::connections(lab, &to, CLIENTS, self.window_ms)?;
+        let packets = if name == "haproxy" { Vec::new() } else { self.packets(lab, name)? };
         let gbit = |through: Through| through.per_s * 8.0 / 1e9;
-        Ok([
-            gbit(one),
-            one.cpu_percent,
-            gbit(four),
-            four.cpu_percent,
-            fresh.per_s,
-            fresh.cpu_percent,
-        ])
+        let mut measured = vec![
+            (("tcp-1-stream", "Gbit/s"), gbit(one)),
+            (("tcp-1-stream-cpu", "%"), one.cpu_percent),
+            (("tcp-4-streams", "Gbit/s"), gbit(four)),
+            (("tcp-4-streams-cpu", "%"), four.cpu_percent),
+            (("http-connections", "1/s"), fresh.per_s),
+            (("http-connections-cpu", "%"), fresh.cpu_percent),
+        ];
+        measured.extend(packets);
+        Ok(measured)
     }
 
-    fn print(&self, row: &Row) -> Result<()> {
-        if self.json {
-            println!("{}", serde_json::to_string(row).doing(|| "write a row".into())?);
-            return Ok(());
+    /// Datagrams of a thousand flows to one address. HAProxy has no way for them.
+    fn packets(&self, lab: &Lab, name: &str) -> Result<Vec<(Measure, f64)>> {
+        packets::prepare(lab)?;
+        let target = *flood::targets(lab)?
+            .first()
+            .ok_or_else(|| Error::new("send packets", "there is no IPv4 address on ext"))?;
+        let source = Plan::client_address(0, false);
+        let host = services::host_address(0, false);
+        let (IpAddr::V4(source), IpAddr::V4(host)) = (source, host) else {
+            return Err(Error::new("send packets", "the lab's addresses are not IPv4"));
+        };
+        let frame = |flow| match name {
+            "forwarding" => plain_datagram(&Target { vip: host, ..target }, source, flow),
+            _ => datagram(&target, source, flow),
+        };
+        let frames: Vec<Vec<u8>> = (0..FLOWS).map(frame).collect();
+        let window = || {
+            wait::observe(self.window_ms);
+            Ok(())
+        };
+        let (seen, ()) = packets::through(lab, &frames, window)?;
+        let mut measured = vec![
+            (PACKETS, seen.delivered / 1e3),
+            (("packets-lost", "%"), seen.lost_percent),
+            (("packets-sender-waits", "%"), seen.full_percent),
+        ];
+        if lab.plan.system == System::Dsc {
+            // Timing is a cost of its own, so it has a window of its own.
+            let timed = Timed::begin()?;
+            let nodes = 0..lab.plan.nodes;
+            let fwd: Vec<Pid> = nodes.filter_map(|n| program::find(lab, n, "dsc-fwd")).collect();
+            let (_, mean) = packets::through(lab, &frames, || {
+                let before = bpf::runs(&fwd);
+                wait::observe(self.window_ms);
+                Ok(bpf::runs(&fwd).mean_since(before))
+            })?;
+            drop(timed);
+            let mean = mean.ok_or_else(|| Error::new("time the programs", "they did not run"))?;
+            measured.push((("packets-program", "ns"), mean));
         }
-        let Spread { min, median, max } = row.spread;
-        let spread = format!("{min:.1}/{median:.1}/{max:.1}");
-        println!("{:<12}{:<24}{spread:>28} {}", row.system, row.measure, row.unit);
-        Ok(())
+        Ok(measured)
     }
 }
 
-/// Names and units, in the order in which they are measured. CPU is the whole machine's, clients and hosts included.
-const MEASURES: [(&str, &str); 6] = [
-    ("tcp-1-stream", "Gbit/s"),
-    ("tcp-1-stream-cpu", "%"),
-    ("tcp-4-streams", "Gbit/s"),
-    ("tcp-4-streams-cpu", "%"),
-    ("http-connections", "1/s"),
-    ("http-connections-cpu", "%"),
-];
+/// Notes DSC's figures of a round in percent of each other system's.
+fn compare(
+    systems: &[(&String, System)],
+    round: &[Option<Vec<(Measure, f64)>>],
+    ratios: &mut [Values],
+) {
+    let value = |measured: &Option<Vec<(Measure, f64)>>, measure: Measure| {
+        let found = measured.iter().flatten().find(|(m, _)| *m == measure);
+        found.map(|(_, value)| *value)
+    };
+    let Some(dsc) = systems.iter().position(|(_, system)| *system == System::Dsc) else { return };
+    for (turn, other) in round.iter().enumerate().filter(|(turn, _)| *turn != dsc) {
+        for measure in COMPARED {
+            if let (Some(own), Some(other)) = (value(&round[dsc], measure), value(other, measure)) {
+                ratios[turn].add((measure.0, "%"), own / other * 100.0);
+            }
+        }
+    }
+}
 
 /// A system by its word here. keepalived only moves the addresses.
 fn system(word: &str) -> Result<System> {
@@ -167,21 +213,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_have_the_promised_fields() {
-        let spread = Spread { min: 1.0, median: 2.04, max: 3.0 };
-        let row = Row {
-            bench: "forward",
-            system: "dsc".into(),
-            measure: MEASURES[0].0,
-            unit: MEASURES[0].1,
-            spread,
-            runs: 3,
-        };
-        assert_eq!(
-            serde_json::to_string(&row).unwrap(),
-            "{\"bench\":\"forward\",\"system\":\"dsc\",\"measure\":\"tcp-1-stream\",\"unit\":\"Gbit/s\",\
-             \"min\":1.0,\"median\":2.0,\"max\":3.0,\"runs\":3}"
-        );
+    fn rounds_are_compared_where_both_were_measured() {
+        let names = ["dsc", "nftables", "haproxy"].map(String::from);
+        let systems: Vec<_> = names.iter().map(|n| (n, system(n).unwrap())).collect();
+        let mut ratios = vec![Values::default(); 3];
+        let web = |per_s| vec![(("http-connections", "1/s"), per_s)];
+        compare(&systems, &[Some(web(300.0)), Some(web(200.0)), None], &mut ratios);
+        compare(&systems, &[Some(web(100.0)), None, Some(web(50.0))], &mut ratios);
+        compare(&systems, &[None, Some(web(1.0)), Some(web(1.0))], &mut ratios);
+        let seen = ratios.iter().map(|r| r.of(("http-connections", "%")).to_vec());
+        assert_eq!(seen.collect::<Vec<_>>(), [vec![], vec![150.0], vec![200.0]]);
     }
 
     #[test]

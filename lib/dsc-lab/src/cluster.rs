@@ -2,14 +2,17 @@
 //! node agrees. DSC is asked through `dscctl`, like anybody would.
 
 use crate::clock;
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::keepalived;
 use crate::lab::Lab;
 use crate::program;
 use crate::topology::System;
 use crate::wait;
 use nix::sys::signal::Signal;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Runs `dscctl` on a node and returns what it printed.
 ///
@@ -34,6 +37,69 @@ pub fn status(lab: &Lab, node: usize) -> Result<Value> {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         Error::new("read dscctl status --json", format!("{error}; {said}"))
     })
+}
+
+/// How late new flows of the others come to a node, as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Lag {
+    /// Flows that this is about.
+    pub flows: u64,
+    /// Half of them took no longer, microseconds.
+    pub p50_us: u64,
+    /// Of hundred, 99 took no longer.
+    pub p99_us: u64,
+    /// The longest.
+    pub max_us: u64,
+}
+
+/// The lag of a node's `dscctl status --local`.
+///
+/// # Errors
+/// No new flow of another node came to it.
+pub fn sharing_lag(lab: &Lab, node: usize) -> Result<Lag> {
+    let status: Value = parsed(&dscctl(lab, node, &["status", "--local", "--json"])?)?;
+    let lag = Lag::deserialize(&status["sharing"]["lag"]);
+    lag.doing(|| format!("read the lag of {}", lab.plan.node(node)))
+}
+
+/// A node's table of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct FlowTotals {
+    /// Flows that it has room for.
+    pub max: u64,
+    /// Flows in it.
+    pub now: u64,
+    /// Flows that this node made.
+    pub made: u64,
+}
+
+/// `dscctl flows --count` of a node.
+///
+/// # Errors
+/// It is not answered.
+pub fn flow_totals(lab: &Lab, node: usize) -> Result<FlowTotals> {
+    parsed(&dscctl(lab, node, &["flows", "--count", "--json"])?)
+}
+
+/// `dscctl counters` of a node: the data path's.
+///
+/// # Errors
+/// It is not answered.
+pub fn counters(lab: &Lab, node: usize) -> Result<BTreeMap<String, u64>> {
+    #[derive(Deserialize)]
+    struct Counter {
+        of: String,
+        name: String,
+        count: u64,
+    }
+    let text = dscctl(lab, node, &["counters", "--json"])?;
+    let all: Vec<Counter> = text.lines().map(parsed).collect::<Result<_>>()?;
+    let own = all.into_iter().filter(|c| c.of == "verdict");
+    Ok(own.map(|c| (c.name, c.count)).collect())
+}
+
+fn parsed<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_json::from_str(text).doing(|| "read what dscctl prints".into())
 }
 
 /// Waits until every node with power says that all of them are members that can host, and that every address has a host.

@@ -1,5 +1,6 @@
 //! A socket for whole Ethernet frames on one interface. The prober's own; nothing else in the lab sees frames.
 
+use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -60,6 +61,34 @@ impl Frames {
         };
         nix::errno::Errno::result(result)?;
         Ok(Frames(fd))
+    }
+
+    /// Sends frames; how many the kernel took.
+    ///
+    /// # Errors
+    /// Those of the kernel, but for no room, which is none taken.
+    pub fn send_all(&self, frames: &[Vec<u8>]) -> nix::Result<usize> {
+        let part = |frame: &Vec<u8>| libc::iovec {
+            iov_base: frame.as_ptr().cast_mut().cast(),
+            iov_len: frame.len(),
+        };
+        let mut parts: Vec<libc::iovec> = frames.iter().map(part).collect();
+        let header = |part: &mut libc::iovec| {
+            // SAFETY: `mmsghdr` is a plain C structure for which all zeroes are valid.
+            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+            header.msg_hdr.msg_iov = part;
+            header.msg_hdr.msg_iovlen = 1;
+            header
+        };
+        let mut headers: Vec<libc::mmsghdr> = parts.iter_mut().map(header).collect();
+        let (fd, count) = (self.0.as_raw_fd(), headers.len() as libc::c_uint);
+        // SAFETY: every header points at a part, and every part at a frame, which outlive the call and are only read.
+        let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count, libc::MSG_DONTWAIT) };
+        match Errno::result(sent) {
+            Ok(sent) => Ok(sent as usize),
+            Err(Errno::EAGAIN | Errno::ENOBUFS) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a frame; false if the kernel had no room for it.

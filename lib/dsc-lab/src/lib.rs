@@ -7,7 +7,8 @@
 //!   probe  ------+---+------ eth0  n2  eth1 --------------+---+
 //!                    +------ eth0  n3  eth1 --------------+
 //!     answers.rs <- probe.rs -> frames, UDP, "who has"  -> echo.rs, nginx on each node
-//!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand; bulk.rs: as fast as they can
+//!     downloads.rs, openings.rs -> live downloads, new connections, by the thousand; bulk.rs, packets.rs: as fast as they can
+//!     flood.rs -> frames of clients that do not exist;  bpf.rs: what the kernel says of programs and tables
 //!     fault.rs: power, processes, cables        scenario.rs, live.rs: fault, observation, figures
 //! ```
 
@@ -15,6 +16,9 @@ pub mod answers;
 pub mod bench;
 pub mod bench_flows;
 pub mod bench_forward;
+pub mod bench_measures;
+pub mod bench_table;
+pub mod bpf;
 pub mod bulk;
 pub mod clock;
 pub mod cluster;
@@ -24,24 +28,29 @@ pub mod echo;
 pub mod error;
 pub mod fault;
 pub mod figures;
+pub mod flood;
 pub mod frames;
 pub mod http;
 pub mod keepalived;
 pub mod lab;
 pub mod live;
+pub mod measures;
 pub mod namespace;
 pub mod netlink;
 pub mod nginx;
 pub mod openings;
 pub mod pace;
 pub mod packet;
+pub mod packets;
 pub mod peers;
 pub mod probe;
 pub mod process;
 pub mod program;
 pub mod scenario;
+pub mod segments;
 pub mod services;
 pub mod streams;
+pub mod syn_flood;
 pub mod system;
 pub mod topology;
 pub mod wait;

@@ -165,7 +165,8 @@ enum BenchVerb {
         #[arg(long)]
         quick: bool,
     },
-    /// Live connections to the hosts behind through crashes, freezes, cuts and moves: what breaks, and how long a pause.
+    /// Live connections to the hosts behind through crashes, freezes, cuts and moves: what breaks, and how long a pause. And
+    /// of DSC: how late flows are shared, what that costs, a large table, a flood.
     Flows {
         /// One JSON object per line.
         #[arg(long)]
@@ -195,11 +196,21 @@ enum BenchVerb {
         #[arg(long, value_delimiter = ',', value_parser = System::parse,
               default_value = "dsc,keepalived-50+conntrackd,keepalived-50+haproxy")]
         system: Vec<System>,
-        /// Only these events: crash, freeze, cut, move, drain, quiet ...; rejoin and the like mean the event they undo.
+        /// Flows of the table of the measurement "table".
+        #[arg(long, default_value_t = 1_000_000)]
+        table: u32,
+        /// Frames per second of the flood in "syn-flood".
+        #[arg(long, default_value_t = 20_000, value_name = "PER_S")]
+        flood_rate: u64,
+        /// Its length, seconds.
+        #[arg(long, default_value_t = 60, value_name = "S")]
+        flood_s: u64,
+        /// Only these events and measurements: crash, freeze, cut, move, drain, quiet ...; rejoin and the like mean the event
+        /// they undo; sharing-lag, new-flows, table, syn-flood.
         #[arg(long, value_delimiter = ',')]
         event: Vec<String>,
     },
-    /// How much goes through to the hosts behind: TCP streams, new HTTP connections, CPU.
+    /// How much goes through to the hosts behind: TCP streams, new HTTP connections, CPU, packets.
     Forward {
         /// One JSON object per line.
         #[arg(long)]
@@ -297,6 +308,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
             hosts,
             profile,
             system,
+            table,
+            flood_rate,
+            flood_s,
             event,
         }) => {
             let systems = profiles(system, &profile);
@@ -305,6 +319,9 @@ fn run(arguments: Arguments) -> Result<ExitCode> {
                 runs,
                 connections,
                 per_s: rate,
+                table,
+                flood_per_s: flood_rate,
+                flood_s,
                 nodes,
                 vips,
                 hosts,

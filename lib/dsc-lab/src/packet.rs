@@ -214,7 +214,7 @@ fn pseudo_header(from: [u8; 16], to: [u8; 16], next: u8, length: usize) -> Vec<u
 }
 
 /// The Internet checksum (RFC 1071) over parts; all but the last have even length.
-fn checksum(parts: &[&[u8]]) -> u16 {
+pub fn checksum(parts: &[&[u8]]) -> u16 {
     let words = parts.iter().flat_map(|part| part.chunks(2));
     let mut sum: u32 =
         words.map(|w| u32::from(w[0]) << 8 | u32::from(w.get(1).copied().unwrap_or(0))).sum();

@@ -3,7 +3,8 @@
 
 use crate::error::Result;
 use crate::lab::Lab;
-use crate::services::{WEB_PORT, host_address};
+use crate::packet::ECHO_PORT;
+use crate::services::{UDP_PORT, WEB_PORT, host_address};
 use crate::topology::{Beside, Plan, Subnet};
 use std::fmt::Write as _;
 
@@ -53,22 +54,27 @@ pub fn prepare(lab: &Lab, node: usize) -> Result<()> {
     ])
 }
 
-/// Destination NAT of the web service to the hosts behind, in turn; as in any stateful rule set, what belongs to no
+/// Destination NAT of the web service and the echo to the hosts behind, in turn; as in any stateful rule set, what belongs to no
 /// connection is dropped. Answered with a reset or sent on as it is, it would break a connection that arrives a moment later.
 fn nat(plan: &Plan) -> String {
     let hosts: Vec<String> =
         (0..plan.hosts).map(|h| format!("{h} : {}", host_address(h, false))).collect();
+    let echoes: Vec<String> = (0..plan.hosts)
+        .map(|h| format!("{h} : {} . {ECHO_PORT}", host_address(h, false)))
+        .collect();
     let vips: Vec<String> = plan
         .vip_list()
         .iter()
         .filter(|v| v.subnet == Subnet::Ext && v.address.is_ipv4())
         .map(|v| v.address.to_string())
         .collect();
+    let vips = vips.join(", ");
     format!(
         "table ip web {{
     chain prerouting {{
         type nat hook prerouting priority dstnat;
-        ip daddr {{ {} }} tcp dport {WEB_PORT} dnat to numgen inc mod {} map {{ {} }}
+        ip daddr {{ {vips} }} tcp dport {WEB_PORT} dnat to numgen inc mod {} map {{ {} }}
+        ip daddr {{ {vips} }} udp dport {UDP_PORT} dnat ip addr . port to numgen inc mod {} map {{ {} }}
     }}
     chain valid {{
         type filter hook prerouting priority mangle;
@@ -76,9 +82,10 @@ fn nat(plan: &Plan) -> String {
     }}
 }}
 ",
-        vips.join(", "),
         plan.hosts,
-        hosts.join(", ")
+        hosts.join(", "),
+        plan.hosts,
+        echoes.join(", ")
     )
 }
 

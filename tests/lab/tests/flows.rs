@@ -8,6 +8,7 @@ use dsc_lab::pace::Pace;
 use dsc_lab::packet::{Answer, Kind, Question};
 use dsc_lab::scenario::Event;
 use dsc_lab::services::{self, HOST_NUMBER, UDP_PORT};
+use dsc_lab::syn_flood::{self, Attack};
 use dsc_lab::topology::{Plan, Subnet};
 use dsc_lab::{cluster, wait};
 use dsc_test_lab::TestLab;
@@ -136,6 +137,23 @@ fn requests_and_replies_at_different_nodes() {
     let lost = (counts.refused, counts.unanswered, counts.syn_retransmits, counts.skipped);
     assert_eq!(lost, (0, 0, 0, 0), "{:?}", counts.latest);
     assert_eq!(counts.served, counts.opened);
+}
+
+/// Strangers fill the table with connections that only begin, and send what no machine sends on purpose.
+#[test]
+fn a_syn_flood_into_a_full_table_harms_no_live_connection() {
+    const ROOM: u32 = 2_048;
+    let lab = TestLab::up(Plan { flows: format!("max = {ROOM}"), ..plan() });
+    let to = [services::web(&lab.plan, false), services::web(&lab.plan, true)].concat();
+    let attack = Attack { per_s: 1_500, length_ms: 8_000 };
+    let seen = syn_flood::run(&lab, &to, DOWNLOADS, Pace::Steady, attack).unwrap();
+    unharmed("flood", &seen.report);
+    // It was one.
+    assert!(seen.refused > 1_000 && seen.martian > 10, "{seen:?}");
+    let (now, max) = seen.flows;
+    assert!(max == u64::from(ROOM) && now <= max && now > max * 9 / 10, "{seen:?}");
+    // What is told and may be asked for again: a log that is full takes 8 MB of each daemon.
+    assert!(seen.most_mb < seen.before_mb + 20.0, "{seen:?}");
 }
 
 #[test]
