@@ -137,6 +137,13 @@ fn requests_and_replies_at_different_nodes() {
     let lost = (counts.refused, counts.unanswered, counts.syn_retransmits, counts.skipped);
     assert_eq!(lost, (0, 0, 0, 0), "{:?}", counts.latest);
     assert_eq!(counts.served, counts.opened);
+    // The flows were made there, and came to the others in some time.
+    for node in (0..lab.plan.nodes).filter(|node| *node != outside) {
+        let lag = cluster::sharing_lag(&lab, node).unwrap();
+        assert!(lag.flows >= counts.opened, "{lag:?}");
+        assert!(0 < lag.p50_us && lag.p50_us <= lag.p99_us && lag.p99_us <= lag.max_us, "{lag:?}");
+    }
+    assert!(cluster::sharing_lag(&lab, outside).is_err(), "nobody else made any");
 }
 
 /// Strangers fill the table with connections that only begin, and send what no machine sends on purpose.
