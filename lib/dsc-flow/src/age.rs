@@ -4,15 +4,20 @@
 use dsc_wire::{FlowKey, FlowState, FlowTimeouts, Protocol, Time};
 use std::time::Duration;
 
+/// A name server answers a question once, and who asks from inside takes a port for each (RFC 4787, requirement 5 a: less for a
+/// port outside that is known to need less).
+const NAMES_PORT: u16 = 53;
+
 /// How long a flow is kept after its last packet.
-pub fn lifetime(timeouts: &FlowTimeouts, protocol: Protocol, state: FlowState) -> Duration {
-    match (protocol, state) {
+pub fn lifetime(timeouts: &FlowTimeouts, key: &FlowKey, state: FlowState) -> Duration {
+    match (key.protocol, state) {
         (_, FlowState::Gone) => Duration::ZERO,
         (Protocol::Tcp, FlowState::Opening) => timeouts.tcp_syn_sent,
         (Protocol::Tcp, FlowState::Open) => timeouts.tcp_established,
         (Protocol::Tcp, FlowState::ClientClosed | FlowState::ServerClosed) => timeouts.tcp_fin_wait,
         (Protocol::Tcp, FlowState::Closed) => timeouts.tcp_time_wait,
         (Protocol::Udp, FlowState::Opening) => timeouts.udp,
+        (Protocol::Udp, _) if key.client.port() == NAMES_PORT => timeouts.udp,
         (Protocol::Udp, _) => timeouts.udp_stream,
     }
 }
@@ -31,7 +36,7 @@ pub enum Fate {
 /// A flow as a walk meets it.
 #[derive(Clone, Copy, Debug)]
 pub struct Met {
-    /// Which; its port spreads the reminders over the walks.
+    /// Which; its ports spread the reminders over the walks.
     pub key: FlowKey,
     /// How far it has come.
     pub state: FlowState,
@@ -52,7 +57,7 @@ pub fn fate(
     round: Duration,
     before: Time,
 ) -> Fate {
-    let life = lifetime(timeouts, met.key.protocol, met.state);
+    let life = lifetime(timeouts, &met.key, met.state);
     if met.at + life + TICK < now {
         return Fate::Remove;
     }
@@ -60,7 +65,9 @@ pub fn fate(
     let lasts = !matches!(met.state, FlowState::Opening | FlowState::Closed);
     let alive = met.at + TICK >= before;
     let every = (life / 3).as_nanos() / round.as_nanos().max(1);
-    let turn = u128::from(number) + u128::from(met.key.client.port());
+    // Of a client's flows one port differs, of those that begin inside the other one.
+    let ports = u128::from(met.key.client.port()) + u128::from(met.key.vip.port());
+    let turn = u128::from(number) + ports;
     if lasts && alive && turn.is_multiple_of(every.max(1)) { Fate::Remind } else { Fate::Keep }
 }
 
@@ -71,7 +78,7 @@ mod tests {
     const USUAL: FlowTimeouts = FlowTimeouts::DEFAULT;
 
     fn usual(protocol: Protocol, state: FlowState) -> Duration {
-        lifetime(&USUAL, protocol, state)
+        lifetime(&USUAL, &met(protocol, state, Time::ZERO, 7).key, state)
     }
 
     #[test]
@@ -79,6 +86,12 @@ mod tests {
         assert!(usual(Protocol::Tcp, FlowState::Open) >= Duration::from_secs(7440));
         assert!(usual(Protocol::Udp, FlowState::Open) >= Duration::from_secs(120));
         assert_eq!(usual(Protocol::Tcp, FlowState::Gone), Duration::ZERO);
+        let names = |protocol| {
+            let key = met(protocol, FlowState::Open, Time::ZERO, NAMES_PORT).key;
+            lifetime(&USUAL, &key, FlowState::Open)
+        };
+        assert_eq!(names(Protocol::Tcp), usual(Protocol::Tcp, FlowState::Open));
+        assert_eq!(names(Protocol::Udp), usual(Protocol::Udp, FlowState::Opening));
     }
 
     #[test]
@@ -113,7 +126,11 @@ mod tests {
             (Protocol::Udp, FlowState::Opening, 5),
             (Protocol::Udp, FlowState::Open, 6),
         ] {
-            assert_eq!(lifetime(&timeouts, protocol, state), s(life), "{protocol} {state:?}");
+            assert_eq!(
+                lifetime(&timeouts, &met(protocol, state, Time::ZERO, 7).key, state),
+                s(life),
+                "{protocol} {state:?}"
+            );
             let at = Time::from_ms(1_000_000);
             let end = at + s(life) + TICK;
             let fate =
