@@ -92,7 +92,7 @@ const HEADING: &str = "system                      event             runs    lon
 
 /// One half of one run.
 #[derive(Clone, Debug, Default)]
-struct Half {
+pub(crate) struct Half {
     longest_ms: Option<f64>,
     connections: u64,
     broken: u64,
@@ -181,10 +181,7 @@ impl BenchFlows {
             timing: format!("\"{profile}\""),
             ..Plan::default()
         };
-        let mut label = system.word();
-        if *system == System::Dsc && profile != "default" {
-            label = format!("dsc-{profile}");
-        }
+        let label = label(system, profile);
         eprintln!("# {label}, {} nodes, {} VIPs, {} hosts", self.nodes, self.vips, self.hosts);
         let mut failed = 0;
         for case in &cases {
@@ -234,6 +231,17 @@ impl BenchFlows {
         Ok(halves(&o))
     }
 
+    /// The row of an event whose half was run by another.
+    pub(crate) fn print_event(
+        &self,
+        label: &str,
+        event: &str,
+        halves: &[Half],
+        failed: usize,
+    ) -> Result<()> {
+        self.print(&row(label, event, halves, failed))
+    }
+
     fn print(&self, row: &Row) -> Result<()> {
         let text = if self.json {
             serde_json::to_string(row).doing(|| "write a row".into())?
@@ -280,6 +288,14 @@ impl Latest for Report {
 impl Latest for Counts {
     fn latest(&self) -> Option<&str> {
         self.latest.as_deref()
+    }
+}
+
+/// What a system is called in a row.
+pub(crate) fn label(system: &System, profile: &str) -> String {
+    match system {
+        System::Dsc if profile != "default" => format!("dsc-{profile}"),
+        _ => system.word(),
     }
 }
 

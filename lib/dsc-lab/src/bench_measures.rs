@@ -1,7 +1,7 @@
 //! What `dsc-lab bench flows` measures of DSC beside events: how late new flows come to the other nodes, what sharing them
 //! costs, and, in `bench_table.rs`, a full table. It prints what it measured and never judges.
 
-use crate::bench_flows::BenchFlows;
+use crate::bench_flows::{BenchFlows, Half, label};
 use crate::bench_table;
 use crate::bulk;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::lab::Lab;
 use crate::live::{self, Whose};
 use crate::measures::Values;
 use crate::openings::Openings;
-use crate::topology::Plan;
+use crate::topology::{Plan, System};
 use crate::{cluster, program, services, wait};
 use std::time::Instant;
 
@@ -41,16 +41,21 @@ impl BenchFlows {
                 "sharing-lag" => self.sharing_lag(lab_name, profile, &mut measured),
                 "new-flows" => self.new_flows(lab_name, profile, &mut measured),
                 "table" => bench_table::table(self, lab_name, profile, &mut measured.dsc),
-                _ => bench_table::syn_flood(self, lab_name, profile, &mut measured.dsc),
+                _ => bench_table::syn_flood(self, lab_name, profile, &mut measured.dsc)
+                    .map(|half| measured.floods.push(half)),
             };
             if let Err(error) = result {
                 eprintln!("dsc-lab: {name} run {run}: {error}");
                 failed += 1;
             }
         }
-        let Measured { alone, dsc } = measured;
-        let rows = alone.rows("flows", "dsc-alone").into_iter().chain(dsc.rows("flows", "dsc"));
-        rows.into_iter().try_for_each(|row| row.print(self.json))?;
+        let Measured { alone, dsc, floods } = measured;
+        let label = label(&System::Dsc, profile);
+        if name == "syn-flood" {
+            self.print_event(&label, name, &floods, failed)?;
+        }
+        let rows = [alone.rows("flows", &format!("{label}-alone")), dsc.rows("flows", &label)];
+        rows.iter().flatten().try_for_each(|row| row.print(self.json))?;
         Ok(failed)
     }
 
@@ -155,4 +160,6 @@ struct Opened {
 struct Measured {
     alone: Values,
     dsc: Values,
+    /// What live downloads lived through.
+    floods: Vec<Half>,
 }

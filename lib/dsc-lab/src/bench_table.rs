@@ -1,6 +1,6 @@
 //! A table of a million flows, and a full one under a flood, for `bench_measures.rs`: what a packet, a walk and a flow cost.
 
-use crate::bench_flows::BenchFlows;
+use crate::bench_flows::{BenchFlows, Half};
 use crate::bpf::{self, Runs, Timed};
 use crate::error::{Error, Result};
 use crate::flood::{self, Flood};
@@ -40,7 +40,12 @@ const FIRST_LOW: u16 = 0x0901;
 ///
 /// # Errors
 /// The lab does not calm down, or the table does not fill.
-pub fn table(bench: &BenchFlows, name: &str, profile: &str, values: &mut Values) -> Result<()> {
+pub(crate) fn table(
+    bench: &BenchFlows,
+    name: &str,
+    profile: &str,
+    values: &mut Values,
+) -> Result<()> {
     let flows = bench.table;
     let room = flows + flows / 16;
     let plan =
@@ -186,11 +191,16 @@ impl<'a> Filling<'a> {
     }
 }
 
-/// One run of a flood into a full table.
+/// One run of a flood into a full table; what the downloads lived through.
 ///
 /// # Errors
 /// As [`syn_flood::run`].
-pub fn syn_flood(bench: &BenchFlows, name: &str, profile: &str, values: &mut Values) -> Result<()> {
+pub(crate) fn syn_flood(
+    bench: &BenchFlows,
+    name: &str,
+    profile: &str,
+    values: &mut Values,
+) -> Result<Half> {
     // Full within seconds, whatever the machine can send.
     let room = bench.connections as u32 * 2 + FLOOD_ROOM;
     let plan = Plan { flows: format!("max = {room}"), ..bench.plan_of(bench.nodes, profile) };
@@ -204,10 +214,6 @@ pub fn syn_flood(bench: &BenchFlows, name: &str, profile: &str, values: &mut Val
     }
     values.extend([
         (("syn-flood-rate", "1/s"), seen.per_s),
-        (("syn-flood-connections", "flows"), seen.report.connections as f64),
-        (("syn-flood-broken", "flows"), seen.report.broken as f64),
-        (("syn-flood-reset", "flows"), seen.report.reset as f64),
-        (("syn-flood-pause", "ms"), seen.report.longest_ms),
         (("syn-flood-table", "%"), seen.flows.0 as f64 / seen.flows.1.max(1) as f64 * 100.0),
         (("syn-flood-refused", "packets"), seen.refused as f64),
         (("syn-flood-martian", "packets"), seen.martian as f64),
@@ -215,5 +221,5 @@ pub fn syn_flood(bench: &BenchFlows, name: &str, profile: &str, values: &mut Val
         (("syn-flood-memory-most", "MB"), seen.most_mb),
         (("syn-flood-recovery", "s"), seen.recovery_s),
     ]);
-    Ok(())
+    Ok(Half::from(&seen.report))
 }

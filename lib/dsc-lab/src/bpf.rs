@@ -1,33 +1,34 @@
-//! What the kernel says about the maps and programs of a process, as it shows its open files. It reads and never changes a
-//! map; the one setting is whether programs are timed.
+//! What the kernel says about the maps and programs of a process, as it shows its open files. It reads and never
+//! changes anything, but that programs are timed for a while.
 
 use crate::error::{Doing, Result};
 use crate::process::Pid;
+use nix::errno::Errno;
 use std::collections::BTreeMap;
+use std::os::fd::{FromRawFd, OwnedFd};
 
-/// Whether the kernel takes the time of every run of a program, on the whole machine.
-const TIMED: &str = "/proc/sys/kernel/bpf_stats_enabled";
+/// `BPF_ENABLE_STATS` of bpf(2), and its only kind.
+const ENABLE_STATS: libc::c_long = 32;
+const RUN_TIME: u32 = 0;
 
-/// Times programs as long as it lives. That itself costs some 50 ns for each run, of which a part is counted.
-pub struct Timed(String);
+/// Times all programs of the machine as long as it lives, and no longer than this process. That itself costs some 50 ns for
+/// each run, of which a part is counted.
+pub struct Timed(#[expect(dead_code, reason = "the kernel goes by whether it is open")] OwnedFd);
 
 impl Timed {
     /// Begins.
     ///
     /// # Errors
-    /// Not permitted, or the kernel has no such setting.
+    /// Not permitted.
     pub fn begin() -> Result<Timed> {
-        let doing = || format!("set {TIMED}");
-        let before = std::fs::read_to_string(TIMED).doing(doing)?;
-        std::fs::write(TIMED, "1").doing(doing)?;
-        Ok(Timed(before))
-    }
-}
-
-impl Drop for Timed {
-    fn drop(&mut self) {
-        // It was permitted before.
-        let _ = std::fs::write(TIMED, self.0.trim());
+        let kind = RUN_TIME;
+        // SAFETY: the kernel reads as many bytes of the number as it has.
+        let fd = unsafe {
+            libc::syscall(libc::SYS_bpf, ENABLE_STATS, &raw const kind, size_of_val(&kind))
+        };
+        let fd = Errno::result(fd).doing(|| "time programs".into())?;
+        // SAFETY: the descriptor was just made and nobody else owns it.
+        Ok(Timed(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     }
 }
 
