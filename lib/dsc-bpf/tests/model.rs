@@ -360,7 +360,9 @@ impl Pair {
         let (name, action) = match outcome {
             Outcome::Pass(name) => (name, NEXT),
             Outcome::Drop(name) => (name, DROP),
-            Outcome::Steer(name) | Outcome::Route(name, ..) => (name, REDIRECT),
+            Outcome::Steer(name) | Outcome::Tell(name) | Outcome::Route(name, ..) => {
+                (name, REDIRECT)
+            }
         };
         assert_eq!((grown, got.action), (vec![name], action), "{what}: {outcome:?}");
         if let Outcome::Route(_, source, dest) = outcome {
@@ -409,7 +411,7 @@ fn the_programs_decide_as_their_model_does() {
         "nat_refused",
         "nat_unknown",
         "nat_clash",
-        "nat_hops",
+        "nat_time_exceeded",
         "nat_stray",
         "nat_no_way",
         "nat_held",

@@ -271,8 +271,8 @@ fn a_frame_of_several_segments_is_judged_by_the_segments() {
 }
 
 #[test]
-fn an_error_quotes_less_where_the_mtu_is_less() {
-    use rows::mtu::TooBig;
+fn an_error_quotes_the_whole_packet_where_the_mtu_is_less() {
+    use rows::mtu::Told;
     use rows::nat::{Packet, WEB, client, vip};
     let mut node = node();
     ip("link set e0 mtu 300");
@@ -285,8 +285,8 @@ fn an_error_quotes_less_where_the_mtu_is_less() {
             assert_eq!(outcome.frame.len(), 14 + 296);
             continue;
         }
-        let error = TooBig { packet, from: rows::CLIENT, by: vip(4, WEB).ip(), mtu: 300 };
-        assert_eq!(outcome.frame, error.frame(68), "{bytes}");
+        let error = Told { packet, from: rows::CLIENT, by: vip(4, WEB).ip(), mtu: 300 };
+        assert_eq!(outcome.frame, error.frame((40 + bytes) & !3), "{bytes}");
     }
 }
 

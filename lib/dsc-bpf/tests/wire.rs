@@ -1,5 +1,5 @@
-//! The load balancer between two machines that speak for themselves: path MTU discovery, fragments and ICMP errors work for real
-//! sockets. Client, node and backend are network namespaces; what they say passes the programs on the node's two interfaces.
+//! The load balancer between two machines that speak for themselves: path MTU discovery, fragments, ICMP errors and used up hops
+//! work for real sockets. Client, node and backend are network namespaces; what they say passes the programs on the node's two interfaces.
 
 mod place;
 
@@ -8,6 +8,7 @@ use dsc_wire::local::HostState;
 use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::Command;
 use std::sync::mpsc::{Sender, channel};
@@ -261,6 +262,27 @@ fn refused(vip: &str) -> bool {
     socket.recv(&mut [0; 16]).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
 }
 
+/// Is who sends with a single hop told that it was used up?
+fn exceeded(vip: &str) -> bool {
+    let socket = talk(vip, PORT);
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (level, hops, errors) = if address(vip).is_ipv4() {
+        (libc::IPPROTO_IP, libc::IP_TTL, libc::IP_RECVERR)
+    } else {
+        (libc::IPPROTO_IPV6, libc::IPV6_UNICAST_HOPS, libc::IPV6_RECVERR)
+    };
+    for option in [hops, errors] {
+        let one = 1i32;
+        // SAFETY: the value lives during the call and its size is given.
+        let result = unsafe {
+            libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const one).cast(), 4)
+        };
+        assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    }
+    socket.send(b"how far?").unwrap();
+    socket.recv(&mut [0; 16]).is_err_and(|e| e.raw_os_error() == Some(libc::EHOSTUNREACH))
+}
+
 #[test]
 fn packets_that_do_not_fit_are_sent_again_smaller() {
     place::enter();
@@ -341,7 +363,9 @@ fn adapt(
         assert!(machines[0].run(|| echo(vip, 1440)), "{vip}: datagram");
         assert!(machines[0].run(|| echo(vip, 9000)), "{vip}: fragments");
         assert!(machines[0].run(|| refused(vip)), "{vip}: no error came");
+        assert!(machines[0].run(|| exceeded(vip)), "{vip}: the last hop is not told of");
     }
+    assert_eq!(count("nat_time_exceeded"), 2);
 }
 
 /// Senders leave the sum of a segment to their interface, which a veth never does: it is the node's interfaces here that have to
@@ -389,6 +413,7 @@ fn packets_of_known_flows_are_taken_in_the_driver() {
         assert!(client.run(|| echo(vip, 1000)), "{vip}: datagram");
         assert!(client.run(|| echo(vip, 9000)), "{vip}: fragments");
         assert!(client.run(|| refused(vip)), "{vip}: no error came");
+        assert!(client.run(|| exceeded(vip)), "{vip}: the last hop is not told of");
     }
     let counts = datapath.verdicts().unwrap();
     let count = |name: &str| counts.iter().find(|c| c.name == name).unwrap().count;

@@ -75,6 +75,8 @@ pub enum Outcome {
     Drop(&'static str),
     /// It goes to another member as it is, or one hop less.
     Steer(&'static str),
+    /// Its sender is told that it cannot go on.
+    Tell(&'static str),
     /// It goes on with other ends, one hop less.
     Route(&'static str, SocketAddr, SocketAddr),
 }
@@ -301,7 +303,7 @@ impl Model {
             return Outcome::Drop("nat_no_way");
         }
         if packet.hops <= 1 {
-            return Outcome::Drop("nat_hops");
+            return Outcome::Tell("nat_time_exceeded");
         }
         Outcome::Route(name, source, dest)
     }

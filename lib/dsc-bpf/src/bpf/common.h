@@ -78,11 +78,4 @@ static __always_inline enum verdict done_with(const struct flow *flow)
 	return flow->way == WAY_REQUEST ? V_nat_request : V_nat_reply;
 }
 
-static __always_inline __u8 hops_of(void *data, void *end, __u8 is6)
-{
-	__u8 *hops = data + ETH_BYTES + (is6 ? 7 : 8);
-
-	return (void *)(hops + 1) > end ? 0 : *hops;
-}
-
 #endif

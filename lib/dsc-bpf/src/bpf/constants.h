@@ -66,10 +66,8 @@
 /* Every interface takes as much (RFC 791, RFC 8200). */
 #define MTU4_LEAST 68
 #define MTU6_LEAST 1280
-/* What an error quotes: as much as makes no longer packet than every host takes (RFC 1812 4.3.2.3, RFC 4443 2.4). Under
-   IPv4 there may be less: the longest header and eight bytes. */
+/* The most that an error quotes: no longer packet than every host takes comes of it (RFC 1812 4.3.2.3, RFC 4443 2.4). */
 #define QUOTE4_BYTES 512
-#define QUOTE4_LEAST MTU4_LEAST
 #define QUOTE6_BYTES (MTU6_LEAST - IP6_BYTES - ICMP_BYTES)
 /* So much is summed at once; the most that the kernel allows. */
 #define QUOTE_PART 512
@@ -80,7 +78,7 @@
 
 /* Where in skb->cb the walk leaves the interface for frames that are routed. */
 #define CB_DOOR 0
-/* And that one's MTU, if a frame is too big for it. */
+/* And that one's MTU, if a frame is too big for it, or 0 if it has no hop left. */
 #define CB_MTU 1
 /* Set if it is known that no flow has the frame's ends. */
 #define CB_NO_FLOW 2

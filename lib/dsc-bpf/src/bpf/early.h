@@ -161,7 +161,7 @@ static __always_inline int of_known_flow_early(struct xdp_md *ctx)
 	hop = flow->way == WAY_REQUEST ?
 	      hop_to(ctx, (__be32 *)key.source, (__be32 *)flow->address, door << 1 | key.six) :
 	      hop_to(ctx, (__be32 *)flow->address, (__be32 *)key.dest, door << 1 | key.six);
-	if (!hop || bytes > hop->mtu + ETH_BYTES || hops_of(data, end, head.is6) <= 1)
+	if (!hop || bytes > hop->mtu + ETH_BYTES || is_last_hop(data, end, head.is6))
 		return XDP_PASS;
 	if (rewrite_early(data, end, &head, &key, flow, done) != done)
 		return XDP_DROP;

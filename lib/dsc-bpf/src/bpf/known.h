@@ -32,7 +32,8 @@ static __noinline enum verdict of_known_flow(struct __sk_buff *skb)
 	head.is6 = key.six;
 	head.tcp = key.protocol == PROTO_TCP;
 	head.at = ETH_BYTES + (head.is6 ? IP6_BYTES : IP4_BYTES);
-	if (hops_of((void *)(long)skb->data, (void *)(long)skb->data_end, head.is6) <= 1 || mtu_if_too_big(skb, head.is6, skb->cb[CB_DOOR]))
+	if (is_last_hop((void *)(long)skb->data, (void *)(long)skb->data_end, head.is6) ||
+	    mtu_if_too_big(skb, head.is6, skb->cb[CB_DOOR]))
 		return V_other;
 	done = done_with(flow);
 	if (rewrite(skb, &head, &key, flow, done) != done)

@@ -1,11 +1,12 @@
-/* Packets that do not fit where they should leave. The sender is told (RFC 792, RFC 1191, RFC 4443 3.2): the packet is cut to
-   the part that is quoted, and gets the head of an ICMP error. It comes from the VIP if a client sent the packet, and from
-   this machine if a backend did, unless its address is link-local, which would not reach a backend behind a router. It goes
-   where that client's or backend's other packets go, by the interface it came from.
+/* Packets that do not fit where they should leave, or have no hop left to get there. The sender is told (RFC 792, RFC 1191,
+   RFC 4443 3.2 and 3.3): the packet is cut to the part that is quoted, and gets the head of an ICMP error. It comes from the VIP
+   if a client sent the packet, and from this machine if a backend did, unless its address is link-local, which would not
+   reach a backend behind a router. It goes where that client's or backend's other packets go, by the interface it came from.
 
    IPv4 packets that may be fragmented are told of as well: nothing here cuts them, and their sender can. A packet of
-   several segments is judged by its segments. Like the kernel's, these errors have no limit of their own: one for one packet
-   that is longer. Later fragments and ICMP errors that do not fit are lost. What counts is the interface's MTU, not a route's. */
+   several segments is judged by its segments. These errors have no limit of their own: one for one packet, and no longer than
+   that by more than its head. Later fragments and ICMP errors that do not fit or have no hop left are lost. What counts is the
+   interface's MTU, not a route's. */
 #ifndef DSC_MTU_H
 #define DSC_MTU_H
 
@@ -93,8 +94,8 @@ static __always_inline int put_head4(struct __sk_buff *skb, const struct desk *d
 	} head = {};
 	__s64 ip_sum;
 
-	head.icmp.type = 3;
-	head.icmp.code = 4;
+	head.icmp.type = mtu ? 3 : 11;
+	head.icmp.code = mtu ? 4 : 0;
 	head.icmp.mtu = bpf_htonl(mtu < 0xFFFF ? mtu : 0xFFFF);
 	head.icmp.check = ~fold(sum + (__u64)bpf_csum_diff(0, 0, (__be32 *)&head.icmp, ICMP_BYTES, 0));
 	head.ip.version = 4;
@@ -119,7 +120,7 @@ static __always_inline int put_head6(struct __sk_buff *skb, const struct desk *d
 		struct icmp_head icmp;
 	} head = {};
 
-	head.icmp.type = 2;
+	head.icmp.type = mtu ? 2 : 3;
 	head.icmp.mtu = bpf_htonl(mtu);
 	sum += (__u64)bpf_csum_diff(0, 0, (__be32 *)&head.icmp, ICMP_BYTES, 0);
 	sum += (__u64)bpf_csum_diff(0, 0, (__be32 *)desk->told_by, 32, 0);
@@ -150,9 +151,18 @@ static __always_inline const void *teller(const struct frame *f, const struct fl
 	return f->is6 ? nic->address6 : nic->address4;
 }
 
-/* Makes the packet an error about itself. */
-static __noinline enum verdict tell_too_big(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
-					    const struct flow *flow, __u32 mtu)
+/* Bytes of the packet that are quoted: a multiple of four, for their sum. */
+static __always_inline __u32 quote_of(struct __sk_buff *skb, __u8 is6)
+{
+	__u32 most = is6 ? QUOTE6_BYTES : QUOTE4_BYTES;
+	__u32 bytes = skb->len - ETH_BYTES;
+
+	return bytes < most ? bytes & ~3 : most;
+}
+
+/* Makes the packet an error about itself: it does not fit `mtu`, or, if that is 0, its hops are used up. */
+static __noinline enum verdict tell_sender(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
+					   const struct flow *flow, __u32 mtu)
 {
 	__u32 zero = 0, index = skb->ifindex;
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
@@ -162,22 +172,21 @@ static __noinline enum verdict tell_too_big(struct __sk_buff *skb, const struct 
 
 	if (!desk || !nic || !f || !key || !flow)
 		return V_dropped_failed;
-	bytes = f->is6 ? QUOTE6_BYTES : skb->len >= ETH_BYTES + QUOTE4_BYTES ? QUOTE4_BYTES : QUOTE4_LEAST;
+	bytes = quote_of(skb, f->is6);
 	__builtin_memset(desk->told_by, 0, 16);
 	if (f->is6)
 		__builtin_memcpy(desk->told_by, teller(f, key, flow, nic), 16);
 	else
 		__builtin_memcpy(desk->told_by, teller(f, key, flow, nic), 4);
 	__builtin_memcpy(desk->told, key->source, 16);
-	if (f->fragment == FRAGMENT_LATER || f->quote || f->at > AT_MAX ||
-	    skb->pkt_type != PACKET_HOST || skb->len < ETH_BYTES + bytes)
-		return V_nat_too_big_lost;
+	if (f->fragment == FRAGMENT_LATER || f->quote || f->at > AT_MAX || skb->pkt_type != PACKET_HOST)
+		return mtu ? V_nat_too_big_lost : V_nat_hops;
 	if (sum_of_quote(skb, desk, f, key, bytes, &sum) < 0 || bpf_skb_change_tail(skb, ETH_BYTES + bytes, 0) < 0)
 		return V_dropped_failed;
 	if ((f->is6 ? put_head6(skb, desk, bytes, mtu, sum) : put_head4(skb, desk, bytes, mtu, sum)) < 0)
 		return V_dropped_failed;
 	skb->cb[CB_DOOR] = skb->ifindex;
-	return V_nat_too_big;
+	return mtu ? V_nat_too_big : V_nat_time_exceeded;
 }
 
 #endif

@@ -81,6 +81,15 @@ static __always_inline __u16 fold(__u64 sum)
 	return sum;
 }
 
+/* Would a router drop the packet for its hops? */
+static __always_inline int is_last_hop(void *data, void *end, __u8 is6)
+{
+	__u8 *hops = data + ETH_BYTES + (is6 ? 7 : 8);
+
+	KEEP(hops);
+	return (void *)(hops + 1) <= end && *hops <= 1;
+}
+
 struct ports {
 	__be16 source;
 	__be16 dest;

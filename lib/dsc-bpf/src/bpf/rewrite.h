@@ -176,10 +176,11 @@ static __always_inline int has_way(struct __sk_buff *skb, const struct flow *flo
 	return 1;
 }
 
-/* As route(), but only says that the packet is too big, and leaves in skb->cb for what. */
-static __noinline enum verdict route_if_it_fits(struct __sk_buff *skb, const struct frame *f,
-						const struct flow_key *key, const struct flow *flow,
-						enum verdict done)
+/* As route(), but only says that the sender has to be told why the packet cannot go on; in skb->cb is the MTU that it does
+   not fit, or 0. */
+static __noinline enum verdict route_if_it_can(struct __sk_buff *skb, const struct frame *f,
+					       const struct flow_key *key, const struct flow *flow,
+					       enum verdict done)
 {
 	struct head head = {
 		.at = f->at,
@@ -187,12 +188,12 @@ static __noinline enum verdict route_if_it_fits(struct __sk_buff *skb, const str
 		.tcp = f->tcp,
 		.headed = f->fragment != FRAGMENT_LATER,
 	};
-	__u32 mtu;
+	__u32 mtu = 0;
 
 	if (!has_way(skb, flow))
 		return V_nat_no_way;
-	mtu = mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]);
-	if (mtu) {
+	if (is_last_hop((void *)(long)skb->data, (void *)(long)skb->data_end, f->is6) ||
+	    (mtu = mtu_if_too_big(skb, f->is6, skb->cb[CB_DOOR]))) {
 		skb->cb[CB_MTU] = mtu;
 		return V_nat_too_big;
 	}
@@ -203,9 +204,9 @@ static __noinline enum verdict route_if_it_fits(struct __sk_buff *skb, const str
 static __always_inline enum verdict route(struct __sk_buff *skb, const struct frame *f, const struct flow_key *key,
 					  const struct flow *flow, enum verdict done)
 {
-	enum verdict verdict = route_if_it_fits(skb, f, key, flow, done);
+	enum verdict verdict = route_if_it_can(skb, f, key, flow, done);
 
-	return verdict == V_nat_too_big ? tell_too_big(skb, f, key, flow, skb->cb[CB_MTU]) : verdict;
+	return verdict == V_nat_too_big ? tell_sender(skb, f, key, flow, skb->cb[CB_MTU]) : verdict;
 }
 
 #endif

@@ -32,7 +32,7 @@
 	X(dropped_failed)       /* the kernel refused to change or send it */ \
 	X(nat_full)             /* a new flow, but the table is full */ \
 	X(nat_clash)            /* a new flow, but every backend tried has one from the client's address and port */ \
-	X(nat_hops)             /* its hops are used up */ \
+	X(nat_hops)             /* its hops are used up, and it is none that may be told of */ \
 	X(nat_stray)            /* an RST of a flow that is not known */ \
 	X(nat_martian)          /* a new flow, but no client can have its source */ \
 	X(nat_no_way)           /* no interface on the subnet where it should leave */ \
@@ -57,6 +57,7 @@
 /* The frame is rewritten and leaves by the interface of its destination's subnet. */
 #define VERDICTS_ROUTE(X) \
 	X(nat_too_big)          /* made into an ICMP error to its sender: it does not fit where it should leave */ \
+	X(nat_time_exceeded)    /* made into an ICMP error to its sender: its hops are used up */ \
 	X(nat_new)              /* first packet of a flow, to a backend */ \
 	X(nat_adopted)          /* of a flow that is not known but began before: to the backend it must have had */ \
 	X(nat_request)          /* to a backend */ \

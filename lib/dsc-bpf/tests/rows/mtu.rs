@@ -1,5 +1,5 @@
-//! Packets that do not fit where they should leave: their sender is told, where it may be. Subnet 0 has another MTU than
-//! subnet 1, and either a smaller one than frames that come in.
+//! Packets that do not fit where they should leave, or have no hop left: their sender is told, where it may be. Subnet 0 has
+//! another MTU than subnet 1, and either a smaller one than frames that come in.
 
 use super::errors::Message;
 use super::nat::{HOST, MAPPED, Packet, backend, client, flow, vip};
@@ -23,15 +23,16 @@ pub static BODY: [u8; 4000] = {
 };
 
 /// The error about a packet.
-pub struct TooBig {
+pub struct Told {
     pub packet: Packet,
     /// Whose frame it came in.
     pub from: Mac,
     pub by: IpAddr,
+    /// 0: its hops are used up.
     pub mtu: u16,
 }
 
-impl TooBig {
+impl Told {
     /// With a quote of so many bytes.
     pub fn frame(&self, bytes: usize) -> Vec<u8> {
         let quote = &self.packet.frame(ME, self.from)[14..14 + bytes];
@@ -42,7 +43,12 @@ impl TooBig {
     fn about(&self, quote: &[u8], sent: &[u8]) -> Vec<u8> {
         let [high, low] = self.mtu.to_be_bytes();
         let dest = self.packet.source.ip();
-        let kind = if self.packet.version == 4 { (3, 4) } else { (2, 0) };
+        let kind = match (self.packet.version, self.mtu) {
+            (4, 0) => (11, 0),
+            (4, _) => (3, 4),
+            (_, 0) => (3, 0),
+            _ => (2, 0),
+        };
         let mut message = icmp_message(self.by, dest, kind, [0, 0, high, low], sent);
         message[8..].copy_from_slice(quote);
         let (by, dest) = (self.by.to_string(), dest.to_string());
@@ -86,8 +92,8 @@ fn of_version(version: u8) -> Vec<Row> {
         let row = |text: &str, packet: Packet, from| {
             Row::new(name(text), packet.frame(ME, from)).flows(&there)
         };
-        let told = |packet: Packet| TooBig { packet, from: CLIENT, by: v.ip(), mtu: INSIDE };
-        let told_inside = |packet: Packet| TooBig { packet, from: HOST, by: own, mtu: OUTSIDE };
+        let told = |packet: Packet| Told { packet, from: CLIENT, by: v.ip(), mtu: INSIDE };
+        let told_inside = |packet: Packet| Told { packet, from: HOST, by: own, mtu: OUTSIDE };
         rows.push(
             row("request that fits", request(INSIDE), CLIENT)
                 .send("nat_request", request(INSIDE).on(c, b).frame(ME, CLIENT)),
@@ -115,6 +121,28 @@ fn of_version(version: u8) -> Vec<Row> {
             Row::new(name("new flow"), packet.frame(ME, CLIENT))
                 .send("nat_too_big", told(packet).frame(quoted)),
         );
+        for bytes in [head + 24, head + 25, head + 27, quoted, quoted + 3, 1500] {
+            let last = |packet| Packet { ttl: 1, ..packet };
+            let quoted = bytes.min(quoted) & !3;
+            let (request, reply) = (last(request(bytes as u16)), last(reply(bytes as u16)));
+            rows.push(
+                row("request, last hop", request, CLIENT)
+                    .send("nat_time_exceeded", Told { mtu: 0, ..told(request) }.frame(quoted)),
+            );
+            rows.push(
+                row("reply, last hop", reply, HOST)
+                    .host(OFF)
+                    .send("nat_time_exceeded", Told { mtu: 0, ..told_inside(reply) }.frame(quoted)),
+            );
+            rows.push(
+                Row::new(name("new flow, last hop"), request.frame(ME, CLIENT))
+                    .send("nat_time_exceeded", Told { mtu: 0, ..told(request) }.frame(quoted)),
+            );
+            let mut group = request.frame(ME, CLIENT);
+            group[..6].fill(0xFF);
+            let name = name("last hop, in a frame to everybody");
+            rows.push(Row::new(name, group).flows(&there).drop("nat_hops"));
+        }
         let mut group = packet.frame(ME, CLIENT);
         group[..6].fill(0xFF);
         rows.push(
@@ -151,7 +179,7 @@ fn of_version(version: u8) -> Vec<Row> {
         let sum = checksum(&[&frame[14..34]]);
         frame[24..26].copy_from_slice(&sum.to_be_bytes());
         let quote = frame[14..14 + quoted].to_vec();
-        let told = TooBig { packet, from: CLIENT, by: v.ip(), mtu: INSIDE };
+        let told = Told { packet, from: CLIENT, by: v.ip(), mtu: INSIDE };
         rows.push(
             Row::new("mtu4: may be fragmented", frame)
                 .flows(&there)

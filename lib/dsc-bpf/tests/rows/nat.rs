@@ -160,9 +160,6 @@ fn of_version(version: u8) -> Vec<Row> {
                 "steered_past",
                 steered(Packet { ttl: 63, ..request(ACK) }.frame(ME, NODE0), NODE2),
             ),
-        Row::new(name("last hop"), Packet { ttl: 1, ..request(ACK) }.frame(ME, CLIENT))
-            .flows(&there)
-            .drop("nat_hops"),
         Row::new(name("no backend"), Packet::tcp(c, vip(version, CLOSED), SYN).frame(ME, CLIENT))
             .pass("nat_refused"),
         Row::new(

@@ -3,7 +3,7 @@
 
 use super::errors::{Message, seen};
 use super::fragments::Pieces;
-use super::mtu::BODY;
+use super::mtu::{BODY, Told};
 use super::nat::{HOST, Packet, at, vip};
 use super::*;
 use crate::frames::{FIN, RST, SYN_ACK};
@@ -60,6 +60,15 @@ fn of_protocol(version: u8, protocol: Protocol, ids: &mut impl Iterator<Item = u
     let third = if version == 4 { "10.3.0.9" } else { "fd00:3::9" };
     let near = if version == 4 { "10.1.0.77" } else { "fd00:1::77" };
     let own_node = if version == 4 { "10.2.0.65" } else { "fd00:2::ff00:41" };
+    let known = |server| flow(protocol, r, v, server);
+    let last = |packet| Packet { ttl: 1, ..packet };
+    let (outgoing, incoming) = (last(packet(server(version, port), r, ACK)), last(back(ACK)));
+    // By this node's own address, but where that would not reach a machine behind a router.
+    let own = if version == 4 { "10.1.0.2".parse().unwrap() } else { v.ip() };
+    let exceeded = |packet: Packet, from, by| {
+        let quoted = (packet.frame(ME, from).len() - 14) & !3;
+        Told { packet, from, by, mtu: 0 }.frame(quoted)
+    };
     let mut rows = vec![
         Row::new(name("opening"), out(SYN).frame(ME, HOST))
             .inside()
@@ -96,13 +105,10 @@ fn of_protocol(version: u8, protocol: Protocol, ids: &mut impl Iterator<Item = u
             .host(OFF)
             .no_lease()
             .send("source_out", outward(ACK)),
-        // With the same port, so that the frame is as it came.
-        Row::new(name("last hop"), {
-            Packet { ttl: 1, ..packet(server(version, port), r, ACK) }.frame(ME, HOST)
-        })
-        .inside()
-        .flows(&[flow(protocol, r, v, server(version, port))])
-        .drop("nat_hops"),
+        Row::new(name("last hop"), outgoing.frame(ME, HOST))
+            .inside()
+            .flows(&[known(server(version, port))])
+            .send("nat_time_exceeded", exceeded(outgoing, HOST, own)),
         Row::new(name("to the VIP's subnet"), packet(s, at(near, 443), SYN).frame(ME, HOST))
             .inside()
             .send("source_new", {
@@ -133,9 +139,9 @@ fn of_protocol(version: u8, protocol: Protocol, ids: &mut impl Iterator<Item = u
             .host(steer(2))
             .no_lease()
             .send("source_in", inward(ACK, NODE2)),
-        Row::new(name("answer, last hop"), Packet { ttl: 1, ..back(ACK) }.frame(ME, CLIENT))
-            .flows(&[flow(protocol, r, v, server(version, port))])
-            .drop("nat_hops"),
+        Row::new(name("answer, last hop"), incoming.frame(ME, CLIENT))
+            .flows(&[known(server(version, port))])
+            .send("nat_time_exceeded", exceeded(incoming, CLIENT, v.ip())),
     ];
     // The owner of a port is known by the port.
     let to = |port| packet(r, vip(version, port), SYN_ACK);
