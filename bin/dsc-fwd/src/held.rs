@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
+/// A daemon that comes so much late to a reply was asleep, and has not heard what it would have heard meanwhile.
+const SLEPT: Duration = Duration::from_millis(10);
 /// Most that are kept; the oldest go on when there are more.
 const KEPT_MAX: usize = 1024;
 
@@ -31,6 +33,8 @@ pub struct Waiting {
 
 struct Kept {
     until: Time,
+    /// It was given more time, which it is once.
+    extended: bool,
     nic: u32,
     frame: Vec<u8>,
     ends: Ends,
@@ -61,9 +65,13 @@ impl Waiting {
     pub fn take(&mut self, now: Time) {
         for (nic, frame) in self.source.by_ref() {
             match packet::read(&frame) {
-                Some(ends) => {
-                    self.kept.push_back(Kept { until: now + self.hold, nic, frame, ends })
-                }
+                Some(ends) => self.kept.push_back(Kept {
+                    until: now + self.hold,
+                    extended: false,
+                    nic,
+                    frame,
+                    ends,
+                }),
                 None => self.strange += 1,
             }
         }
@@ -84,6 +92,11 @@ impl Waiting {
         table: &mut FlowTable,
         mut hosts: Option<Hosts<'_>>,
     ) -> Result<(), String> {
+        if self.deadline() + SLEPT < now {
+            for kept in self.kept.iter_mut().filter(|kept| !kept.extended) {
+                (kept.until, kept.extended) = (now + self.hold, true);
+            }
+        }
         for kept in std::mem::take(&mut self.kept) {
             let Ends { protocol, source: backend, dest: client, .. } = kept.ends;
             let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;

@@ -137,6 +137,25 @@ fn a_reply_of_nobodys_flow_goes_on_after_the_time_that_is_configured() {
     assert_eq!(count(&world.nodes[0], "replies_of_no_flow"), 1);
 }
 
+/// A machine that stalls as a whole stalls who would tell of the flow, too.
+#[test]
+fn a_reply_outlasts_a_time_in_which_nobody_ran() {
+    let world = world_with("hold_ms = 1000");
+    let [first, second] = &world.nodes;
+    let (socket, port) = talk(&world);
+    early_reply(&world, port);
+    until("the reply is held", || count(first, "nat_held") == 1);
+    second.stopped(|| {
+        first.stopped(|| {
+            socket.send_to(b"hello", "10.1.0.103:9000").unwrap();
+            let begun = Instant::now();
+            until("time is over", || begun.elapsed() > Duration::from_millis(1200));
+        });
+        assert_eq!(count(first, "replies_of_no_flow"), 0, "it had no time to hear of the flow");
+    });
+    assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.103:9000".to_owned()));
+}
+
 /// The table is walked through every 5 s, and knows to a second when a packet came.
 #[test]
 fn a_silent_flow_goes_everywhere_after_the_timeout_that_is_configured() {

@@ -205,9 +205,14 @@ impl Node {
 
     /// Changes something while dsc-fwd cannot see the steps, only what comes of them.
     pub fn unseen(&self, change: impl FnOnce(&Space)) {
+        self.stopped(|| change(&self.machine.space));
+    }
+
+    /// Does something while dsc-fwd does not run.
+    pub fn stopped(&self, act: impl FnOnce()) {
         let fwd = Pid::from_raw(self.fwd.as_ref().unwrap().id() as i32);
         kill(fwd, Signal::SIGSTOP).unwrap();
-        change(&self.machine.space);
+        act();
         kill(fwd, Signal::SIGCONT).unwrap();
     }
 
