@@ -158,6 +158,21 @@ fn the_external_address_is_moved() {
 }
 
 #[test]
+fn freeze_and_thaw() {
+    downloads_live_through(Event::Freeze, Whose::Inside);
+}
+
+#[test]
+fn cut_off_and_merged() {
+    downloads_live_through(Event::Drop, Whose::Inside);
+}
+
+#[test]
+fn a_node_is_drained_and_opened() {
+    downloads_live_through(Event::Drain, Whose::Inside);
+}
+
+#[test]
 fn the_data_path_daemon_is_replaced() {
     downloads_live_through(Event::Replace("dsc-fwd"), Whose::Inside);
 }
@@ -174,4 +189,22 @@ fn requests_and_answers_at_different_nodes() {
     let lost = (counts.refused, counts.unanswered, counts.syn_retransmits, counts.skipped);
     assert_eq!(lost, (0, 0, 0, 0), "{:?}", counts.latest);
     assert_eq!((counts.broken, counts.served), (0, counts.opened), "{:?}", counts.latest);
+}
+
+/// Nobody whose SYN was answered is let down.
+#[test]
+fn whoever_saw_a_syn_ack_is_served_though_a_node_crashes() {
+    for whose in [Whose::Inside, Whose::Outside] {
+        let mut lab = TestLab::up(plan());
+        live::settle(&lab, whose).unwrap();
+        apart(&lab);
+        let to = services::outside(false);
+        let outcome = live::openings(&mut lab, Some(&Event::Crash), whose, &to, PER_S).unwrap();
+        for (half, counts) in [("crash", outcome.event), ("rejoin", outcome.undoing)] {
+            assert!(counts.accepted > 0, "{half} {whose:?}: none was accepted: {counts:?}");
+            let lost = (counts.broken, counts.reset);
+            assert_eq!(lost, (0, 0), "{half} {whose:?}: {:?}", counts.latest);
+            assert_eq!(counts.served, counts.accepted, "{half} {whose:?}: {:?}", counts.latest);
+        }
+    }
 }
