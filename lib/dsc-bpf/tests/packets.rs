@@ -8,9 +8,11 @@ mod rows;
 #[expect(dead_code, reason = "shared with tests that use more of it")]
 mod run;
 
-use dsc_bpf::{Backend, Put, Told};
+use dsc_bpf::{Backend, MAGLEV_SIZE, Put, Service, Told};
 use dsc_wire::local::HostState;
-use dsc_wire::{BackendId, BackendState, FlowState, Protocol, Routing, SubnetId, Time, VipId};
+use dsc_wire::{
+    BackendId, BackendState, FlowState, Protocol, Routing, ServiceKind, SubnetId, Time, VipId,
+};
 use node::{FLOWS, ip, node, node_with};
 use rows::{ARRIVAL, Expect, Row, Way};
 use run::{DROP, NEXT, REDIRECT, run};
@@ -365,6 +367,38 @@ fn flows_of_an_earlier_configuration_are_brought_in_line() {
     let packet = Packet::tcp(c, v, frames::ACK).frame(rows::ME, rows::CLIENT);
     let (_, counted) = node.counted(|| node.run(Way::In, &packet));
     assert_eq!(counted, [("nat_request".to_owned(), 1)], "VIP 2 is hosted here, VIP 0 is not");
+}
+
+/// A client whose connection was refused, because its backend was disabled, may use the port again at once.
+#[test]
+fn a_refused_client_opens_another_connection_from_its_port() {
+    use rows::nat::{MAPPED, Packet, WEB, backend, client, flow, vip};
+    let mut node = node();
+    let (c, v, b) = (client(4, 6400), vip(4, WEB), backend(4, WEB));
+    node.prepare(&Row::new("refused", Vec::new()).flows(&[flow(Protocol::Tcp, c, v, b)]));
+    let (protocol, subnet) = (Protocol::Tcp, SubnetId(1));
+    let backends = [(b, BackendState::Disabled), (backend(4, MAPPED), BackendState::Enabled)];
+    let backends = backends.map(|(address, state)| Backend { address, protocol, subnet, state });
+    let service = Service {
+        vips: vec![VipId(0)],
+        protocol,
+        port: WEB,
+        kind: ServiceKind::Nat,
+        slots: vec![1; MAGLEV_SIZE],
+    };
+    node.datapath.set_services(&[service], &backends).unwrap();
+    node.news.by_ref().for_each(drop);
+    for (flags, verdict) in
+        [(frames::ACK, "nat_refused"), (frames::ACK, "nat_refused"), (frames::SYN, "nat_new")]
+    {
+        let packet = Packet::tcp(c, v, flags).frame(rows::ME, rows::CLIENT);
+        let (_, counted) = node.counted(|| node.run(Way::In, &packet));
+        assert_eq!(counted, [(verdict.to_owned(), 1)]);
+    }
+    // The others hear that it ended before they hear of the next one.
+    let told: Vec<_> = node.news.by_ref().map(|t| (t.flow.backend, t.flow.state)).collect();
+    let next = (backend(4, MAPPED), FlowState::Opening);
+    assert_eq!(told, [(b, FlowState::Closed), next]);
 }
 
 /// Who speaks to a backend directly is let through once nobody has claimed the reply, until a flow takes the place.

@@ -222,16 +222,25 @@ impl Model {
         }
     }
 
+    /// Does the flow's backend get nothing?
+    fn refuses(&self, state: &State) -> bool {
+        let disabled = |n: u16| self.backends[usize::from(n)].state == BackendState::Disabled;
+        matches!(state.inner, Inner::Backend(number) if disabled(number))
+    }
+
     fn request(&mut self, packet: &Packet) -> Outcome {
         let key = FlowKey { protocol: packet.protocol, client: packet.source, vip: packet.dest };
         let tcp = packet.protocol == Protocol::Tcp;
         let syn = tcp && packet.flags & (SYN | ACK) == SYN;
+        let refused = self.flows.get(&key).is_some_and(|state| self.refuses(state));
+        if let Some(state) = self.flows.get_mut(&key).filter(|_| refused) {
+            state.reset = true;
+        }
         if syn && self.flows.get(&key).is_some_and(State::ended) {
             self.flows.remove(&key);
         }
         if let Some(state) = self.flows.get(&key).copied() {
-            let disabled = |n: u16| self.backends[usize::from(n)].state == BackendState::Disabled;
-            if matches!(state.inner, Inner::Backend(number) if disabled(number)) {
+            if refused {
                 return Outcome::Pass("nat_refused");
             }
             let (inner, subnet) = self.inner(&state);

@@ -68,6 +68,15 @@ static __always_inline void mark(struct flow *flow, __u32 bits)
 	__sync_fetch_and_or(&flow->marks, bits);
 }
 
+/* The flow has ended by our own doing: its client is refused, and may use its port for another one at once. */
+static __always_inline void reset(const struct flow_key *key, struct flow *flow)
+{
+	if (flow->marks & MARK_RESET)
+		return;
+	mark(flow, MARK_RESET);
+	tell(key, flow);
+}
+
 /* A packet of the flow came: at what time, and what its flags, if it is of TCP, say about how far the flow has come. */
 static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *key, struct flow *flow, __u64 now)
 {

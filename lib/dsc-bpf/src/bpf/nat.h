@@ -107,6 +107,7 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	struct desk *desk = bpf_map_lookup_elem(&desks, &zero);
 	struct flow *flow;
 	enum verdict verdict, done;
+	int refused;
 
 	if (!desk || !f)
 		return V_dropped_failed;
@@ -114,14 +115,15 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 		return V_nat_fragment_lost;
 	key_of(f, &desk->key);
 	flow = skb->cb[CB_NO_FLOW] ? 0 : bpf_map_lookup_elem(&flows, &desk->key);
+	refused = flow && flow->way == WAY_REQUEST && is_disabled(flow);
+	if (refused)
+		reset(&desk->key, flow);
 	if (flow && f->syn && !f->source && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
 		bpf_map_delete_elem(&flows, &desk->back);
 		flow = 0;
 	}
 	if (flow && flow->way == WAY_REQUEST) {
-		const struct backend *backend = backend_at(flow->backend);
-
-		if (backend && backend->state == BACKEND_DISABLED)
+		if (refused)
 			return V_nat_refused;
 		done = one_of(f->source, V_nat_request, V_source_in);
 		verdict = route(skb, f, &desk->key, flow, done);

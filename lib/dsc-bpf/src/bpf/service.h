@@ -42,6 +42,13 @@ static __always_inline const struct backend *backend_at(__u32 index)
 	return bpf_map_lookup_elem(&backends, &index);
 }
 
+static __always_inline int is_disabled(const struct flow *flow)
+{
+	const struct backend *backend = backend_at(flow->backend);
+
+	return backend && backend->state == BACKEND_DISABLED;
+}
+
 /* The backend of slot `hash`; MAGLEV_EMPTY if the service has none. */
 static __always_inline __u32 slot_of(__u32 index, __u32 hash)
 {
