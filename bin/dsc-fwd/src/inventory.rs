@@ -4,9 +4,10 @@ use crate::flows::Flows;
 use dsc_bpf::{Datapath, Seen, Walk};
 use dsc_conf::Config;
 use dsc_wire::local::{
-    FLOWS_LISTED_MAX, FlowFilter, FwdBackend, FwdFlow, FwdFlows, FwdService, FwdServices,
+    FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdFlow, FwdFlows, FwdService,
+    FwdServices,
 };
-use dsc_wire::{BackendId, BackendState, NodeId, Protocol, ServiceId, Time};
+use dsc_wire::{BackendId, BackendState, Flow, NodeId, Protocol, ServiceId, Time};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -74,41 +75,38 @@ impl Inventory<'_> {
         let most = limit.min(FLOWS_LISTED_MAX) as usize;
         let ends: HashMap<(Protocol, SocketAddr), ServiceId> =
             self.config.ends().map(|(protocol, end, id)| ((protocol, end), id)).collect();
-        let mut answer = FwdFlows { totals: self.flows.totals(), ..FwdFlows::default() };
+        let service = |flow: &Flow| ends.get(&(flow.key.protocol, flow.key.vip)).copied();
         let (mut walk, mut more, mut seen) = (Walk::default(), true, Vec::new());
-        answer.totals.now = 0;
+        let (mut now_there, mut matched) = (0, 0);
         while more {
+            let met = |flow: &Flow| {
+                now_there += 1;
+                let matches = matches(filter, flow, service(flow));
+                matched += u32::from(matches);
+                matches && matched as usize <= most
+            };
             more = self
                 .flows
                 .table()
-                .walk(&mut walk, now, ENTRIES, &mut seen)
+                .ask(&mut walk, ENTRIES, met, &mut seen)
                 .map_err(|e| e.to_string())?;
-            answer.totals.now += seen.len() as u32;
-            for seen in seen.drain(..) {
-                let key = seen.flow.key;
-                let service = ends.get(&(key.protocol, key.vip)).copied();
-                if !matches(filter, &seen, service) {
-                    continue;
-                }
-                answer.matched += 1;
-                if answer.flows.len() < most {
-                    let age = now.0.saturating_sub(seen.at.0);
-                    let vip = self.config.vip_with_address(key.vip.ip());
-                    answer.flows.push(FwdFlow {
-                        flow: seen.flow,
-                        service,
-                        age_s: Duration::from_nanos(age).as_secs(),
-                        owner: vip.and_then(|vip| *self.hosts.get(vip.index())?),
-                    });
-                }
-            }
         }
-        Ok(answer)
+        let flow = |seen: Seen| FwdFlow {
+            flow: seen.flow,
+            service: service(&seen.flow),
+            age_s: Duration::from_nanos(now.0.saturating_sub(seen.at.0)).as_secs(),
+            owner: self
+                .config
+                .vip_with_address(seen.flow.key.vip.ip())
+                .and_then(|vip| *self.hosts.get(vip.index())?),
+        };
+        let totals = FlowTotals { now: now_there, ..self.flows.totals() };
+        Ok(FwdFlows { flows: seen.into_iter().map(flow).collect(), matched, totals })
     }
 }
 
-fn matches(filter: &FlowFilter, seen: &Seen, service: Option<ServiceId>) -> bool {
+fn matches(filter: &FlowFilter, flow: &Flow, service: Option<ServiceId>) -> bool {
     filter.service.is_none_or(|wanted| service == Some(wanted))
-        && filter.client.is_none_or(|wanted| seen.flow.key.client.ip() == wanted)
-        && filter.backend.is_none_or(|wanted| seen.flow.backend == wanted)
+        && filter.client.is_none_or(|wanted| flow.key.client.ip() == wanted)
+        && filter.backend.is_none_or(|wanted| flow.backend == wanted)
 }

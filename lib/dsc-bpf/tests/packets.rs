@@ -219,6 +219,13 @@ fn a_flow_is_followed_from_its_first_packet_to_the_next_one_on_its_port() {
             let [seen] = &flows[..] else { panic!("step {number}: {flows:?}") };
             assert_eq!((seen.flow.key.client, seen.flow.key.vip), (c, v));
             assert_eq!((seen.flow.backend, seen.flow.state), (b, state), "step {number}");
+            let half = match state {
+                FlowState::ServerClosed => FlowState::Open,
+                FlowState::Closed => FlowState::ClientClosed,
+                state => state,
+            };
+            assert_eq!(node.asked(half), (1, flows), "step {number}");
+            assert_eq!(node.asked(FlowState::Gone), (1, vec![]), "step {number}");
             let news: Vec<Told> = node.news.by_ref().collect();
             assert!(news.iter().all(|told| told.at >= before && told.at <= after), "{news:?}");
             let news: Vec<FlowState> = news.iter().map(|told| told.flow.state).collect();

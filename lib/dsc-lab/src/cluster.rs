@@ -78,7 +78,8 @@ pub struct FlowTotals {
 /// # Errors
 /// It is not answered.
 pub fn flow_totals(lab: &Lab, node: usize) -> Result<FlowTotals> {
-    parsed(&dscctl(lab, node, &["flows", "--count", "--json"])?)
+    // A large table takes its time.
+    parsed(&dscctl(lab, node, &["--timeout", "30", "flows", "--count", "--json"])?)
 }
 
 /// `dscctl counters` of a node: the data path's.

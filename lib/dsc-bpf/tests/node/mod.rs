@@ -9,7 +9,9 @@ use dsc_bpf::{
     Backend, Claims, Datapath, FlowTable, Held, Hook, LeaseMap, MAGLEV_EMPTY, MAGLEV_SIZE, News,
     Nic, Opened, Put, Seen, Service, Source, Walk, Zone,
 };
-use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};
+use dsc_wire::{
+    BackendState, Flow, FlowState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId,
+};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{IpAddr, TcpListener, TcpStream};
@@ -245,6 +247,17 @@ impl Node {
         let (mut walk, mut found) = (Walk::default(), Vec::new());
         while self.flows.walk(&mut walk, Time(1), 256, &mut found).unwrap() {}
         found
+    }
+
+    /// The same for a question: how many there are, and those of this state by the request's entry alone.
+    pub fn asked(&self, state: FlowState) -> (usize, Vec<Seen>) {
+        let (mut walk, mut all, mut found) = (Walk::default(), 0, Vec::new());
+        let mut met = |flow: &Flow| {
+            all += 1;
+            flow.state == state
+        };
+        while self.flows.ask(&mut walk, 256, &mut met, &mut found).unwrap() {}
+        (all, found)
     }
 
     pub fn counts(&self) -> BTreeMap<String, u64> {
