@@ -56,16 +56,17 @@ impl BenchForward {
         let mut ratios = vec![Values::default(); systems.len()];
         let mut failed = 0;
         for run in 1..=self.runs {
-            let mut round: Vec<Option<Vec<(Measure, f64)>>> = Vec::new();
-            for (turn, (name, system)) in systems.iter().enumerate() {
+            let mut round: Vec<Option<Vec<(Measure, f64)>>> = vec![None; systems.len()];
+            // None is always the first.
+            for turn in (0..systems.len()).map(|turn| (turn + run - 1) % systems.len()) {
+                let (name, system) = &systems[turn];
                 eprintln!("# round {run}: {name}");
                 match self.once(lab_name, name, system) {
                     Ok(measured) => {
                         values[turn].extend(measured.iter().copied());
-                        round.push(Some(measured));
+                        round[turn] = Some(measured);
                     }
                     Err(error) => {
-                        round.push(None);
                         failed += usize::from(*system == System::Dsc);
                         eprintln!("dsc-lab: {name}, round {run}: {error}");
                     }
