@@ -44,8 +44,9 @@ static __always_inline void other_key(const struct flow_key *key, const struct f
 	other->unused[0] = other->unused[1] = 0;
 }
 
-/* Tells dsc-fwd; what has no room is found by its next sweep. */
-static __always_inline void tell(const struct flow_key *key, const struct flow *flow)
+/* Tells dsc-fwd; what has no room is found by its next sweep. A new flow wakes it up: the first reply may be at another node
+   already. What comes of a flow later is no such hurry, and is taken along with the next one or in dsc-fwd's next turn. */
+static __always_inline void tell(const struct flow_key *key, const struct flow *flow, __u64 wake)
 {
 	struct news *item = bpf_ringbuf_reserve(&news, sizeof(*item), 0);
 
@@ -54,7 +55,7 @@ static __always_inline void tell(const struct flow_key *key, const struct flow *
 	item->key = *key;
 	item->flow = *flow;
 	item->at = bpf_ktime_get_boot_ns();
-	bpf_ringbuf_submit(item, 0);
+	bpf_ringbuf_submit(item, wake);
 }
 
 static __always_inline void touch(struct flow *flow, __u64 now)
@@ -74,7 +75,7 @@ static __always_inline void reset(const struct flow_key *key, struct flow *flow)
 	if (flow->marks & MARK_RESET)
 		return;
 	mark(flow, MARK_RESET);
-	tell(key, flow);
+	tell(key, flow, BPF_RB_NO_WAKEUP);
 }
 
 /* A packet of the flow came: at what time, and what its flags, if it is of TCP, say about how far the flow has come. */
@@ -100,7 +101,7 @@ static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *k
 		return;
 	mark(flow, bits);
 	if (flow->way != WAY_DIRECT)
-		tell(key, flow);
+		tell(key, flow, BPF_RB_NO_WAKEUP);
 }
 
 /* Has the flow ended, so that an opening packet begins another one? Its other key is put into `back`. */
