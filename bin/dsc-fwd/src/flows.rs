@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 /// Between two looks at a part of the table.
-const LOOK: Duration = Duration::from_millis(250);
+const LOOK: Duration = Duration::from_millis(8);
 /// A walk through the whole table takes at least so long.
 const ROUND: Duration = Duration::from_secs(5);
-/// Entries that are read in one look: at a table of a million flows a walk takes about half a minute, and one per cent of a
-/// processor.
-const ENTRIES: usize = 16_384;
+/// Entries that are read in one look, which takes about a millisecond: new flows wait for it, here and at the others. At a table of
+/// a million flows a walk takes about half a minute.
+const ENTRIES: usize = 512;
 /// News that are read at once; the rest waits for the next turn, so that a flood of new flows keeps nothing else waiting.
 const NEWS: usize = 1024;
 
@@ -157,7 +157,8 @@ impl Flows {
     fn judge(&mut self, now: Time, seen: &Seen, remind: &mut Vec<Flow>) -> Result<(), String> {
         let Flow { key, state, .. } = seen.flow;
         let met = Met { key, state, at: seen.at };
-        let fate = age::fate(&self.timeouts, now, &met, self.rounds, ROUND, self.before);
+        let round = round_of(self.took);
+        let fate = age::fate(&self.timeouts, now, &met, self.rounds, round, self.before);
         if fate == Fate::Remove {
             let removed = self.table.remove_silent(seen).map_err(|e| e.to_string())?;
             self.aged += u64::from(removed);
@@ -208,8 +209,26 @@ impl Flows {
     }
 }
 
+/// How long walks take, rounded up so that it seldom changes: by it each flow's turn to be told of is counted.
+fn round_of(took: Duration) -> Duration {
+    let rounds = took.as_millis().div_ceil(ROUND.as_millis()).max(1);
+    ROUND * (rounds as u32).next_power_of_two()
+}
+
 impl std::os::fd::AsFd for Flows {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         self.news.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_walk_of_a_large_table_is_counted_as_it_takes() {
+        for (ms, s) in [(0, 5), (4_999, 5), (5_000, 5), (5_001, 10), (31_000, 40), (128_000, 160)] {
+            assert_eq!(round_of(Duration::from_millis(ms)), Duration::from_secs(s), "{ms}");
+        }
     }
 }
