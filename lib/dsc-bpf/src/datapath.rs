@@ -340,7 +340,13 @@ impl Datapath {
     }
 
     fn attach(&mut self, nic: u32, direction: Direction) -> Result<(), Error> {
-        self.hooks.attach(nic, direction, self.programs.of(direction))
+        let refused = |why: &str| Error::Attach {
+            nic,
+            direction: direction.name(),
+            source: std::io::Error::other(why.to_owned()),
+        };
+        let program = self.programs.of(direction).map_err(refused)?;
+        self.hooks.attach(nic, direction, program)
     }
 
     /// Makes `macs` the addresses of the cluster's nodes, this one's among them: whom frames can be steered to and
@@ -428,12 +434,16 @@ impl Datapath {
 
     /// The program for frames that come in (`true`) or go out, to be run on test frames.
     pub fn program_for(&self, incoming: bool) -> BorrowedFd<'_> {
-        self.programs.of(if incoming { Direction::Ingress } else { Direction::Egress })
+        let direction = if incoming { Direction::Ingress } else { Direction::Egress };
+        self.programs.of(direction).expect("it is loaded")
     }
 
     /// The program in the drivers, to be run on test frames.
+    ///
+    /// # Panics
+    /// The kernel refused it.
     pub fn early_program(&self) -> BorrowedFd<'_> {
-        self.programs.of(Direction::Driver)
+        self.programs.of(Direction::Driver).expect("the kernel took it")
     }
 
     /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;

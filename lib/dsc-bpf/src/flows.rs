@@ -17,8 +17,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-/// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit.
-const STALE_TICKS: u32 = 30;
+/// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit: less than the shortest
+/// time that a silent flow is kept.
+const STALE_TICKS: u32 = 3;
 /// How long packets that pass directly may cease, in the table's unit: as an idle connection (RFC 5382, requirement 5).
 const DIRECT_TICKS: u32 = 7_000;
 /// Entries that are taken over at once.
@@ -227,7 +228,17 @@ impl FlowTable {
                 return Ok(Put::Clash);
             }
             let vip = end(&back, there.address, there.port);
-            self.delete(&request_key(&FlowKey { vip, ..flow.key }))?;
+            let other = request_key(&FlowKey { vip, ..flow.key });
+            // One that begins inside may have been made by two nodes at once, each with a port of its own: all keep the same.
+            if flow.kind == FlowKind::SourceNat
+                && let Some(entry) = self.get(&other)?
+            {
+                let opening = joined(entry.marks, there.marks) == FlowState::Opening;
+                if opening && vip < flow.key.vip {
+                    return Ok(Put::Clash);
+                }
+            }
+            self.delete(&other)?;
         }
         // Both entries are of the same flow as told; what each node has seen of it adds up.
         let of_this = there.filter(same_vip);

@@ -13,7 +13,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ds
 
 /// The programs, in the kernel.
 pub(crate) struct Programs {
-    driver: OwnedFd,
+    /// Nobody has to have it: a kernel that refuses it serves without.
+    driver: Result<OwnedFd, String>,
     ingress: OwnedFd,
     egress: OwnedFd,
 }
@@ -36,19 +37,19 @@ impl Programs {
             .load(OBJECT)
             .map_err(|e| Error::Load(Box::new(e)))?;
         let programs = Programs {
-            driver: load_one(&mut ebpf, "early")?,
+            driver: load_one(&mut ebpf, "early").map_err(|e| e.to_string()),
             ingress: load_one(&mut ebpf, "ingress")?,
             egress: load_one(&mut ebpf, "egress")?,
         };
         Ok((ebpf, programs))
     }
 
-    /// The one for frames of this kind.
-    pub(crate) fn of(&self, direction: Direction) -> BorrowedFd<'_> {
+    /// The one for frames of this kind, or why the kernel refused it; those of the stack are there.
+    pub(crate) fn of(&self, direction: Direction) -> Result<BorrowedFd<'_>, &str> {
         match direction {
-            Direction::Driver => self.driver.as_fd(),
-            Direction::Ingress => self.ingress.as_fd(),
-            Direction::Egress => self.egress.as_fd(),
+            Direction::Driver => self.driver.as_ref().map(AsFd::as_fd).map_err(String::as_str),
+            Direction::Ingress => Ok(self.ingress.as_fd()),
+            Direction::Egress => Ok(self.egress.as_fd()),
         }
     }
 }

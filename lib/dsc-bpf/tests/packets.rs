@@ -11,7 +11,8 @@ mod run;
 use dsc_bpf::{Backend, MAGLEV_SIZE, Put, Service, Told};
 use dsc_wire::local::HostState;
 use dsc_wire::{
-    BackendId, BackendState, FlowState, Protocol, Routing, ServiceKind, SubnetId, Time, VipId,
+    BackendId, BackendState, Flow, FlowKind, FlowState, Protocol, Routing, ServiceKind, SubnetId,
+    Time, VipId,
 };
 use node::{FLOWS, ip, node, node_with};
 use rows::{ARRIVAL, Expect, Row, Way};
@@ -351,6 +352,43 @@ fn what_peers_tell_is_joined() {
     assert!(node.all_flows().is_empty());
 }
 
+/// Who is told of a flow three times in its life must not take it for silent, however short that is.
+#[test]
+fn a_reminder_counts_as_a_packet_even_for_a_short_life() {
+    use rows::nat::{WEB, backend, client, flow, vip};
+    let mut node = node();
+    let known = flow(Protocol::Tcp, client(4, 6350), vip(4, WEB), backend(4, WEB));
+    node.prepare(&Row::new("known", Vec::new()));
+    for seconds in [1, 6, 11] {
+        let now = Time::from_ms(seconds * 1_000);
+        node.flows.put(&known, now).unwrap();
+        let at = node.all_flows()[0].at;
+        assert!(now.since(at).as_millis() <= 1_074, "{seconds} s: {at:?}");
+    }
+}
+
+/// Two nodes may translate one connection at once, each with a port of its own. All keep the same, whatever they hear first.
+#[test]
+fn of_two_ports_for_one_connection_from_inside_all_nodes_keep_the_same() {
+    use rows::nat::{at, flow, vip};
+    let mut node = node();
+    let (far, inside) = (at("192.0.2.9", 443), at("10.2.0.70", 5000));
+    let made = |port, state| Flow {
+        kind: FlowKind::SourceNat,
+        state,
+        ..flow(Protocol::Udp, far, vip(4, port), inside)
+    };
+    let both = [40_000, 41_000].map(|port| made(port, FlowState::Opening));
+    for told in [both, [both[1], both[0]]] {
+        node.prepare(&Row::new("both", Vec::new()));
+        for flow in &told {
+            node.flows.put(flow, Time(1)).unwrap();
+        }
+        let kept: Vec<_> = node.all_flows().iter().map(|seen| seen.flow).collect();
+        assert_eq!(kept, [both[0]]);
+    }
+}
+
 /// A daemon that starts with another configuration finds the flows of the one before under the numbers of that one.
 #[test]
 fn flows_of_an_earlier_configuration_are_brought_in_line() {
@@ -379,7 +417,7 @@ fn flows_of_an_earlier_configuration_are_brought_in_line() {
 /// A client whose connection was refused, because its backend was disabled, may use the port again at once.
 #[test]
 fn a_refused_client_opens_another_connection_from_its_port() {
-    use rows::nat::{MAPPED, Packet, WEB, backend, client, flow, vip};
+    use rows::nat::{MAPPED, Packet, TALK, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v, b) = (client(4, 6400), vip(4, WEB), backend(4, WEB));
     node.prepare(&Row::new("refused", Vec::new()).flows(&[flow(Protocol::Tcp, c, v, b)]));
@@ -393,7 +431,7 @@ fn a_refused_client_opens_another_connection_from_its_port() {
         kind: ServiceKind::Nat,
         slots: vec![1; MAGLEV_SIZE],
     };
-    node.datapath.set_services(&[service], &backends).unwrap();
+    node.datapath.set_services(std::slice::from_ref(&service), &backends).unwrap();
     node.news.by_ref().for_each(drop);
     for (flags, verdict) in
         [(frames::ACK, "nat_refused"), (frames::ACK, "nat_refused"), (frames::SYN, "nat_new")]
@@ -406,6 +444,17 @@ fn a_refused_client_opens_another_connection_from_its_port() {
     let told: Vec<_> = node.news.by_ref().map(|t| (t.flow.backend, t.flow.state)).collect();
     let next = (backend(4, MAPPED), FlowState::Opening);
     assert_eq!(told, [(b, FlowState::Closed), next]);
+    // A datagram has nothing to begin with.
+    let talk = |dest| Packet::udp(c, dest).frame(rows::ME, rows::CLIENT);
+    let (protocol, at) = (Protocol::Udp, vip(4, TALK));
+    node.prepare(&Row::new("udp", Vec::new()).flows(&[flow(protocol, c, at, backend(4, TALK))]));
+    let backends = [(backend(4, TALK), BackendState::Disabled), (b, BackendState::Enabled)];
+    let backends = backends.map(|(address, state)| Backend { address, protocol, subnet, state });
+    let service = Service { protocol, port: TALK, ..service };
+    node.flows.know(&[(VipId(0), at.ip(), SubnetId(0))], &backends, &[]).unwrap();
+    node.datapath.set_services(&[service], &backends).unwrap();
+    let (_, counted) = node.counted(|| node.run(Way::In, &talk(at)));
+    assert_eq!(counted, [("nat_new".to_owned(), 1)]);
 }
 
 /// Who speaks to a backend directly is let through once nobody has claimed the reply, until a flow takes the place.

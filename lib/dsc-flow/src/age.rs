@@ -16,7 +16,7 @@ pub fn lifetime(timeouts: &FlowTimeouts, key: &FlowKey, state: FlowState) -> Dur
         (Protocol::Tcp, FlowState::Open) => timeouts.tcp_established,
         (Protocol::Tcp, FlowState::ClientClosed | FlowState::ServerClosed) => timeouts.tcp_fin_wait,
         (Protocol::Tcp, FlowState::Closed) => timeouts.tcp_time_wait,
-        (Protocol::Udp, FlowState::Opening) => timeouts.udp,
+        (Protocol::Udp, FlowState::Opening | FlowState::Closed) => timeouts.udp,
         (Protocol::Udp, _) if key.client.port() == NAMES_PORT => timeouts.udp,
         (Protocol::Udp, _) => timeouts.udp_stream,
     }

@@ -236,7 +236,7 @@ impl Model {
         if let Some(state) = self.flows.get_mut(&key).filter(|_| refused) {
             state.reset = true;
         }
-        if syn && self.flows.get(&key).is_some_and(State::ended) {
+        if (syn || refused && !tcp) && self.flows.get(&key).is_some_and(State::ended) {
             self.flows.remove(&key);
         }
         if let Some(state) = self.flows.get(&key).copied() {

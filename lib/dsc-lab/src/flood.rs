@@ -27,7 +27,6 @@ pub struct Flood {
 #[derive(Default)]
 struct Counts {
     sent: AtomicU64,
-    unsent: AtomicU64,
 }
 
 impl Flood {
@@ -56,11 +55,6 @@ impl Flood {
     /// Frames sent until now.
     pub fn sent(&self) -> u64 {
         self.counts.sent.load(Ordering::Relaxed)
-    }
-
-    /// Frames that the kernel did not take.
-    pub fn unsent(&self) -> u64 {
-        self.counts.unsent.load(Ordering::Relaxed)
     }
 
     /// Are all sent?
@@ -99,9 +93,10 @@ impl Sender {
             last = now;
             while due >= 1_000_000_000 && number < self.end {
                 due -= 1_000_000_000;
-                let taken = self.socket.send(&frame(number));
-                let count = if taken { &self.counts.sent } else { &self.counts.unsent };
-                count.fetch_add(1, Ordering::Relaxed);
+                // What the kernel has no room for is lost, as on any wire.
+                if self.socket.send(&frame(number)) {
+                    self.counts.sent.fetch_add(1, Ordering::Relaxed);
+                }
                 number += 1;
             }
         }

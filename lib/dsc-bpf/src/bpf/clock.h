@@ -1,5 +1,5 @@
 /* A clock for what needs no better one than the ages of flows: read anew once in every tick of the kernel, which costs a packet
-   less than reading the real one. Leases are judged by the real one. */
+   less than reading the real one. Whoever answers for a VIP or makes a flow judges the lease by the real one. */
 #ifndef DSC_CLOCK_H
 #define DSC_CLOCK_H
 

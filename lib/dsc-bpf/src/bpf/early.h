@@ -1,12 +1,12 @@
-/* The common packet in the driver (native XDP), before the kernel makes a frame of the stack of it. What is not common goes on
+/* The plain packet in the driver (native XDP), before the kernel makes a frame of the stack of it. What is not plain goes on
    to the stack unchanged, and so does what cannot leave from here: for an address whose MAC is not known yet, by an interface
    without the means, to a destination that the routing table has no gateway for. */
 #ifndef DSC_EARLY_H
 #define DSC_EARLY_H
 
 #include "clock.h"
-#include "common.h"
 #include "count.h"
+#include "plain.h"
 #include "rewrite.h"
 
 #define AF_INET 2
@@ -16,11 +16,13 @@
    asked: many packets ask once, few ask every time. */
 struct hop {
 	__u64 tick;
+	__be32 from[4];
 	__be32 to[4];
 	__u32 nic;
 	__u32 mtu;
 	__u8 macs[12];
-	__u32 asked; /* interface and family */
+	__u32 asked;  /* interface and family */
+	__u32 second; /* TICK() in which a packet was last left to the stack */
 } BY_WORDS;
 
 struct {
@@ -36,25 +38,28 @@ static __always_inline int is_same(const __be32 *a, const __be32 *b)
 }
 
 /* Asks the tables for the way to hop->to. */
-static __noinline int ask(struct xdp_md *ctx, struct hop *hop, const __be32 *from)
+static __noinline int ask(struct xdp_md *ctx, struct hop *hop)
 {
 	struct bpf_fib_lookup ask = {};
 
-	if (!hop || !from)
+	if (!hop)
 		return 0;
 	ask.ifindex = hop->asked >> 1;
 	/* Not a length, but the only way to be told the MTU. */
 	ask.tot_len = 1;
 	if (hop->asked & 1) {
 		ask.family = AF_INET6;
-		copy16(ask.ipv6_src, from);
+		copy16(ask.ipv6_src, hop->from);
 		copy16(ask.ipv6_dst, hop->to);
 	} else {
 		ask.family = AF_INET;
-		ask.ipv4_src = *from;
+		ask.ipv4_src = hop->from[0];
 		ask.ipv4_dst = hop->to[0];
 	}
 	if (bpf_fib_lookup(ctx, &ask, sizeof(ask), BPF_FIB_LOOKUP_OUTPUT) != BPF_FIB_LKUP_RET_SUCCESS)
+		return 0;
+	/* IPv6 may know a better interface, of which nobody knows whether its driver sends. */
+	if (ask.ifindex != hop->asked >> 1)
 		return 0;
 	hop->nic = ask.ifindex;
 	hop->mtu = ask.mtu_result;
@@ -64,7 +69,9 @@ static __noinline int ask(struct xdp_md *ctx, struct hop *hop, const __be32 *fro
 	return 1;
 }
 
-static __always_inline const struct hop *hop_to(struct xdp_md *ctx, const __be32 *from, const __be32 *to, __u32 asked)
+/* Only the stack asks a neighbour whether it is still there, so that a packet a second is left to it. */
+static __always_inline const struct hop *hop_to(struct xdp_md *ctx, const __be32 *from, const __be32 *to, __u32 asked,
+						__u64 now)
 {
 	__u32 place = to[0] ^ to[1] ^ to[2] ^ to[3];
 	struct hop *hop;
@@ -73,12 +80,17 @@ static __always_inline const struct hop *hop_to(struct xdp_md *ctx, const __be32
 	hop = bpf_map_lookup_elem(&hops, &place);
 	if (!hop)
 		return 0;
-	if (hop->tick == bpf_jiffies64() && hop->asked == asked && is_same(hop->to, to))
+	if (hop->tick == bpf_jiffies64() && hop->asked == asked && is_same(hop->to, to) && is_same(hop->from, from))
 		return hop;
 	hop->tick = 0;
+	if (hop->second != TICK(now)) {
+		hop->second = TICK(now);
+		return 0;
+	}
 	hop->asked = asked;
+	copy16(hop->from, from);
 	copy16(hop->to, to);
-	return ask(ctx, hop, from) ? hop : 0;
+	return ask(ctx, hop) ? hop : 0;
 }
 
 /* Puts the other end into the packet. The checksum covers both ends, and is right or wrong afterwards as it was before. */
@@ -159,8 +171,8 @@ static __always_inline int of_known_flow_early(struct xdp_md *ctx)
 	head.tcp = key.protocol == PROTO_TCP;
 	done = done_with(flow);
 	hop = flow->way == WAY_REQUEST ?
-	      hop_to(ctx, (__be32 *)key.source, (__be32 *)flow->address, door << 1 | key.six) :
-	      hop_to(ctx, (__be32 *)flow->address, (__be32 *)key.dest, door << 1 | key.six);
+	      hop_to(ctx, (__be32 *)key.source, (__be32 *)flow->address, door << 1 | key.six, now) :
+	      hop_to(ctx, (__be32 *)flow->address, (__be32 *)key.dest, door << 1 | key.six, now);
 	if (!hop || bytes > hop->mtu + ETH_BYTES || is_last_hop(data, end, head.is6))
 		return XDP_PASS;
 	if (rewrite_early(data, end, &head, &key, flow, done) != done)

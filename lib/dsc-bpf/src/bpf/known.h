@@ -1,14 +1,14 @@
-/* The common packet on its way into the stack: found by its ends alone and rewritten where it stands. Whatever is not so simple
+/* The plain packet on its way into the stack: found by its ends alone and rewritten where it stands. Whatever is not so simple
    is left as it is, for those who look at everything. */
 #ifndef DSC_KNOWN_H
 #define DSC_KNOWN_H
 
 #include "clock.h"
-#include "common.h"
 #include "count.h"
+#include "plain.h"
 #include "rewrite.h"
 
-/* The verdict, or V_other if the packet is not common. */
+/* The verdict, or V_other if the packet is not plain. */
 static __noinline enum verdict of_known_flow(struct __sk_buff *skb)
 {
 	struct flow_key key = {};

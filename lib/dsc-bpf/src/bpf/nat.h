@@ -118,7 +118,9 @@ static __noinline enum verdict request(struct __sk_buff *skb, struct frame *f)
 	refused = flow && flow->way == WAY_REQUEST && is_disabled(flow);
 	if (refused)
 		reset(&desk->key, flow);
-	if (flow && f->syn && !f->source && flow->way == WAY_REQUEST && ended(&desk->key, flow, &desk->back)) {
+	/* Any datagram begins anew. */
+	if (flow && (f->syn || (refused && !f->tcp)) && !f->source && flow->way == WAY_REQUEST &&
+	    ended(&desk->key, flow, &desk->back)) {
 		bpf_map_delete_elem(&flows, &desk->back);
 		flow = 0;
 	}

@@ -137,6 +137,7 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 	enum verdict verdict;
 	__be16 *check;
 	__u16 before;
+	int seen;
 	__u64 diff;
 
 	if (port_at > AT_MAX)
@@ -151,13 +152,14 @@ static __always_inline enum verdict rewrite(struct __sk_buff *skb, const struct 
 		return done;
 	diff = address_diff(head->is6, old, new);
 	check = word_at(skb, sum_at);
-	before = check ? *check : 0;
+	seen = check != 0;
+	before = seen ? *check : 0;
 	if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | flags) < 0)
 		return V_dropped_failed;
 	if (old_port == port)
 		return done;
 	check = word_at(skb, sum_at);
-	if (check && head->tcp && is_full(before, *check, diff))
+	if (seen && check && head->tcp && is_full(before, *check, diff))
 		*check = ~fold((__u64)unsummed(*check) + unsummed(old_port) + port);
 	else if (bpf_l4_csum_replace(skb, sum_at, old_port, port, flags | 2) < 0)
 		return V_dropped_failed;

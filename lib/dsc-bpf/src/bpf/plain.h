@@ -1,7 +1,7 @@
-/* The common packet: whole, without options, of a flow that is known, at a node that serves it. How it is told from all others,
+/* The plain packet: whole, without options, of a flow that is known, at a node that serves it. How it is told from all others,
    on either hook: by known.h among the frames of the stack, by early.h in the driver. */
-#ifndef DSC_COMMON_H
-#define DSC_COMMON_H
+#ifndef DSC_PLAIN_H
+#define DSC_PLAIN_H
 
 #include "flow.h"
 #include "lease.h"
@@ -49,8 +49,9 @@ static __always_inline int read_ends(void *data, void *end, __be16 type, struct 
 	return 1;
 }
 
-/* May this node rewrite a packet of the flow, with nothing else to decide? The lease may have ended within this tick: every
-   node knows the flow, and whichever rewrites its packets does it alike. Who makes one looks at the real clock. */
+/* May this node rewrite a packet of the flow, with nothing else to decide? The lease is judged by about_now(), so that it may
+   have ended within this tick, or while a paused machine has had no tick yet: every node knows the flow, and whichever
+   rewrites its packets does it alike. Who makes one, or answers for a VIP, looks at the real clock. */
 static __always_inline int is_plain(const struct flow *flow, __u8 flags, __u64 now)
 {
 	const struct backend *backend;
