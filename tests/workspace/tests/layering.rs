@@ -69,7 +69,7 @@ const CLOCKS: &[(&str, &str, &str)] = &[
     ("bpf_ktime_get_ns", "", ""),
     ("bpf_ktime_get_coarse_ns", "", ""),
     ("bpf_ktime_get_tai_ns", "", ""),
-    ("bpf_jiffies64", "", ""),
+    ("bpf_jiffies64", "lib/dsc-bpf/src/bpf/clock.h", "tells one tick from the next, never a time"),
 ];
 
 /// The only rooms with unsafe code.

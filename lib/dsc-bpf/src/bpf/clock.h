@@ -17,11 +17,17 @@ struct {
 	__type(value, struct reading);
 } readings SEC(".maps");
 
+/* Tells one moment from the next; never a time. */
+static __always_inline __u64 this_tick(void)
+{
+	return bpf_jiffies64();
+}
+
 static __always_inline __u64 about_now(void)
 {
 	__u32 zero = 0;
 	struct reading *reading = bpf_map_lookup_elem(&readings, &zero);
-	__u64 tick = bpf_jiffies64();
+	__u64 tick = this_tick();
 
 	if (!reading)
 		return bpf_ktime_get_boot_ns();

@@ -65,7 +65,7 @@ static __noinline int ask(struct xdp_md *ctx, struct hop *hop)
 	hop->mtu = ask.mtu_result;
 	__builtin_memcpy(hop->macs, ask.dmac, 6);
 	__builtin_memcpy(hop->macs + 6, ask.smac, 6);
-	hop->tick = bpf_jiffies64();
+	hop->tick = this_tick();
 	return 1;
 }
 
@@ -80,7 +80,7 @@ static __always_inline const struct hop *hop_to(struct xdp_md *ctx, const __be32
 	hop = bpf_map_lookup_elem(&hops, &place);
 	if (!hop)
 		return 0;
-	if (hop->tick == bpf_jiffies64() && hop->asked == asked && is_same(hop->to, to) && is_same(hop->from, from))
+	if (hop->tick == this_tick() && hop->asked == asked && is_same(hop->to, to) && is_same(hop->from, from))
 		return hop;
 	hop->tick = 0;
 	if (hop->second != TICK(now)) {
