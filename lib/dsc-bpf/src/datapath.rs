@@ -5,17 +5,15 @@
 
 use crate::claims::Claims;
 use crate::direction::Direction;
-use crate::flows::{self, FlowTable};
+use crate::flows::FlowTable;
 use crate::hook::{Hook, Hooks};
-use crate::layout::{
-    Gate, Gates, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry,
-};
+use crate::layout::{Gates, MacEntry, NIC_ROUTER, NicEntry, VERDICTS, VipCountEntry, VipEntry};
 use crate::maps::{check_shapes, fill, insert, retain, taken};
 use crate::news::{Held, News};
 use crate::programs::Programs;
 use crate::services::{Backend, BackendCount, Service, ServiceMaps};
 use crate::sources::{Source, SourceMaps, Zone};
-use crate::{Error, LAYOUT, LeaseMap, features};
+use crate::{Error, LAYOUT, LeaseMap, outgrown};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray};
 use dsc_wire::ids::SUBNETS_MAX;
 use dsc_wire::local::{Counter, Mac};
@@ -73,14 +71,14 @@ pub struct Opened {
 /// The programs and their maps.
 pub struct Datapath {
     hooks: Hooks,
-    nics: Vec<Nic>,
+    pub(crate) nics: Vec<Nic>,
     /// Where this daemon's programs are, as far as it knows; an earlier one's are not among them.
     placed: BTreeSet<(u32, Direction)>,
     faults: Vec<(u32, Error)>,
     /// Programs are wanted in the drivers too.
-    want_early: bool,
+    pub(crate) want_early: bool,
     /// Interfaces that cannot do what is wanted of their drivers, and why.
-    slow: Vec<(u32, String)>,
+    pub(crate) slow: Vec<(u32, String)>,
     vips4: HashMap<MapData, [u8; 4], VipEntry>,
     vips6: HashMap<MapData, [u8; 16], VipEntry>,
     nic_map: HashMap<MapData, u32, NicEntry>,
@@ -91,7 +89,7 @@ pub struct Datapath {
     services: ServiceMaps,
     sources: SourceMaps,
     doors: Array<MapData, u32>,
-    gates: Array<MapData, Gates>,
+    pub(crate) gates: Array<MapData, Gates>,
     programs: Programs,
 }
 
@@ -117,12 +115,12 @@ impl Datapath {
         let entries = flows_max.saturating_mul(2);
         check_shapes(&pins)?;
         let pin = pins.join("flows");
-        let outgrown = flows::unpin_other_size(&pin, entries)?;
+        let outgrown = outgrown::unpin_other_size(&pin, entries)?;
         let (mut ebpf, programs) = match Programs::load(&pins, me, entries, routing) {
             Ok(loaded) => loaded,
             Err(e) => {
                 if let Some(old) = outgrown {
-                    flows::pin_again(&old, &pin)?;
+                    outgrown::pin_again(&old, &pin)?;
                 }
                 return Err(e);
             }
@@ -230,41 +228,6 @@ impl Datapath {
         self.nics = nics.to_vec();
         self.forget_gone();
         self.set_gates()
-    }
-
-    /// Says whether packets of known flows are to be taken in the drivers, by native XDP; from the next
-    /// [`Datapath::set_nics`] on. Where that does not work they are taken by the stack's programs, and
-    /// [`Datapath::slow`] says why.
-    pub fn want_early(&mut self, wanted: bool) {
-        self.want_early = wanted;
-    }
-
-    /// The interfaces without the program in the driver that is wanted, or to which none may send, by index, and why.
-    pub fn slow(&self) -> &[(u32, String)] {
-        &self.slow
-    }
-
-    /// Tells the programs in the drivers of our interfaces. A driver without the means would lose without a word what it
-    /// is given to send.
-    fn set_gates(&mut self) -> Result<(), Error> {
-        let mut gates = Gates::default();
-        for nic in self.nics.iter().filter(|_| self.want_early) {
-            let sends = match features::sends(nic.index) {
-                Ok(true) => 1,
-                Ok(false) => {
-                    let why = "its driver does not send what others redirect to it";
-                    self.slow.push((nic.index, why.to_owned()));
-                    0
-                }
-                Err(e) => {
-                    let why = "the kernel does not say what its driver sends (Linux 6.3)";
-                    self.slow.push((nic.index, format!("{why}: {e}")));
-                    0
-                }
-            };
-            gates.0[nic.subnet.index()] = Gate { nic: nic.index, mac: nic.mac, sends, unused: 0 };
-        }
-        self.gates.set(0, gates, 0).map_err(|e| fill("gates", e))
     }
 
     /// By which interface a flow's packets leave for each subnet; none for a subnet that has lost its interface.

@@ -15,7 +15,6 @@ use std::collections::HashMap as StdMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 
 /// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit: less than the shortest
 /// time that a silent flow is kept.
@@ -424,32 +423,6 @@ impl FlowTable {
             Err(e) => Err(crate::maps::fill("flows", e)),
         }
     }
-}
-
-/// Takes the pin off a table that has not `entries` entries, and returns it.
-pub(crate) fn unpin_other_size(pin: &Path, entries: u32) -> Result<Option<OwnedFd>, Error> {
-    let old = match call::pinned(pin) {
-        Ok(old) => old,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(Error::Flows { source }),
-    };
-    let shape = call::shape(old.as_fd()).map_err(|source| Error::Flows { source })?;
-    if shape.max_entries == entries {
-        return Ok(None);
-    }
-    std::fs::remove_file(pin).map_err(|source| Error::Flows { source })?;
-    Ok(Some(old))
-}
-
-/// Pins a table again that [`unpin_other_size`] returned, in the place of the one made for it.
-pub(crate) fn pin_again(old: &OwnedFd, pin: &Path) -> Result<(), Error> {
-    match std::fs::remove_file(pin) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            return Err(Error::Flows { source });
-        }
-        _ => {}
-    }
-    call::pin(old.as_fd(), pin).map_err(|source| Error::Flows { source })
 }
 
 /// Full, or its bucket is being changed at this moment, for which the kernel may refuse to wait.
