@@ -73,7 +73,7 @@ static __noinline int ask(struct xdp_md *ctx, struct hop *hop)
 static __always_inline const struct hop *hop_to(struct xdp_md *ctx, const __be32 *from, const __be32 *to, __u32 asked,
 						__u64 now)
 {
-	__u32 place = to[0] ^ to[1] ^ to[2] ^ to[3];
+	__u32 place = (to[0] ^ to[1] ^ to[2] ^ to[3]) + 31 * (from[0] ^ from[1] ^ from[2] ^ from[3]);
 	struct hop *hop;
 
 	place = (place ^ place >> 24 ^ place >> 16) % HOPS_KEPT;
