@@ -175,8 +175,10 @@ static __always_inline int of_known_flow_early(struct xdp_md *ctx)
 	      hop_to(ctx, (__be32 *)flow->address, (__be32 *)key.dest, door << 1 | key.six, now);
 	if (!hop || bytes > hop->mtu + ETH_BYTES || is_last_hop(data, end, head.is6))
 		return XDP_PASS;
-	if (rewrite_early(data, end, &head, &key, flow, done) != done)
+	if (rewrite_early(data, end, &head, &key, flow, done) != done) {
+		count_verdict(V_dropped_failed);
 		return XDP_DROP;
+	}
 	__builtin_memcpy(eth->h_dest, hop->macs, 12);
 	follow(head.tcp, flags, &key, flow, now);
 	count_backend(bytes, flow, 0);
