@@ -5,6 +5,7 @@ mod frames;
 mod place;
 #[expect(dead_code, reason = "shared with the rows, which use more of it")]
 mod rows;
+#[expect(dead_code, reason = "shared with tests that use more of it")]
 mod run;
 
 use dsc_bpf::{Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Walk};

@@ -13,7 +13,7 @@ use dsc_wire::local::HostState;
 use dsc_wire::{FlowState, Protocol, Routing, SubnetId, Time, VipId};
 use node::{FLOWS, ip, node, node_with};
 use rows::{ARRIVAL, Expect, Row, Way};
-use run::{DROP, NEXT, REDIRECT, run};
+use run::{DROP, NEXT, REDIRECT, run, run_behind_another};
 use std::collections::BTreeMap;
 
 #[test]
@@ -294,6 +294,23 @@ fn an_error_quotes_the_whole_packet_where_the_mtu_is_less() {
         }
         let error = Told { packet, from: rows::CLIENT, by: vip(4, WEB).ip(), mtu: 300 };
         assert_eq!(outcome.frame, error.frame((40 + bytes) & !3), "{bytes}");
+    }
+}
+
+/// Filters of others may come first on clsact, and write where our programs leave notes to themselves.
+#[test]
+fn notes_of_another_program_are_not_read() {
+    use rows::nat::{Packet, WEB, backend, client, flow, vip};
+    let mut node = node();
+    let (c, v) = (client(4, 5100), vip(4, WEB));
+    let known = flow(Protocol::Tcp, c, v, backend(4, WEB));
+    for options in [&[][..], &[1, 1, 1, 0]] {
+        let frame = Packet { options, ..Packet::tcp(c, v, frames::ACK) };
+        let frame = frame.frame(rows::ME, rows::CLIENT);
+        node.prepare(&Row::new("noted", Vec::new()).flows(&[known]));
+        let program = node.datapath.program_for(true);
+        let (_, counted) = node.counted(|| run_behind_another(program, node.nic, &frame));
+        assert_eq!(counted, [("nat_request".to_owned(), 1)], "{options:?}");
     }
 }
 

@@ -19,6 +19,7 @@ use dsc_wire::{
 use node::node;
 use rows::{Row, Way};
 use run::{DROP, NEXT};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// What peers tell adds up with what is here, and does not undo it.
 #[test]
@@ -60,6 +61,39 @@ fn what_peers_tell_is_joined() {
     assert_eq!(node.all_flows().len(), 1, "it is not this one's");
     node.flows.remove(&other).unwrap();
     assert!(node.all_flows().is_empty());
+}
+
+/// A new flow wakes its reader up, also if there are news before it that did not, and that nobody has read.
+#[test]
+fn a_new_flow_wakes_its_reader_up() {
+    use rows::nat::{Packet, WEB, client, vip};
+    let mut node = node();
+    node.prepare(&Row::new("news", Vec::new()));
+    // SAFETY: a call without pointers; the descriptor is new and nobody else's.
+    let epoll = unsafe { OwnedFd::from_raw_fd(libc::epoll_create1(libc::EPOLL_CLOEXEC)) };
+    let events = (libc::EPOLLIN | libc::EPOLLET) as u32;
+    let mut event = libc::epoll_event { events, u64: 0 };
+    let fd = node.news.as_fd().as_raw_fd();
+    // SAFETY: the event lives during the call.
+    let added =
+        unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) };
+    assert_eq!(added, 0);
+    let mut woken = |ms| {
+        // SAFETY: there is room for the one event that is asked for.
+        unsafe { libc::epoll_wait(epoll.as_raw_fd(), &raw mut event, 1, ms) }
+    };
+    let send = |flags, port| {
+        let packet = Packet::tcp(client(4, port), vip(4, WEB), flags);
+        node.run(Way::In, &packet.frame(rows::ME, rows::CLIENT));
+    };
+    send(frames::SYN, 6500);
+    assert_eq!(woken(10_000), 1, "the first flow");
+    assert_eq!(woken(0), 0);
+    // How far it comes later.
+    send(frames::ACK, 6500);
+    send(frames::SYN, 6501);
+    assert_eq!(woken(10_000), 1, "the second flow");
+    assert_eq!(node.news.by_ref().count(), 3);
 }
 
 /// Who is told of a flow three times in its life must not take it for silent, however short that is.

@@ -43,6 +43,8 @@ pub struct Outcome {
 const CONTEXT_WORDS: usize = 45;
 const CONTEXT_NIC: usize = 10;
 const CONTEXT_SEGMENT: usize = 44;
+/// Five words that programs leave to each other.
+const CONTEXT_NOTES: std::ops::Range<usize> = 12..17;
 
 /// `segment`: the length of the frame's segments if it is more than one. None: the kernel does not make a frame of bytes that end inside the header they announce.
 pub fn run(
@@ -56,6 +58,14 @@ pub fn run(
     context[CONTEXT_NIC] = nic;
     context[CONTEXT_SEGMENT] = segment;
     test(program, &context, frame, repeat)
+}
+
+/// As [`run`], once, behind a program that has left notes of its own.
+pub fn run_behind_another(program: BorrowedFd<'_>, nic: u32, frame: &[u8]) -> Outcome {
+    let mut context = [0u32; CONTEXT_WORDS];
+    context[CONTEXT_NIC] = nic;
+    context[CONTEXT_NOTES].fill(u32::MAX);
+    test(program, &context, frame, 1).expect("the kernel refuses the frame")
 }
 
 /// The same in the driver; its program has to be attached to `nic`.
