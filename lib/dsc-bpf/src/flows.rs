@@ -97,13 +97,10 @@ impl FlowTable {
     /// adopted by their next packet.
     pub(crate) fn take_over(&mut self, old: OwnedFd) -> Result<(), Error> {
         let (mut place, mut more) = (None, true);
-        let mut keys = vec![EntryKey::default(); TAKEN];
-        let mut entries = vec![Entry::default(); TAKEN];
         while more {
-            let count;
-            (count, more) = call::lookup_batch(old.as_fd(), &mut place, &mut keys, &mut entries)
-                .map_err(|source| Error::Flows { source })?;
-            for (key, entry) in keys.iter().zip(&entries).take(count) {
+            let batch;
+            (batch, more) = read(&old, &mut place, TAKEN)?;
+            for (key, entry) in &batch {
                 if !self.set(key, entry)? {
                     return Ok(());
                 }
@@ -130,14 +127,10 @@ impl FlowTable {
             .map(|(index, b)| ((b.protocol, b.address), (BackendId(index), b.subnet)))
             .collect();
         let (mut place, mut more) = (None, true);
-        let mut keys = vec![EntryKey::default(); TAKEN];
-        let mut entries = vec![Entry::default(); TAKEN];
         while more {
-            let count;
-            (count, more) =
-                call::lookup_batch(self.fd.as_fd(), &mut place, &mut keys, &mut entries)
-                    .map_err(|source| Error::Flows { source })?;
-            for (key, entry) in keys.iter().zip(&entries).take(count) {
+            let batch;
+            (batch, more) = read(&self.fd, &mut place, TAKEN)?;
+            for (key, entry) in &batch {
                 self.bring_in_line(key, entry)?;
             }
         }
@@ -326,12 +319,8 @@ impl FlowTable {
         most: usize,
         out: &mut Vec<Seen>,
     ) -> Result<bool, Error> {
-        let mut keys = vec![EntryKey::default(); most];
-        let mut entries = vec![Entry::default(); most];
-        let (count, more) =
-            call::lookup_batch(self.fd.as_fd(), &mut walk.batch, &mut keys, &mut entries)
-                .map_err(|source| Error::Flows { source })?;
-        for (key, entry) in keys.iter().zip(&entries).take(count) {
+        let (batch, more) = read(&self.fd, &mut walk.batch, most)?;
+        for (key, entry) in &batch {
             if entry.way == WAY_DIRECT {
                 if tick(now).saturating_sub(entry.seen) > DIRECT_TICKS {
                     call::delete(self.fd.as_fd(), key).map_err(|source| Error::Flows { source })?;
@@ -361,13 +350,8 @@ impl FlowTable {
         mut met: impl FnMut(&Flow) -> bool,
         out: &mut Vec<Seen>,
     ) -> Result<bool, Error> {
-        let mut keys = vec![EntryKey::default(); most];
-        let mut entries = vec![Entry::default(); most];
-        let (count, more) =
-            call::lookup_batch(self.fd.as_fd(), &mut walk.batch, &mut keys, &mut entries)
-                .map_err(|source| Error::Flows { source })?;
-        let both = keys.iter().zip(&entries).take(count);
-        for (key, entry) in both.filter(|(_, entry)| entry.way == WAY_REQUEST) {
+        let (batch, more) = read(&self.fd, &mut walk.batch, most)?;
+        for (key, entry) in batch.iter().filter(|(_, entry)| entry.way == WAY_REQUEST) {
             if flow_of(key, entry).is_some_and(|flow| met(&flow)) {
                 out.extend(self.seen(key, entry)?);
             }
@@ -423,6 +407,19 @@ impl FlowTable {
             Err(e) => Err(crate::maps::fill("flows", e)),
         }
     }
+}
+
+/// Entries of a table from `place` on, at most `most`, and whether there are more.
+fn read(
+    table: &OwnedFd,
+    place: &mut Option<u32>,
+    most: usize,
+) -> Result<(Vec<(EntryKey, Entry)>, bool), Error> {
+    let mut keys = vec![EntryKey::default(); most];
+    let mut entries = vec![Entry::default(); most];
+    let (count, more) = call::lookup_batch(table.as_fd(), place, &mut keys, &mut entries)
+        .map_err(|source| Error::Flows { source })?;
+    Ok((keys.into_iter().zip(entries).take(count).collect(), more))
 }
 
 /// Full, or its bucket is being changed at this moment, for which the kernel may refuse to wait.
