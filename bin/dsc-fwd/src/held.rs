@@ -97,10 +97,12 @@ impl Waiting {
                 (kept.until, kept.extended) = (now + self.hold, true);
             }
         }
+        let mut surplus = self.kept.len().saturating_sub(KEPT_MAX);
         for kept in std::mem::take(&mut self.kept) {
             let Ends { protocol, source: backend, dest: client, .. } = kept.ends;
             let vip = table.vip_of_reply(protocol, backend, client).map_err(|e| e.to_string())?;
-            let crowded = self.kept.len() >= KEPT_MAX;
+            let crowded = surplus > 0;
+            surplus = surplus.saturating_sub(1);
             let handed = match (vip, &mut hosts) {
                 (Some(vip), Some(hosts)) => {
                     hosts.hand(vip.ip(), kept.nic, &packet::packet(&kept.frame, &kept.ends))

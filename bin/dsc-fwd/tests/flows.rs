@@ -12,6 +12,7 @@ use dsc_wire::{NodeId, VipId};
 use net::{CONFIG, Node, World, until, until_within, world};
 use std::io::Write;
 use std::net::UdpSocket;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -70,8 +71,21 @@ fn talk(world: &World) -> (UdpSocket, u16) {
 
 /// What the backend says to the client reaches the first node.
 fn early_reply(world: &World, port: u16) {
+    early_replies(world, port..=port);
+}
+
+fn early_replies(world: &World, ports: RangeInclusive<u16>) {
+    let to = world.nodes[0].machine.mac;
+    let nic = world.client.nic();
+    world.client.space.run(move || {
+        let sender = FrameSender::open(nic).unwrap();
+        ports.for_each(|port| sender.send(&reply(to, port)).unwrap());
+    });
+}
+
+fn reply(to: [u8; 6], port: u16) -> Vec<u8> {
     let mut frame = Vec::new();
-    frame.extend(world.nodes[0].machine.mac);
+    frame.extend(to);
     frame.extend([2, 0, 0, 0, 0, 201]);
     frame.extend([8, 0, 0x45, 0, 0, 33, 0, 0, 0x40, 0, 64, 17, 0x25, 0x08]);
     frame.extend([10, 1, 0, 201, 10, 1, 0, 250]);
@@ -79,8 +93,7 @@ fn early_reply(world: &World, port: u16) {
     frame.extend(port.to_be_bytes());
     frame.extend([0, 13, 0, 0]);
     frame.extend(b"early");
-    let nic = world.client.nic();
-    world.client.space.run(move || FrameSender::open(nic).unwrap().send(&frame).unwrap());
+    frame
 }
 
 fn heard(socket: &UdpSocket) -> (Vec<u8>, String) {
@@ -135,6 +148,27 @@ fn a_reply_of_nobodys_flow_goes_on_after_the_time_that_is_configured() {
     assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.201:9000".to_owned()));
     assert!(begun.elapsed() >= hold, "{:?}", begun.elapsed());
     assert_eq!(count(&world.nodes[0], "replies_of_no_flow"), 1);
+}
+
+/// Of more than can be kept, those that came first have waited longest.
+#[test]
+fn too_many_replies_push_out_the_first() {
+    const KEPT_MAX: u16 = 1024;
+    let world = world_with("hold_ms = 1000");
+    let [(first, first_port), (last, last_port)] = [(); 2].map(|()| talk(&world));
+    early_reply(&world, first_port);
+    until("the first is held", || count(&world.nodes[0], "nat_held") == 1);
+    // Of ports at which nobody listens, in parts for which the programs have room.
+    for part in 0..8 {
+        let ports = 1000 + part * (KEPT_MAX / 8)..=999 + (part + 1) * (KEPT_MAX / 8);
+        let held = 1 + u64::from((part + 1) * (KEPT_MAX / 8));
+        early_replies(&world, ports);
+        until("they are held", || count(&world.nodes[0], "nat_held") == held);
+    }
+    early_reply(&world, last_port);
+    assert_eq!(heard(&last).0, b"early");
+    first.set_nonblocking(true).unwrap();
+    assert_eq!(heard(&first).0, b"early", "the last went on before the first");
 }
 
 /// A machine that stalls as a whole stalls who would tell of the flow, too.
