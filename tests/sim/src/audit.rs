@@ -354,7 +354,7 @@ pub fn done(
     given.result = Some(result);
     let given = given.clone();
     if given.result.as_ref().is_some_and(Result::is_ok) {
-        crate::backends::done(world, node, given.command, late)?;
+        crate::backends::done(world, &given, late)?;
     }
     if world.audit.class != Class::Operator || given.result.as_ref().is_some_and(Result::is_err) {
         return Ok(());

@@ -2,9 +2,10 @@
 //! those members lives it is not lost, only followed by something later. Called by `audit` when a command is done and by
 //! `settle` when all views must agree.
 
-use crate::world::{Violation, World};
+use crate::world::{Given, Violation, World};
+use dsc_ringd::member::Effect;
 use dsc_wire::local::{BackendView, Command, View};
-use dsc_wire::{BackendId, BackendState, NodeId};
+use dsc_wire::{BackendId, BackendState, Epoch, NodeId};
 
 /// A change that was done.
 #[derive(Clone, Debug)]
@@ -31,37 +32,68 @@ fn has(that: Option<BackendView>, what: BackendView) -> bool {
     that.is_some_and(|that| order(that) >= order(what))
 }
 
-/// A command that `node` was given is done. One whose end was told `late`, after a stall, says nothing about the views of
-/// now.
-pub fn done(
-    world: &mut World,
-    node: NodeId,
-    command: Command,
-    late: bool,
-) -> Result<(), Violation> {
-    let Command::Backend { backend, state } = command else { return Ok(()) };
-    let at = world.at;
-    let Some(own) = world.machines[node.index()].view(at) else { return Ok(()) };
-    let Some(what) = shown(own, backend) else {
-        return Err(format!("{command:?} is done, but node {} shows no state", node.0));
-    };
-    if what.state != state {
-        // A later command at the same node, in the same turn.
-        return Ok(());
+/// What is to be known of a command from the very step that worked on it: the next packet of the same turn may bring
+/// another formation, or another's later word.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Word {
+    /// What its node showed when it was given.
+    before: Option<BackendView>,
+    /// What it made of that.
+    made: Option<BackendView>,
+    /// The formation in which it was done.
+    epoch: Option<Epoch>,
+}
+
+impl Word {
+    /// `command` is given to the node that shows `view`.
+    pub fn given(view: Option<&View>, command: Command) -> Word {
+        let Command::Backend { backend, .. } = command else { return Word::default() };
+        Word { before: view.and_then(|view| shown(view, backend)), ..Word::default() }
     }
+}
+
+/// A node in one of its lives took one step of its turn, in which it said `effects`.
+pub fn step(
+    commands: &mut [Given],
+    run: (NodeId, u32),
+    effects: &[Effect],
+    view: impl Fn() -> View,
+) {
+    for (number, given) in commands.iter_mut().enumerate() {
+        let Command::Backend { backend, state } = given.command else { continue };
+        if (given.node, given.life) != run || given.word.epoch.is_some() {
+            continue;
+        }
+        let view = view();
+        let later = |that: &BackendView| !given.word.before.is_some_and(|b| has(Some(b), *that));
+        let own = shown(&view, backend).filter(|b| b.by == run.0 && b.state == state);
+        given.word.made = given.word.made.or(own.filter(later));
+        let done = |e: &Effect| matches!(e, Effect::Done { id, .. } if *id == number as u64);
+        if effects.iter().any(done) {
+            given.word.epoch = Some(view.key.epoch);
+        }
+    }
+}
+
+/// A command that a node was given is done. One whose end was told `late`, after a stall, says nothing about the views of
+/// now.
+pub fn done(world: &mut World, given: &Given, late: bool) -> Result<(), Violation> {
+    let Command::Backend { backend, .. } = given.command else { return Ok(()) };
+    let Some(what) = given.word.made else {
+        return Err(format!("{given:?} is done, but its node showed no such state"));
+    };
+    let at = world.at;
     let mut by = Vec::new();
     for machine in &world.machines {
         let Some(view) = machine.view(at) else { continue };
-        let that = shown(view, backend);
-        if has(that, what) {
+        if has(shown(view, backend), what) {
             by.push((machine.id, machine.life));
         } else if !late
-            && view.key.epoch == own.key.epoch
+            && Some(view.key.epoch) == given.word.epoch
             && view.members.contains(&machine.id)
-            && that.is_none_or(|that| that.state != state)
         {
             let (other, all) = (machine.id.0, &view.backends);
-            return Err(format!("{command:?} is done, but node {other} shows {all:?}"));
+            return Err(format!("{given:?} is done, but node {other} shows {all:?}"));
         }
     }
     world.done.push(Done { what, by });

@@ -1,5 +1,6 @@
 //! Lets faults happen to the world and ends them all. Called by `run` at the times of the plan.
 
+use crate::backends::Word;
 use crate::fault::{Fault, Span};
 use crate::machine::QUEUE_MAX;
 use crate::world::{Given, World};
@@ -52,7 +53,8 @@ pub fn inject(world: &mut World, fault: &Fault) {
             let machine = world.machine(node);
             let life = machine.life;
             if machine.member.is_some() {
-                world.commands.push(Given { at, node, life, command, result: None });
+                let word = Word::given(machine.view(at), command);
+                world.commands.push(Given { at, node, life, command, word, result: None });
                 world.give(node, dsc_ring::Input::Command { id, command });
             }
         }

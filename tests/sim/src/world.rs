@@ -2,7 +2,7 @@
 //! faults do is in `inject`, what must hold in `audit` and `settle`.
 
 use crate::audit::Audit;
-use crate::backends::Done;
+use crate::backends::{self, Done, Word};
 use crate::clock::Clock;
 use crate::fault::Span;
 use crate::machine::{Item, Machine};
@@ -80,6 +80,8 @@ pub struct Given {
     pub life: u32,
     /// What.
     pub command: dsc_wire::local::Command,
+    /// What the audit of backends remembers of it.
+    pub word: Word,
     /// The end of it.
     pub result: Option<Result<String, String>>,
 }
@@ -299,6 +301,8 @@ impl World {
             machine.wake = Span::MAX;
             return Ok(());
         };
+        let run = (node, machine.life);
+        let mut told = late;
         for item in machine.inbox.drain(..) {
             match item {
                 Item::Packet { from, path, packet } => {
@@ -307,8 +311,11 @@ impl World {
                 }
                 Item::Input(input) => member.input(now, input, &mut effects),
             }
+            backends::step(&mut self.commands, run, &effects[told..], || member.view(now));
+            told = effects.len();
         }
         member.tick(now, &mut effects);
+        backends::step(&mut self.commands, run, &effects[told..], || member.view(now));
         let deadline = machine.clock.world(member.deadline());
         let stall = machine.stall.take();
         machine.wake = Span::MAX;

@@ -1,5 +1,6 @@
 //! The audits see what they are there to see: each is shown a world in which its promise is broken.
 
+use dsc_test_sim::backends::Word;
 use dsc_test_sim::plan::{Class, MS, Plan, Wish};
 use dsc_test_sim::trace::Trace;
 use dsc_test_sim::world::{Given, World};
@@ -116,8 +117,9 @@ const DRAIN: Command = Command::Backend { backend: BackendId(2), state: BackendS
 
 /// The command is given to `node`, whose number for it is 0.
 fn given(world: &mut World, node: NodeId) {
-    let (at, life) = (world.at, world.machines[node.index()].life);
-    world.commands.push(Given { at, node, life, command: DRAIN, result: None });
+    let machine = &world.machines[node.index()];
+    let (at, life, word) = (world.at, machine.life, Word::given(machine.view(world.at), DRAIN));
+    world.commands.push(Given { at, node, life, command: DRAIN, word, result: None });
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn a_state_of_a_backend_that_is_done_and_not_shown_is_seen() {
     let mut world = world(Class::Operator);
     given(&mut world, NodeId(0));
     let done = audit::done(&mut world, NodeId(0), 0, Ok(String::new()), false);
-    assert!(done.unwrap_err().contains("shows no state"));
+    assert!(done.unwrap_err().contains("no such state"));
 }
 
 #[test]
@@ -151,6 +153,11 @@ fn a_state_of_a_backend_that_is_lost_or_differs_is_seen() {
     assert_eq!(agree(&world), Ok(()));
     forget(&mut world, 2);
     assert!(agree(&world).unwrap_err().contains("node 2 []"));
+    let mut again = world.commands[0].clone();
+    again.result = None;
+    world.commands.push(again);
+    let done = audit::done(&mut world, NodeId(1), 1, Ok(String::new()), false);
+    assert!(done.unwrap_err().contains("node 2 shows []"));
     forget(&mut world, 0);
     forget(&mut world, 1);
     assert!(agree(&world).unwrap_err().contains("is lost"));

@@ -68,6 +68,18 @@ fn the_same_seed_gives_the_same_run() {
     assert_eq!(told(), told());
 }
 
+/// In each of these a command was done in one formation, or with one word, and the same turn went on to another: the audit
+/// has to know which.
+#[test]
+fn what_was_done_is_not_mixed_up_with_what_came_next() {
+    for seed in [
+        20_613_817, 20_627_750, 20_709_262, 20_725_570, 20_735_813, 20_743_510, 20_841_600,
+        20_952_859,
+    ] {
+        all_hold(seed..seed + 1, Wish::default());
+    }
+}
+
 /// Each of these broke a promise once.
 #[test]
 fn seeds_that_found_a_fault_hold() {
