@@ -144,10 +144,9 @@ impl Daemon {
         let informed = said.is_some() || config.backends.is_empty();
         let states = said.unwrap_or_else(|| config.backends.iter().map(|b| b.state).collect());
         let (services, backends) = balance::rows(&config, &states);
-        let (source_nats, zones) = sources::rows(&config);
+        let zones = sources::zones(&config);
         flows.know(&vips, &backends, &zones)?;
         datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
-        datapath.set_sources(&source_nats, &zones).map_err(|e| e.to_string())?;
         let mut daemon = Daemon {
             keeper: Keeper::open()?,
             config,
@@ -180,6 +179,7 @@ impl Daemon {
             views: Some(views),
         };
         daemon.share()?;
+        daemon.set_sources()?;
         let watched = daemon.programs()?;
         if let Some(fault) = daemon.faults.values().next() {
             return Err(fault.clone());
@@ -403,7 +403,7 @@ impl Daemon {
     /// The subnets whose interface has programs: one that is missing or at fault takes nothing from the others. None before
     /// this node knows the flows of the others: a VIP that it hosted would lose them (§B.3).
     fn ready(&self) -> SubnetSet {
-        if !self.adopted && self.sharing.as_ref().is_some_and(|sharing| !sharing.is_ready()) {
+        if !self.knows_flows() {
             return SubnetSet::EMPTY;
         }
         let served = self.datapath.nics().iter().map(|nic| nic.subnet);

@@ -1,13 +1,13 @@
 //! What the configuration means for source NAT in the kernel: whose connections leave as from which VIP and ports, and which
-//! addresses are whose. Every node of one configuration computes the same. Called at the start.
+//! addresses are whose. Every node of one configuration computes the same. Called at the start, and when all flows are known.
 
 use dsc_bpf::{Source, Zone};
 use dsc_conf::Config;
 use dsc_wire::SubnetId;
 use std::net::IpAddr;
 
-/// The source NATs, and all that is known of addresses: an entry for the same addresses takes the place of one before it.
-pub fn rows(config: &Config) -> (Vec<Source>, Vec<Zone>) {
+/// The source NATs; they begin no flows while it is not `known` which there are.
+pub fn sources(config: &Config, known: bool) -> Vec<Source> {
     let nodes = config.nodes.len();
     let of = |vip: &dsc_wire::VipId| &config.vips[vip.index()];
     let sources = config.source_nats.iter().map(|source| Source {
@@ -16,7 +16,13 @@ pub fn rows(config: &Config) -> (Vec<Source>, Vec<Zone>) {
         first: source.ports.0,
         slice: source.slice(nodes),
         nodes: nodes as u16,
+        waits: !known,
     });
+    sources.collect()
+}
+
+/// All that is known of addresses: an entry for the same addresses takes the place of one before it.
+pub fn zones(config: &Config) -> Vec<Zone> {
     let zone = |address: IpAddr, prefix: u8, subnet: SubnetId| Zone {
         address,
         prefix,
@@ -42,7 +48,7 @@ pub fn rows(config: &Config) -> (Vec<Source>, Vec<Zone>) {
             Some(Zone { node: true, ..zone(address, prefix, subnet) })
         }));
     }
-    (sources.collect(), zones)
+    zones
 }
 
 #[cfg(test)]
@@ -75,7 +81,7 @@ ports = "40000-40200"
     #[test]
     fn nodes_and_other_subnets_are_known_but_not_translated() {
         let config = Config::parse(TOML, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
-        let (sources, zones) = rows(&config);
+        let (sources, zones) = (sources(&config, true), zones(&config));
         let [source] = &sources[..] else { panic!("{sources:?}") };
         assert_eq!((source.first, source.slice, source.nodes), (40_000, 100, 2));
         assert_eq!(source.subnet, SubnetId(0));

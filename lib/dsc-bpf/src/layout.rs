@@ -240,7 +240,8 @@ pub(crate) struct SourceEntry {
     pub ports: u16,
     pub vips: u8,
     pub subnet: u8,
-    pub unused: [u8; 2],
+    pub waits: u8,
+    pub unused: u8,
     pub indices: [u16; SOURCE_VIPS_MAX],
 }
 const _: () = assert!(
@@ -249,6 +250,7 @@ const _: () = assert!(
         && offset_of!(SourceEntry, ports) == 258
         && offset_of!(SourceEntry, vips) == 260
         && offset_of!(SourceEntry, subnet) == 261
+        && offset_of!(SourceEntry, waits) == 262
         && offset_of!(SourceEntry, indices) == 264
 );
 

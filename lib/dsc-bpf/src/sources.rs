@@ -25,6 +25,8 @@ pub struct Source {
     pub slice: u16,
     /// How many nodes have some; all of their ports are at most 65535.
     pub nodes: u16,
+    /// Nobody's connection begins here yet: which there are is not known.
+    pub waits: bool,
 }
 
 /// Addresses of which something is known.
@@ -134,7 +136,8 @@ fn range_entry(source: &Source) -> RangeEntry {
 
 fn source_entry(source: &Source, me: NodeId) -> SourceEntry {
     debug_assert!(source.vips.len() <= SOURCE_VIPS_MAX);
-    let mut entry = SourceEntry { subnet: source.subnet.0, ..SourceEntry::default() };
+    let (subnet, waits) = (source.subnet.0, u8::from(source.waits));
+    let mut entry = SourceEntry { subnet, waits, ..SourceEntry::default() };
     let places = entry.addresses.iter_mut().zip(&mut entry.indices);
     for ((place, index), (vip, address)) in places.zip(&source.vips) {
         *place = octets(*address);
@@ -201,7 +204,8 @@ mod tests {
     #[test]
     fn every_node_has_ports_of_its_own() {
         let vips = vec![(VipId(0), "10.1.0.100".parse().unwrap())];
-        let source = Source { vips, subnet: SubnetId(0), first: 65_236, slice: 100, nodes: 3 };
+        let (subnet, waits) = (SubnetId(0), false);
+        let source = Source { vips, subnet, first: 65_236, slice: 100, nodes: 3, waits };
         let range = range_entry(&source);
         assert_eq!((range.first, range.last, range.slice), (65_236, 65_535, 100));
         let own: Vec<(u16, u16)> = (0..4)

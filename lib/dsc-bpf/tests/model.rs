@@ -209,7 +209,8 @@ fn translate(
         model.sources.push(Source { vips, first: FIRST, slice: SLICE, nodes: NODES });
         let subnet = SubnetId(0);
         let (first, slice, nodes) = (FIRST, SLICE, NODES);
-        sources.push(dsc_bpf::Source { vips: as_from, subnet, first, slice, nodes });
+        let waits = false;
+        sources.push(dsc_bpf::Source { vips: as_from, subnet, first, slice, nodes, waits });
     }
     let mut zones = Vec::new();
     for (address, prefix, subnet, source, node) in [

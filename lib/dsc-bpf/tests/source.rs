@@ -12,7 +12,7 @@ mod run;
 use dsc_bpf::Put;
 use dsc_wire::{FlowState, Protocol, Time};
 use frames::{ACK, FIN, RST, SYN, SYN_ACK};
-use node::{FLOWS, Node, node};
+use node::{FLOWS, Node, node, sources};
 use rows::Row;
 use rows::nat::{HOST, Packet, vip};
 use rows::source::{FIRST, SLICE, far, flow, ports, server};
@@ -84,6 +84,22 @@ fn a_datagram_is_open_when_it_was_answered() {
             assert_eq!(send(&node, packet), [(verdict.to_owned(), 1)]);
             assert_eq!(node.all_flows()[0].flow.state, state, "{verdict}");
         }
+    }
+}
+
+/// A connection that seems new may be one that the other nodes know. Those that are known here go on meanwhile.
+#[test]
+fn no_connection_begins_before_it_is_known_which_there_are() {
+    let mut node = node();
+    let (s, r, v) = ends(4, Protocol::Tcp);
+    node.prepare(&Row::new("known", Vec::new()).flows(&[flow(Protocol::Tcp, r, v, s)]));
+    for (waits, verdict) in [(true, "source_early"), (false, "source_new")] {
+        let (sources, zones) = sources(waits);
+        node.datapath.set_sources(&sources, &zones).unwrap();
+        let opening = Packet::tcp(server(4, 7_000), r, SYN);
+        assert_eq!(send(&node, opening), [(verdict.to_owned(), 1)]);
+        assert_eq!(send(&node, Packet::tcp(s, r, ACK)), [("source_out".to_owned(), 1)]);
+        assert_eq!(send(&node, Packet::tcp(r, v, ACK)), [("source_in".to_owned(), 1)]);
     }
 }
 

@@ -155,6 +155,7 @@ fn translate(datapath: &mut Datapath, vips: &[(VipId, IpAddr, SubnetId)]) {
         first: 40_000,
         slice: 1000,
         nodes: 1,
+        waits: false,
     };
     let sources: Vec<Source> = vips[..2].iter().map(source).collect();
     let zones = [("10.2.0.0", 24, 0), ("fd00:2::", 64, 1)].map(|(ip, prefix, number)| Zone {

@@ -3,6 +3,7 @@
 
 use super::Daemon;
 use crate::balance;
+use crate::sources;
 use crate::symmetric::Hosts;
 use dsc_bpf::{Told, Walk};
 use dsc_fwd::share::{Sharing, Todo};
@@ -30,6 +31,19 @@ impl Daemon {
         self.adopted = now < self.lease.lease()
             && self.vips.iter().any(|(vip, ..)| self.lease.host(*vip).0 == HostState::On);
         Ok(())
+    }
+
+    /// Brings source NAT into the kernel, as far as the others' flows are known.
+    pub(super) fn set_sources(&mut self) -> Result<(), String> {
+        let known = self.knows_flows();
+        let (sources, zones) =
+            (sources::sources(&self.config, known), sources::zones(&self.config));
+        self.datapath.set_sources(&sources, &zones).map_err(|e| e.to_string())
+    }
+
+    /// Does this node know all flows that there are to know?
+    pub(super) fn knows_flows(&self) -> bool {
+        self.adopted || self.sharing.as_ref().is_none_or(Sharing::is_ready)
     }
 
     /// Everything about flows that can be done now.
@@ -80,7 +94,7 @@ impl Daemon {
             Todo::Ready => {
                 tracing::info!("the flows of the other members are known");
                 self.tell();
-                Ok(())
+                self.set_sources()
             }
         }
     }

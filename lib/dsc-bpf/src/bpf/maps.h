@@ -191,7 +191,8 @@ struct source {
 	__u16 ports;
 	__u8 vips;
 	__u8 subnet; /* of all its VIPs */
-	__u8 unused[2];
+	__u8 waits;  /* it begins no flow yet */
+	__u8 unused;
 	__u16 indices[SOURCE_VIPS_MAX];
 };
 SIZE(source, 18 * SOURCE_VIPS_MAX + 8);
@@ -199,6 +200,7 @@ AT(source, first, 256);
 AT(source, ports, 258);
 AT(source, vips, 260);
 AT(source, subnet, 261);
+AT(source, waits, 262);
 AT(source, indices, 264);
 
 /* The ports of a VIP that are source NAT's: `slice` of them for each node, in the order of nodes. */

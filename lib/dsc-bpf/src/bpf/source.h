@@ -176,6 +176,9 @@ __noinline int originate(struct __sk_buff *skb)
 	/* Without a lease it may be that no other node hears of the flow. */
 	if (!lease_holds())
 		return V_source_lease;
+	/* It may have one for long. */
+	if (source->waits)
+		return V_source_early;
 	verdict = make_source(desk, source, nic->subnet, about_now());
 	return verdict < FIRST_ROUTE ? verdict : route(skb, f, &desk->key, &desk->fresh, verdict);
 }

@@ -42,6 +42,7 @@
 	X(nat_held)             /* a reply that came before its flow: kept for a moment */ \
 	X(nat_held_lost)        /* the same, but too many or too long to keep */ \
 	X(source_lease)         /* a connection from inside, but the lease is over */ \
+	X(source_early)         /* a connection from inside, but it is not known yet which there are */ \
 	X(source_full)          /* a connection from inside, but every port tried is taken */ \
 	X(egress_claim)         /* the OS said that it has a VIP that is not hosted here */
 

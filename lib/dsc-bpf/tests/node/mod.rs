@@ -117,14 +117,14 @@ fn serve(datapath: &mut Datapath, flows: &mut FlowTable) {
         }
     }
     datapath.set_services(&services, &backends).unwrap();
-    let (sources, zones) = sources();
+    let (sources, zones) = sources(false);
     datapath.set_sources(&sources, &zones).unwrap();
     let vips = VIPS.map(|(id, ip, subnet)| (VipId(id), ip.parse().unwrap(), SubnetId(subnet)));
     flows.know(&vips, &backends, &zones).unwrap();
 }
 
 /// Of `rows::source`, one for each family.
-fn sources() -> (Vec<Source>, Vec<Zone>) {
+pub fn sources(waits: bool) -> (Vec<Source>, Vec<Zone>) {
     use rows::source::{FIRST, NODES, SLICE};
     let source = |vip: u16| Source {
         vips: vec![(VipId(vip), VIPS[usize::from(vip)].1.parse().unwrap())],
@@ -132,6 +132,7 @@ fn sources() -> (Vec<Source>, Vec<Zone>) {
         first: FIRST,
         slice: SLICE,
         nodes: NODES,
+        waits,
     };
     let zone = |address: &str, prefix, subnet, source| Zone {
         address: address.parse().unwrap(),
