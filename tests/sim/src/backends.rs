@@ -38,7 +38,7 @@ fn has(that: Option<BackendView>, what: BackendView) -> bool {
 pub struct Word {
     /// What its node showed when it was given.
     before: Option<BackendView>,
-    /// What it made of that.
+    /// What it made of that, or of another command in the same step.
     made: Option<BackendView>,
     /// The formation in which it was done.
     epoch: Option<Epoch>,
@@ -60,13 +60,13 @@ pub fn step(
     view: impl Fn() -> View,
 ) {
     for (number, given) in commands.iter_mut().enumerate() {
-        let Command::Backend { backend, state } = given.command else { continue };
+        let Command::Backend { backend, .. } = given.command else { continue };
         if (given.node, given.life) != run || given.word.epoch.is_some() {
             continue;
         }
         let view = view();
         let later = |that: &BackendView| !given.word.before.is_some_and(|b| has(Some(b), *that));
-        let own = shown(&view, backend).filter(|b| b.by == run.0 && b.state == state);
+        let own = shown(&view, backend).filter(|b| b.by == run.0);
         given.word.made = given.word.made.or(own.filter(later));
         let done = |e: &Effect| matches!(e, Effect::Done { id, .. } if *id == number as u64);
         if effects.iter().any(done) {

@@ -74,7 +74,7 @@ fn the_same_seed_gives_the_same_run() {
 fn what_was_done_is_not_mixed_up_with_what_came_next() {
     for seed in [
         20_613_817, 20_627_750, 20_709_262, 20_725_570, 20_735_813, 20_743_510, 20_841_600,
-        20_952_859,
+        20_952_859, 50_002_308,
     ] {
         all_hold(seed..seed + 1, Wish::default());
     }
