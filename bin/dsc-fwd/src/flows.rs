@@ -1,6 +1,7 @@
 //! Keeps the kernel's table of flows: reads what the programs tell, puts in what peers tell, takes out what is old, says
 //! what the peers have to be reminded of. It knows no socket.
 
+use crate::pace::Pace;
 use dsc_bpf::{FlowTable, News, Put, Seen, Told, Walk, Zone};
 use dsc_flow::age::{self, Fate, Met};
 use dsc_wire::local::{Counter, FlowTotals};
@@ -24,6 +25,7 @@ pub struct Flows {
     news: News,
     /// There may be more of them.
     more: bool,
+    pace: Pace,
     walk: Walk,
     /// When the walk began, and when the one before did.
     begun: Time,
@@ -57,6 +59,7 @@ impl Flows {
             table,
             news,
             more: false,
+            pace: Pace::default(),
             walk: Walk::default(),
             begun: now,
             before: now,
@@ -98,12 +101,16 @@ impl Flows {
     }
 
     /// What the programs have made or seen since the last call, up to a bound; if there may be more, it is due again at once.
-    pub fn news(&mut self) -> Vec<Told> {
+    pub fn news(&mut self, now: Time) -> Result<Vec<Told>, String> {
         let told: Vec<Told> = self.news.by_ref().take(NEWS).collect();
+        let made = told.iter().any(|t| t.flow.state == FlowState::Opening);
+        if let Some(by_itself) = self.pace.turn(now, made) {
+            self.news.poll(by_itself).map_err(|e| e.to_string())?;
+        }
         self.told += told.len() as u64;
         self.made += told.iter().filter(|t| t.flow.state == FlowState::Opening).count() as u64;
         self.more = told.len() == NEWS;
-        told
+        Ok(told)
     }
 
     /// Puts in what a peer knows.
@@ -124,7 +131,7 @@ impl Flows {
 
     /// When [`Flows::news`] or [`Flows::look`] is due.
     pub fn deadline(&self) -> Time {
-        if self.more { Time::ZERO } else { self.next }
+        if self.more { Time::ZERO } else { self.next.min(self.pace.due) }
     }
 
     /// Looks at the next part of the table: takes old flows out, and adds those that go on and are due for it to `remind`.

@@ -11,6 +11,7 @@ mod gratuitous;
 mod ground;
 mod held;
 mod inventory;
+mod pace;
 mod sources;
 mod symmetric;
 mod views;

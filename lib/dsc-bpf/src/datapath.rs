@@ -126,7 +126,7 @@ impl Datapath {
             }
         };
         let claims = Claims(taken(&mut ebpf, "claims")?);
-        let news = News(taken(&mut ebpf, "news")?);
+        let news = News::take(&mut ebpf)?;
         let held = Held(taken(&mut ebpf, "held")?);
         let mut flows = FlowTable::take(&mut ebpf)?;
         if let Some(old) = outgrown {

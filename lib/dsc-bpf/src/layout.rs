@@ -346,7 +346,7 @@ unsafe impl aya::Pod for SourceEntry {}
 unsafe impl aya::Pod for RangeEntry {}
 
 /// A pinned map that the programs bring along: name, bytes of a key, bytes of a value.
-pub(crate) const MAPS: [(&str, usize, usize); 23] = [
+pub(crate) const MAPS: [(&str, usize, usize); 24] = [
     ("vips4", 4, size_of::<VipEntry>()),
     ("vips6", 16, size_of::<VipEntry>()),
     ("nics", 4, size_of::<NicEntry>()),
@@ -369,5 +369,6 @@ pub(crate) const MAPS: [(&str, usize, usize); 23] = [
     ("ranges", 4, size_of::<RangeEntry>()),
     ("fragments", PIECES_BYTES, FIRST_PIECE_BYTES),
     ("news", 0, 0),
+    ("polled", 4, 4),
     ("held", 0, 0),
 ];

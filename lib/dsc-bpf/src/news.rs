@@ -1,9 +1,12 @@
 //! What the programs leave for the daemon in rings: flows that they made or that came further, and replies that came before
 //! their flow. Bounded; what does not fit is found by a walk, or counted.
 
+use crate::Error;
 use crate::entry::flow_of;
 use crate::layout::{Entry, EntryKey, HELD_BYTES, HELD_FRAME, NEWS_BYTES};
-use aya::maps::{MapData, RingBuf};
+use crate::maps::{fill, taken};
+use aya::Ebpf;
+use aya::maps::{Array, MapData, RingBuf};
 use dsc_wire::{Flow, Time};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
@@ -17,14 +20,36 @@ pub struct Told {
 }
 
 /// Flows that the programs made, and those that came further. A bounded ring: what does not fit is found by a walk.
-pub struct News(pub(crate) RingBuf<MapData>);
+pub struct News {
+    ring: RingBuf<MapData>,
+    polled: Array<MapData, u32>,
+}
+
+impl News {
+    pub(crate) fn take(ebpf: &mut Ebpf) -> Result<News, Error> {
+        let (ring, polled) = (taken(ebpf, "news")?, taken(ebpf, "polled")?);
+        let mut news = News { ring, polled };
+        // An earlier daemon may have been killed while it did.
+        news.poll(false)?;
+        Ok(news)
+    }
+
+    /// Does the reader come by itself? Else each new flow makes the descriptor ready. One that is made in the very moment in
+    /// which this is taken back may not do so yet.
+    ///
+    /// # Errors
+    /// [`Error::Fill`]: the kernel refused.
+    pub fn poll(&mut self, by_itself: bool) -> Result<(), Error> {
+        self.polled.set(0, u32::from(by_itself), 0).map_err(|e| fill("polled", e))
+    }
+}
 
 impl Iterator for News {
     type Item = Told;
 
     fn next(&mut self) -> Option<Told> {
         loop {
-            let item = self.0.next()?;
+            let item = self.ring.next()?;
             let bytes: &[u8; NEWS_BYTES] = item[..].try_into().ok()?;
             let (bytes, at) = bytes.split_last_chunk()?;
             let (key, entry) = bytes.split_at(size_of::<EntryKey>());
@@ -44,13 +69,13 @@ impl Iterator for News {
 
 impl AsFd for News {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.ring.as_fd()
     }
 }
 
 impl AsRawFd for News {
     fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+        self.ring.as_raw_fd()
     }
 }
 

@@ -82,18 +82,26 @@ fn a_new_flow_wakes_its_reader_up() {
         // SAFETY: there is room for the one event that is asked for.
         unsafe { libc::epoll_wait(epoll.as_raw_fd(), &raw mut event, 1, ms) }
     };
-    let send = |flags, port| {
+    let send = |node: &node::Node, flags, port| {
         let packet = Packet::tcp(client(4, port), vip(4, WEB), flags);
         node.run(Way::In, &packet.frame(rows::ME, rows::CLIENT));
     };
-    send(frames::SYN, 6500);
+    send(&node, frames::SYN, 6500);
     assert_eq!(woken(10_000), 1, "the first flow");
     assert_eq!(woken(0), 0);
     // How far it comes later.
-    send(frames::ACK, 6500);
-    send(frames::SYN, 6501);
+    send(&node, frames::ACK, 6500);
+    send(&node, frames::SYN, 6501);
     assert_eq!(woken(10_000), 1, "the second flow");
     assert_eq!(node.news.by_ref().count(), 3);
+    // A reader that comes by itself is not woken, until it says that it does not.
+    node.news.poll(true).unwrap();
+    send(&node, frames::SYN, 6502);
+    assert_eq!(woken(0), 0);
+    assert_eq!(node.news.by_ref().count(), 1);
+    node.news.poll(false).unwrap();
+    send(&node, frames::SYN, 6503);
+    assert_eq!(woken(10_000), 1, "the fourth flow");
 }
 
 /// Who is told of a flow three times in its life must not take it for silent, however short that is.

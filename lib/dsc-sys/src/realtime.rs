@@ -1,6 +1,6 @@
 //! Being woken on time: real-time priority for the calling thread, and memory that stays in, called by the ring daemon
-//! after ZeroMQ's threads exist, so that those stay ordinary ones; and a better place among ordinary threads, for the data
-//! path daemon, on which others' new flows wait.
+//! after ZeroMQ's threads exist, so that those stay ordinary ones; and the least such priority for the data path daemon, on
+//! which others' new flows wait.
 
 use crate::capability::Capability;
 use std::fmt;
@@ -39,37 +39,34 @@ impl fmt::Display for Degraded {
 /// each when it is first touched. Returns what was not permitted.
 pub fn become_realtime() -> Vec<Degraded> {
     let mut degraded = Vec::new();
-    degraded.extend(set_fifo().err().map(Degraded::Priority));
+    degraded.extend(set(libc::SCHED_FIFO, PRIORITY).err().map(Degraded::Priority));
     degraded.extend(lock_memory().err().map(Degraded::Memory));
     degraded
 }
 
-/// What [`prefer`] sets, out of -20 to 19.
-pub const NICE: i32 = -15;
+/// What [`prefer`] sets: the least real-time priority there is, so that the ring daemon and the kernel's own threads come first.
+pub const PREFERRED: i32 = 1;
 
-/// Lets the calling thread run before ordinary ones, without real-time priority: a flood of work for it must not stop the
-/// machine.
+/// Lets the calling thread run before ordinary ones: a place among those, however good, makes it wait for milliseconds on a
+/// busy machine. In a flood of work for it the kernel still leaves a part of the time to the others
+/// (`kernel.sched_rt_runtime_us`).
 ///
 /// # Errors
-/// The system's: it needs CAP_SYS_NICE or LimitNICE, unless whoever started it has done this already.
+/// The system's: it needs CAP_SYS_NICE or LimitRTPRIO, unless whoever started it has done this already.
 pub fn prefer() -> io::Result<()> {
     // SAFETY: no pointer is passed; process 0 is the calling thread.
-    if unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) } <= NICE {
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    if [libc::SCHED_RR, libc::SCHED_FIFO].contains(&(policy & !libc::SCHED_RESET_ON_FORK)) {
         return Ok(());
     }
-    // SAFETY: as above.
-    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    set(libc::SCHED_RR, PREFERRED)
 }
 
-fn set_fifo() -> io::Result<()> {
-    let param = libc::sched_param { sched_priority: PRIORITY };
-    // A child of this thread must not inherit the priority.
-    let policy = libc::SCHED_FIFO | libc::SCHED_RESET_ON_FORK;
+/// A child of this thread does not inherit it.
+fn set(policy: i32, sched_priority: i32) -> io::Result<()> {
+    let param = libc::sched_param { sched_priority };
     // SAFETY: `param` is a live value; process 0 is the calling thread.
-    if unsafe { libc::sched_setscheduler(0, policy, &param) } < 0 {
+    if unsafe { libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &param) } < 0 {
         return Err(io::Error::last_os_error());
     }
     Ok(())

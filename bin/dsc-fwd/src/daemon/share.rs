@@ -22,8 +22,9 @@ impl Daemon {
         let life = random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
         if let Err(e) = realtime::prefer() {
             tracing::warn!(
-                "cannot run before other programs: {e}: set Nice={} in its unit",
-                realtime::NICE
+                "cannot set real-time priority {}: {e}: needs CAP_SYS_NICE or CPUSchedulingPolicy=rr in its unit; on a busy \
+                 machine flows come late to the others",
+                realtime::PREFERRED
             );
         }
         let now = clock::now();
@@ -48,7 +49,7 @@ impl Daemon {
 
     /// Everything about flows that can be done now.
     pub(super) fn flow_turn(&mut self, now: Time) -> Result<(), String> {
-        let told = self.flows.news();
+        let told = self.flows.news(now)?;
         let mut remind = Vec::new();
         self.flows.look(now, &mut remind)?;
         if let Some(sharing) = &mut self.sharing {

@@ -58,6 +58,15 @@ static __always_inline void tell(const struct flow_key *key, const struct flow *
 	bpf_ringbuf_submit(item, wake);
 }
 
+/* A new flow. */
+static __always_inline void tell_new(const struct flow_key *key, const struct flow *flow)
+{
+	__u32 zero = 0;
+	const __u32 *by_itself = bpf_map_lookup_elem(&polled, &zero);
+
+	tell(key, flow, by_itself && *by_itself ? BPF_RB_NO_WAKEUP : BPF_RB_FORCE_WAKEUP);
+}
+
 static __always_inline void touch(struct flow *flow, __u64 now)
 {
 	if (flow->seen != TICK(now))

@@ -334,6 +334,8 @@ MAP(fragments, BPF_MAP_TYPE_LRU_HASH, struct pieces, struct first_piece, FRAGMEN
 
 RING(claims, CLAIMS_BYTES);
 RING(news, NEWS_BYTES);
+/* 1 while dsc-fwd comes for the news by itself, so that no flow has to wake it up. */
+MAP(polled, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1, 0);
 RING(held, HELD_BYTES);
 
 /* Room for what is too large for the stack; only while one frame comes in, which nothing else on its processor interrupts. */

@@ -80,7 +80,7 @@ static __always_inline enum verdict make(const struct frame *f, struct desk *des
 		bpf_map_delete_elem(&flows, &desk->back);
 		return V_nat_full;
 	}
-	tell(&desk->key, fresh, BPF_RB_FORCE_WAKEUP);
+	tell_new(&desk->key, fresh);
 	return made;
 }
 

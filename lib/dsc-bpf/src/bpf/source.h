@@ -141,7 +141,7 @@ static __always_inline enum verdict make_source(struct desk *desk, const struct 
 		bpf_map_delete_elem(&flows, &desk->back);
 		return V_nat_full;
 	}
-	tell(&desk->key, out, BPF_RB_FORCE_WAKEUP);
+	tell_new(&desk->key, out);
 	return V_source_new;
 }
 
