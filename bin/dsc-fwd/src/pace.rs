@@ -5,7 +5,7 @@
 use dsc_wire::Time;
 use std::time::Duration;
 
-/// Between two readings while flows come that fast. It is added at most to the way of a flow to the peers.
+/// At least so often news are read while flows come that fast; any other turn of the daemon reads them too.
 const PACE: Duration = Duration::from_millis(1);
 
 /// When the next reading is due.

@@ -44,7 +44,8 @@ pub fn become_realtime() -> Vec<Degraded> {
     degraded
 }
 
-/// What [`prefer`] sets: the least real-time priority there is, so that the ring daemon and the kernel's own threads come first.
+/// What [`prefer`] sets: the least real-time priority there is, so that the ring daemon and the kernel's own
+/// real-time threads come first.
 pub const PREFERRED: i32 = 1;
 
 /// Lets the calling thread run before ordinary ones: a place among those, however good, makes it wait for milliseconds on a

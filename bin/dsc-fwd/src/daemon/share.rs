@@ -94,8 +94,9 @@ impl Daemon {
             }
             Todo::Ready => {
                 tracing::info!("the flows of the other members are known");
+                self.set_sources()?;
                 self.tell();
-                self.set_sources()
+                Ok(())
             }
         }
     }

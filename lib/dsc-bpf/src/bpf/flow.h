@@ -44,8 +44,8 @@ static __always_inline void other_key(const struct flow_key *key, const struct f
 	other->unused[0] = other->unused[1] = 0;
 }
 
-/* Tells dsc-fwd; what has no room is found by its next sweep. A new flow wakes it up: the first reply may be at another node
-   already. What comes of a flow later is no such hurry, and is taken along with the next one or in dsc-fwd's next turn. */
+/* Tells dsc-fwd; what has no room is found by its next sweep. What comes of a flow after its beginning is no hurry, and is
+   taken along with the next one or in dsc-fwd's next turn. */
 static __always_inline void tell(const struct flow_key *key, const struct flow *flow, __u64 wake)
 {
 	struct news *item = bpf_ringbuf_reserve(&news, sizeof(*item), 0);
@@ -58,7 +58,7 @@ static __always_inline void tell(const struct flow_key *key, const struct flow *
 	bpf_ringbuf_submit(item, wake);
 }
 
-/* A new flow. */
+/* A new flow: the first reply may be at another node already, so it wakes dsc-fwd up, unless that comes by itself. */
 static __always_inline void tell_new(const struct flow_key *key, const struct flow *flow)
 {
 	__u32 zero = 0;
