@@ -111,6 +111,21 @@ fn reply_before_its_request(world: &World) {
     assert_eq!(heard(&socket), (b"early".to_vec(), "10.1.0.103:9000".to_owned()));
 }
 
+/// The peers' replies wait for what it tells; nothing that it calls is as urgent.
+#[test]
+fn the_thread_that_shares_flows_and_no_other_comes_before_ordinary_ones() {
+    const RR: i32 = 2;
+    let world = world_with("");
+    for node in &world.nodes {
+        let schedules = node.schedules();
+        assert_eq!(schedules[0], (RR, 1));
+        assert!(
+            schedules.len() > 1 && schedules[1..].iter().all(|s| *s == (0, 0)),
+            "{schedules:?}"
+        );
+    }
+}
+
 #[test]
 fn a_reply_that_waited_leaves_where_it_waited() {
     let world = world_with("hold_ms = 1000");

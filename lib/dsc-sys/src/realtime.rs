@@ -49,8 +49,8 @@ pub fn become_realtime() -> Vec<Degraded> {
 pub const PREFERRED: i32 = 1;
 
 /// Lets the calling thread run before ordinary ones: a place among those, however good, makes it wait for milliseconds on a
-/// busy machine. In a flood of work for it the kernel still leaves a part of the time to the others
-/// (`kernel.sched_rt_runtime_us`).
+/// busy machine. In a flood of work for it the kernel still leaves some 5 % of the time to the others: by
+/// `kernel.sched_rt_runtime_us`, on newer ones by the fair server.
 ///
 /// # Errors
 /// The system's: it needs CAP_SYS_NICE or LimitRTPRIO, unless whoever started it has done this already.

@@ -99,6 +99,19 @@ fn each_service_runs_its_daemon_as_the_daemon_expects() {
     }
 }
 
+/// A thread that begins as a real-time one and sets its own policy again, as ZeroMQ's do, is refused with RestrictRealtime.
+#[test]
+fn a_service_that_begins_real_time_leaves_its_threads_ordinary() {
+    let services = services();
+    let real_time = services.iter().filter(|s| settings(s, "CPUSchedulingPolicy").count() > 0);
+    let real_time: Vec<&Source> = real_time.collect();
+    assert_eq!(real_time.len(), 1);
+    for service in real_time {
+        let values: Vec<&str> = settings(service, "CPUSchedulingResetOnFork").collect();
+        assert_eq!(values, ["yes"], "{}", service.path);
+    }
+}
+
 /// With ProtectKernelTunables systemd makes the BPF file system read-only, and lets no ReadWritePaths open it again: neither
 /// daemon could start. What else it protects is named instead.
 #[test]

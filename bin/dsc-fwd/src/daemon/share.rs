@@ -22,7 +22,7 @@ impl Daemon {
         let life = random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
         if let Err(e) = realtime::prefer() {
             tracing::warn!(
-                "cannot set real-time priority {}: {e}: needs CAP_SYS_NICE or CPUSchedulingPolicy=rr in its unit; on a busy \
+                "cannot set real-time priority {}: {e}: needs CAP_SYS_NICE, LimitRTPRIO, or CPUSchedulingPolicy=rr in its unit; on a busy \
                  machine flows come late to the others",
                 realtime::PREFERRED
             );

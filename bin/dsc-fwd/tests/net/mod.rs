@@ -197,6 +197,23 @@ impl Node {
         self.fwd = Some(self.machine.space.run(move || command.spawn().unwrap()));
     }
 
+    /// The scheduling policy and real-time priority of each thread of dsc-fwd, the main one first.
+    pub fn schedules(&self) -> Vec<(i32, i32)> {
+        let pid = self.fwd.as_ref().unwrap().id();
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+        let mut tasks: Vec<u32> =
+            tasks.map(|t| t.unwrap().file_name().to_str().unwrap().parse().unwrap()).collect();
+        tasks.sort_by_key(|task| (*task != pid, *task));
+        let schedule = |task: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/task/{task}/stat")).unwrap();
+            // proc_pid_stat(5): fields 40 and 41; the third follows the name in brackets.
+            let fields = stat.rsplit_once(')').unwrap().1.split_whitespace();
+            let last: Vec<i32> = fields.skip(37).take(2).map(|f| f.parse().unwrap()).collect();
+            (last[1], last[0])
+        };
+        tasks.iter().map(schedule).collect()
+    }
+
     pub fn kill(&mut self) {
         let mut fwd = self.fwd.take().unwrap();
         fwd.kill().unwrap();
