@@ -47,7 +47,7 @@ pub use sources::{Source, Zone};
 
 /// Directory below `<bpf-dir>` that holds everything pinned. It changes when a layout changes, so that programs
 /// and daemons of two builds that disagree never meet.
-pub const LAYOUT: &str = "v3";
+pub const LAYOUT: &str = "v4";
 
 /// An address as the maps hold it: IPv4 in the first four bytes.
 fn octets(address: std::net::IpAddr) -> [u8; 16] {
