@@ -101,14 +101,17 @@ impl Flows {
     }
 
     /// What the programs have made or seen since the last call, up to a bound; if there may be more, it is due again at once.
+    ///
+    /// # Errors
+    /// The kernel refused.
     pub fn news(&mut self, now: Time) -> Result<Vec<Told>, String> {
         let told: Vec<Told> = self.news.by_ref().take(NEWS).collect();
-        let made = told.iter().any(|t| t.flow.state == FlowState::Opening);
-        if let Some(by_itself) = self.pace.turn(now, made) {
+        let made = told.iter().filter(|t| t.flow.state == FlowState::Opening).count();
+        if let Some(by_itself) = self.pace.turn(now, made > 0) {
             self.news.poll(by_itself).map_err(|e| e.to_string())?;
         }
         self.told += told.len() as u64;
-        self.made += told.iter().filter(|t| t.flow.state == FlowState::Opening).count() as u64;
+        self.made += made as u64;
         self.more = told.len() == NEWS;
         Ok(told)
     }

@@ -85,6 +85,7 @@ ports = "40000-40200"
         let [source] = &sources[..] else { panic!("{sources:?}") };
         assert_eq!((source.first, source.slice, source.nodes), (40_000, 100, 2));
         assert_eq!(source.subnet, SubnetId(0));
+        assert!(!source.waits && super::sources(&config, false)[0].waits);
         let vip: IpAddr = "10.1.0.101".parse().unwrap();
         assert_eq!(source.vips, [(dsc_wire::VipId(1), vip)]);
         // The longest prefix counts, and of one prefix the last entry.
