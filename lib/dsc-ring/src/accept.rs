@@ -4,7 +4,7 @@ use crate::Output;
 use crate::ring::{Ring, State};
 use dsc_wire::message::{Outcome, TokenVerdict, Verdict};
 use dsc_wire::token::Token;
-use dsc_wire::{NodeId, Receipt, Time};
+use dsc_wire::{Cluster, NodeId, Receipt, Time};
 
 impl Ring {
     /// A token arrived, from `from` itself or relayed for it.
@@ -13,12 +13,17 @@ impl Ring {
         now: Time,
         from: NodeId,
         receipt: Receipt,
-        token: Box<Token>,
+        mut token: Box<Token>,
         out: &mut Vec<Output>,
     ) {
+        self.recognize(now, &mut token, out);
+        if matches!(self.state, State::Gone) {
+            out.push(Output::Answer { receipt, verdict: Verdict::Quiet });
+            return;
+        }
         let outcome = self.judge(&token);
-        if self.foreign(&token) {
-            self.note_differs(now, from);
+        if token.digest != self.cluster.digest {
+            self.same_config(now, Some(from), token.config.version, token.digest, out);
         }
         self.heard = self.heard.max(match outcome {
             Outcome::Accepted => token.key.epoch.counter,
@@ -51,19 +56,26 @@ impl Ring {
         }
     }
 
+    fn foreign(&self, token: &Token) -> bool {
+        Ring::is_foreign(&self.cluster, token)
+    }
+
     /// Is it of another configuration? Besides the digest, everything that will index something is checked, so
     /// that a faulty peer cannot stop us.
-    fn foreign(&self, token: &Token) -> bool {
-        let nodes = self.cluster.nodes.len();
+    pub(crate) fn is_foreign(cluster: &Cluster, token: &Token) -> bool {
+        let nodes = cluster.nodes.len();
         let ok = |n: &NodeId| n.index() < nodes;
-        let backends = self.cluster.backends.len();
-        token.digest != self.cluster.digest
-            || token.vips.len() != self.cluster.vips.len()
+        let backends = cluster.backends.len();
+        token.digest != cluster.digest
+            || token.vips.len() != cluster.vips.len()
             || !token.members.iter().all(|m| ok(&m.node))
             || !token.absent.iter().all(|a| ok(&a.node))
             || !token.links.iter().all(|l| ok(&l.from) && ok(&l.to))
             || !token.reports.iter().all(|r| ok(&r.node))
-            || !token.backends.iter().all(|b| b.backend.index() < backends && ok(&b.by))
+            || !token.backends.iter().all(|b| b.backend.index() < backends)
+            || !token.health.iter().all(|h| {
+                ok(&h.node) && h.verdicts.last().is_none_or(|v| v.backend.index() < backends)
+            })
             || !token.vips.iter().all(|v| {
                 let named = [v.owner, v.heir, v.next, v.wish, v.preferred];
                 named.iter().flatten().all(ok) && v.past.iter().all(ok)

@@ -1,5 +1,5 @@
 //! Who should host what: heirs for orphans, spread fairly and to preferred hosts; targets for the VIPs that this
-//! node has to give away or that want to go home. Only orphans move by themselves; who is able is judged here.
+//! node has to give away or that want to go home. Who is able is judged here; what moves for the load is `load.rs`'s.
 
 use crate::Output;
 use crate::ring::Ring;
@@ -35,6 +35,9 @@ impl Burden {
     fn of(ring: &Ring, token: &Token) -> Burden {
         let mut burden = Burden { on: [[0; SUBNETS_MAX]; NODES_MAX], all: [0; NODES_MAX] };
         for (i, v) in token.vips.iter().enumerate() {
+            if ring.cluster.vips[i].is_hole() {
+                continue;
+            }
             if let Some(node) = v.next.or(v.heir).or(v.owner) {
                 burden.add(node, ring.cluster.vips[i].subnet);
             }
@@ -98,11 +101,22 @@ impl Ring {
 
     /// May and can the member take a VIP of the subnet?
     pub(crate) fn eligible(&self, token: &Token, node: NodeId, subnet: SubnetId) -> bool {
-        token.member(node).is_some_and(willing) && self.able_on(token, node, subnet)
+        self.all_eligible(token, subnet).contains(node)
     }
 
-    /// All members that may and can take a VIP of the subnet.
-    fn all_eligible(&self, token: &Token, subnet: SubnetId) -> NodeSet {
+    /// All members that may and can take a VIP of the subnet. Critical checks decide among those that can, not whether the
+    /// VIPs are served: if they are red on all of them, they count on none (rule 22).
+    pub(crate) fn all_eligible(&self, token: &Token, subnet: SubnetId) -> NodeSet {
+        let fit = self.all_fit(token, subnet);
+        if fit.is_empty() { self.all_able(token, subnet) } else { fit }
+    }
+
+    /// Those of them on which no critical check is red.
+    pub(crate) fn all_fit(&self, token: &Token, subnet: SubnetId) -> NodeSet {
+        Ring::fit(token, self.all_able(token, subnet), subnet)
+    }
+
+    fn all_able(&self, token: &Token, subnet: SubnetId) -> NodeSet {
         let willing = token.members.iter().filter(|m| willing(m)).map(|m| m.node);
         let here = willing.filter(|n| self.cluster.nodes[n.index()].subnets.contains(subnet));
         here.collect::<NodeSet>().intersection(Ring::in_contact(token, subnet))
@@ -196,13 +210,17 @@ impl Ring {
         let members = token.member_set();
         let lost = |v: &VipRecord| v.owner.is_none_or(|o| !members.contains(o));
         let orphan = |v: &VipRecord| lost(v) && v.heir.is_none();
-        if !token.vips.iter().any(orphan) {
+        let vips = || token.vips.iter().zip(&self.cluster.vips);
+        if !vips().any(|(v, plan)| orphan(v) && !plan.is_hole()) {
             return;
         }
         let mut burden = Burden::of(self, token);
         let (mut found, mut waits) = (false, false);
         for i in 0..token.vips.len() {
             let (vip, subnet) = (VipId(i as u16), self.cluster.vips[i].subnet);
+            if self.cluster.vips[i].is_hole() {
+                continue;
+            }
             let v = &token.vips[i];
             let early = v.owner.is_none() && token.founding_us > 0;
             if !orphan(v) || (early && !self.complete(token, subnet)) {
@@ -230,7 +248,9 @@ impl Ring {
         let cut = self.unlinked_since[subnet.index()]
             .is_some_and(|since| now.since(since) >= self.cluster.timing.rotation);
         let willing = self.duty == Duty::Open && self.leaving.is_none();
-        !willing || cut || !token.member(self.me).is_some_and(|m| m.able.contains(subnet))
+        let able = token.member(self.me).is_some_and(|m| m.able.contains(subnet));
+        let fit = Ring::fit(token, token.member_set(), subnet).contains(self.me);
+        !willing || cut || !able || (!fit && !self.all_fit(token, subnet).is_empty())
     }
 
     /// Where each of this node's VIPs should go; none if it stays.
@@ -239,14 +259,19 @@ impl Ring {
         if token.members.len() == 1 {
             return plan;
         }
+        let balanced = self.balanced(now, token);
         let mine = |v: &VipRecord| v.owner == Some(self.me) && v.heir.is_none();
         let mut burden = None;
         let mut under_way = 0;
-        for (i, v) in token.vips.iter().enumerate().filter(|(_, v)| mine(v)) {
+        let vips = token.vips.iter().enumerate();
+        let vips = vips.filter(|(i, v)| mine(v) && !self.cluster.vips[*i].is_hole());
+        for (i, v) in vips {
             let (vip, subnet) = (VipId(i as u16), self.cluster.vips[i].subnet);
             let able = |n: &NodeId| *n != self.me && self.eligible(token, *n, subnet);
             let home = v.preferred.filter(|n| {
-                v.persistence == Persistence::Preferred && self.steady(now, *n, subnet)
+                v.persistence == Persistence::Preferred
+                    && self.steady(now, *n, subnet)
+                    && self.all_fit(token, subnet).contains(*n)
             });
             let named = v.wish.filter(able).or(home.filter(able));
             plan[i] = if named.is_some() {
@@ -256,7 +281,7 @@ impl Ring {
                 let chosen = v.next.filter(able).or_else(|| self.choose(token, vip, burden));
                 chosen.filter(able).inspect(|to| burden.add(*to, subnet))
             } else {
-                None
+                balanced.filter(|m| m.vip == vip).map(|m| m.to)
             };
             if plan[i].is_some() {
                 under_way += 1;

@@ -22,7 +22,8 @@ impl Ring {
     /// What the backend is given as far as this node knows. The number must be one of the configuration.
     pub(crate) fn backend_state(&self, backend: BackendId) -> BackendState {
         let record = self.backends.binary_search_by_key(&backend, |r| r.backend);
-        record.map_or(self.cluster.backends[backend.index()], |at| self.backends[at].state)
+        let plan = self.cluster.backends[backend.index()].unwrap_or(BackendState::Disabled);
+        record.map_or(plan, |at| self.backends[at].state)
     }
 
     /// An operator's word, in this node's turn. It is later than all that this node knows of the backend, also if the

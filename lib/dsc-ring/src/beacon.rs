@@ -54,6 +54,7 @@ impl Ring {
             want,
             digest: self.cluster.digest,
             heard: self.others().iter().filter(lately).collect(),
+            version: self.cluster.version,
         };
         out.push(Output::Beacon { to, beacon });
     }
@@ -91,20 +92,29 @@ impl Ring {
         beacon: Beacon,
         out: &mut Vec<Output>,
     ) {
-        if from.index() >= self.cluster.nodes.len() || from == self.me {
+        if !self.cluster.is_node(from) || from == self.me {
             self.counts.strangers += 1;
             return;
         }
+        let same = self.same_config(now, Some(from), beacon.version, beacon.digest, out);
         if matches!(self.state, State::Quiet { .. } | State::Gone) {
             return;
         }
-        if beacon.digest != self.cluster.digest {
-            return self.note_differs(now, from);
+        // Rings of two versions of one configuration merge as any do: the lesser falls silent at once, and comes back when
+        // the older one has caught up.
+        if !same && !self.related(beacon.version, beacon.digest) {
+            return;
         }
         self.last_heard[from.index()] = Some(now);
         self.heard = self.heard.max(beacon.counter).max(beacon.key.epoch.counter);
         let theirs = usize::from(beacon.size);
         let mine = self.size(now);
+        let mutual = theirs > 0 && beacon.heard.contains(self.me);
+        if mutual && beacon.key.epoch != self.seen.epoch {
+            // It goes on renewing its lease until it should have sent the next one; and one of them may be lost.
+            let until = now + 2 * self.cluster.timing.beacon + self.fence_max();
+            self.rivals[from.index()] = Some((until, beacon.key.epoch));
+        }
         // Beacons go to outsiders only: one of a greater epoch, of my own ring, tells a waiting node that it was
         // removed. A stranger's must be of the greater ring too, or members of a living one would walk over.
         let waiting = matches!(self.state, State::Wait);

@@ -76,15 +76,20 @@ impl Ring {
             Command::Unpin { vip } => (Some(vip), None),
             Command::Duty { node, .. } => (None, Some(node)),
             Command::Backend { backend, .. } => {
-                let there = backend.index() < self.cluster.backends.len();
+                let there = self.cluster.is_backend(backend);
                 return (!there).then(|| format!("there is no {backend}"));
             }
+            Command::Check { node: Some(node), .. } => {
+                let there = node.index() < self.cluster.nodes.len();
+                return (!there).then(|| format!("there is no {node}"));
+            }
+            Command::Check { node: None, .. } => (None, None),
         };
-        if let Some(vip) = vip.filter(|v| v.index() >= self.cluster.vips.len()) {
+        if let Some(vip) = vip.filter(|v| !self.cluster.is_vip(*v)) {
             return Some(format!("there is no {vip}"));
         }
         let node = node?;
-        let Some(plan) = self.cluster.nodes.get(node.index()) else {
+        let Some(plan) = self.cluster.nodes.get(node.index()).filter(|n| !n.is_hole()) else {
             return Some(format!("there is no {node}"));
         };
         if plan.witness {
@@ -102,7 +107,8 @@ impl Ring {
             | Command::Pin { .. }
             | Command::Unpin { .. }
             | Command::Duty { .. }
-            | Command::Backend { .. } => None,
+            | Command::Backend { .. }
+            | Command::Check { .. } => None,
         }
     }
 
@@ -185,6 +191,11 @@ impl Ring {
                 Some(_) if self.backend_state(backend) == state => Progress::Visible,
                 Some(_) => Progress::Refused(UNDONE.to_owned()),
             },
+            Command::Check { check, node, on } => match pending.applied {
+                None => Progress::Missing,
+                Some(_) if self.is_switched(check, node, on) => Progress::Visible,
+                Some(_) => Progress::Refused(UNDONE.to_owned()),
+            },
         }
     }
 
@@ -204,6 +215,9 @@ impl Ring {
             Duty::Open if member.leaving => Some(format!("{node} is leaving the ring")),
             Duty::Open if !self.able_on(token, node, subnet) => {
                 Some(format!("{node} cannot host {vip} now: no carrier or no contact there"))
+            }
+            Duty::Open if !self.eligible(token, node, subnet) => {
+                Some(format!("{node} should not host {vip} now: a critical check is red there"))
             }
             Duty::Open => None,
         };
@@ -231,7 +245,9 @@ impl Ring {
         let now = token.member(node).map(|m| m.duty).or(absent).unwrap_or(Duty::Open);
         let hosts = |i: usize| {
             let v = &token.vips[i];
-            token.has(node) && [v.owner, v.heir].contains(&Some(node))
+            !self.cluster.vips[i].is_hole()
+                && token.has(node)
+                && [v.owner, v.heir].contains(&Some(node))
         };
         let stays = |i: &usize| {
             let subnet = self.cluster.vips[*i].subnet;
@@ -293,6 +309,7 @@ impl Ring {
                 self.report(now, EventKind::DutyChanged { peer: node, duty });
             }
             Command::Backend { backend, state } => self.set_backend(now, token, backend, state),
+            Command::Check { check, node, on } => self.set_switch(now, token, check, node, on),
         }
     }
 
@@ -313,7 +330,8 @@ impl Ring {
     /// A node that was drained is closed when its last VIP has gone.
     pub(crate) fn settle_duty(&mut self, now: Time, token: &mut Token) {
         let me = self.me;
-        let named = token.vips.iter().any(|v| [v.owner, v.heir, v.next].contains(&Some(me)));
+        let vips = token.vips.iter().zip(&self.cluster.vips).filter(|(_, plan)| !plan.is_hole());
+        let named = vips.into_iter().any(|(v, _)| [v.owner, v.heir, v.next].contains(&Some(me)));
         let Some(m) = token.member_mut(me).filter(|m| m.duty == Duty::Draining && !named) else {
             return;
         };
@@ -331,6 +349,16 @@ impl Ring {
             }
             now < p.until
         });
+    }
+
+    /// Commands about what another configuration does not have any more.
+    pub(crate) fn refuse_nonsense(&mut self, out: &mut Vec<Output>) {
+        for pending in std::mem::take(&mut self.pending) {
+            match self.nonsense(&pending.command) {
+                Some(reason) => out.push(Output::Done { id: pending.id, result: Err(reason) }),
+                None => self.pending.push(pending),
+            }
+        }
     }
 
     pub(crate) fn refuse_commands(&mut self, reason: &str, out: &mut Vec<Output>) {
@@ -353,6 +381,10 @@ fn done_text(command: &Command) -> String {
         Command::Pin { vip, node: None } => format!("{vip} stays where it is"),
         Command::Unpin { vip } => format!("{vip} is free to move"),
         Command::Backend { backend, state } => format!("{backend} is {state}"),
+        Command::Check { check, node, on } => {
+            let wherever = node.map_or("wherever it is made".to_owned(), |n| format!("on {n}"));
+            format!("{check} is switched {} {wherever}", if on { "on" } else { "off" })
+        }
         Command::Duty { node, duty: Duty::Open } => format!("{node} is open"),
         Command::Duty { node, duty: Duty::Draining } => format!("{node} is drained and closed"),
         Command::Duty { node, duty: Duty::Closed | Duty::Witness } => format!("{node} is closed"),

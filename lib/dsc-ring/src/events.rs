@@ -38,6 +38,11 @@ impl Log {
         }
     }
 
+    /// Nodes are numbered up to `nodes` from now on.
+    pub fn resize(&mut self, nodes: usize) {
+        self.seen.resize(nodes, (0, 0));
+    }
+
     pub fn set_wall(&mut self, now: Time, wall_ms: u64) {
         self.wall = (now, wall_ms);
     }

@@ -14,12 +14,12 @@ type Entry = (HostState, Vec<NodeId>);
 pub(crate) struct Kernel {
     /// VIPs that this node may answer for under its lease (rule 7). Whether it does is also a matter of carrier.
     pub stand: Vec<bool>,
-    wanted: Vec<Entry>,
+    pub(crate) wanted: Vec<Entry>,
     /// As told; not known before the first time, for the tables outlive the daemon that wrote them.
-    shown: Vec<Option<Entry>>,
+    pub(crate) shown: Vec<Option<Entry>>,
     /// Has a token of this life decided the entries? Until then the tables stay as an earlier life left them: its
     /// lease runs out, what it steers it goes on steering.
-    placed: bool,
+    pub(crate) placed: bool,
     lease: Time,
 }
 
@@ -64,6 +64,10 @@ impl Ring {
         self.shown.stale = true;
         self.kernel.placed = true;
         for (i, v) in token.vips.iter().enumerate() {
+            if self.cluster.vips[i].is_hole() {
+                self.kernel.wanted[i] = (HostState::Off, Vec::new());
+                continue;
+            }
             let (was, _) = self.kernel.wanted[i];
             let undisputed = v.heir.is_none() && v.fence_us == 0;
             let state = if self.kernel.stand[i] {

@@ -44,8 +44,8 @@ pub(crate) struct Promises {
     pub owners: Option<Vec<Option<NodeId>>>,
     /// Until then a member may answer on the strength of a token passed by this node.
     pub end: Time,
-    nodes: usize,
-    told: Vec<Time>,
+    pub(crate) nodes: usize,
+    pub(crate) told: Vec<Time>,
     pub lease_end: Time,
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn longest_lease(token: &Token) -> Duration {
 impl Ring {
     /// The fence behind a lease of which nothing is known.
     pub(crate) fn fence_max(&self) -> Duration {
-        Timing::fence(self.cluster.timing.lease_max)
+        Timing::fence(self.changes.lease_max)
     }
 
     /// Takes the time since the last call off every span of the token in hand.
@@ -102,7 +102,16 @@ impl Ring {
         for a in &mut token.absent {
             a.steer_us = less(a.steer_us, elapsed);
         }
+        if !token.health.is_empty() {
+            let members = token.member_set();
+            for h in token.health.iter_mut().filter(|h| !members.contains(h.node)) {
+                h.left_us = less(h.left_us, elapsed);
+            }
+        }
         token.founding_us = less(token.founding_us, elapsed);
+        if let Some(offer) = &mut token.config.offer {
+            offer.left_us = less(offer.left_us, elapsed);
+        }
     }
 
     /// Signs the token that is about to be passed, and remembers what the pass allows others to believe (rule 3).
@@ -117,7 +126,7 @@ impl Ring {
         }
         // An older pass with a longer lease may still be proved by another lineage.
         let own = self.promises.passes.iter().map(|p| p.at + Timing::fence(p.lease));
-        let margin = self.fence_max() - self.cluster.timing.lease_max;
+        let margin = self.fence_max() - self.changes.lease_max;
         let running = self.promises.lease_end + margin;
         let left = now.until(own.fold(running, Time::max));
         let longest = self.promises.passes.iter().map(|p| p.lease).max().unwrap_or(lease);
@@ -156,9 +165,9 @@ impl Ring {
         let Some(pass) = self.promises.passes.iter().find(|p| p.key == rec).copied() else {
             return;
         };
-        let complete = token.members.len() == self.cluster.nodes.len();
+        let complete = self.whole(now, token);
         self.suspicion.clear(pass.at, complete || self.majority_mode());
-        if self.blocked(token) {
+        if self.blocked(now, token) {
             return;
         }
         let end = pass.at + pass.lease;
@@ -185,7 +194,7 @@ impl Ring {
     /// A lease that ended, or will within a rotation, was eaten up by a stall: the ring turns at once to renew it.
     pub(crate) fn hurry_lease(&self, now: Time, token: &mut Token) {
         let soon = self.promises.lease_end < now + self.cluster.timing.rotation;
-        let can = self.quorum(token.members.len()) && !self.blocked(token);
+        let can = self.quorum(token.members.len()) && !self.blocked(now, token);
         if soon && can && self.kernel.stands_any() {
             self.stir(token);
         }

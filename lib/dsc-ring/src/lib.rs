@@ -4,23 +4,30 @@
 //! ```text
 //! token ─▶ accept ─▶ switch, lease ─▶ turn ─▶ pass ─▶ token       waiting ─▶ notify (911) ─▶ turn
 //!                                      │                           outside ─▶ beacon (merge) ─▶ notify
-//!            membership · links · command · backend · assign · leave         stalled ─▶ suspect
+//!  membership · config, offer, adopt · links · command · backend · health · lights · load, balance · assign · leave    stalled ─▶ suspect
 //!                                      ▼
 //!                        hosts (kernel) · events · view
 //! ```
 
 mod accept;
+mod adopt;
 mod assign;
 mod backend;
+mod balance;
 mod beacon;
 mod command;
+mod config;
 mod events;
+mod health;
 mod hosts;
 mod lease;
 mod leave;
+mod lights;
 mod links;
+mod load;
 mod membership;
 mod notify;
+mod offer;
 mod pass;
 mod ring;
 mod step;
@@ -31,6 +38,7 @@ mod timer;
 mod turn;
 mod view;
 
+pub use config::BUSY;
 pub use dsc_wire::message::{Beacon, Message, Verdict};
 pub use ring::Ring;
 pub use step::{Input, Output};

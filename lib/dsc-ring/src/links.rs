@@ -90,7 +90,8 @@ impl Ring {
     }
 
     /// Orders the ring so that as few neighbours as possible cannot reach each other. Rings of three and fewer have
-    /// only one order.
+    /// only one order. The first stays the first: it holds for all, and a second one in the same rotation would let the
+    /// others starve.
     pub(crate) fn arrange(&self, token: &mut Token) {
         if token.links.is_empty() || token.members.len() < 4 {
             return;
@@ -125,8 +126,11 @@ impl Ring {
                 None => break,
             }
         }
+        let first = token.members[0].node;
         let place = |node: NodeId| order.iter().position(|n| *n == node);
         token.members.sort_by_key(|m| place(m.node));
+        let ahead = token.members.iter().position(|m| m.node == first);
+        token.members.rotate_left(ahead.unwrap_or(0));
     }
 
     /// The member that has to carry the token to `to`, if this node cannot.
@@ -149,8 +153,8 @@ impl Ring {
         token: Box<Token>,
         out: &mut Vec<Output>,
     ) {
-        let known = to.index() < self.cluster.nodes.len() && to != self.me;
-        if !known || token.digest != self.cluster.digest || self.forwards.len() >= FORWARDS_MAX {
+        let known = self.cluster.is_node(to) && to != self.me;
+        if !known || !self.knows(token.digest) || self.forwards.len() >= FORWARDS_MAX {
             self.counts.refused_relays += 1;
             out.push(Output::Answer { receipt, verdict: Verdict::Noted });
             return;

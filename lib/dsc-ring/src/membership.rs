@@ -2,13 +2,21 @@
 //! the token in hand.
 
 use crate::lease::{longest_lease, us};
-use crate::ring::{Join, Ring};
+use crate::ring::Ring;
 use dsc_wire::local::{Duty, EventKind};
 use dsc_wire::token::{AbsentRecord, MemberRecord, Token};
-use dsc_wire::{Incarnation, NodeId, Time, Timing};
+use dsc_wire::{Incarnation, NodeId, Rejoin, Time, Timing};
 
 /// Nodes that may wait to be let in; each asks once.
 const JOINS_MAX: usize = dsc_wire::ids::NODES_MAX;
+
+/// A node that asked to be let in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Join {
+    pub node: NodeId,
+    pub incarnation: Incarnation,
+    pub duty: Duty,
+}
 
 impl Ring {
     /// Remembers that `node` wants to be let in.
@@ -28,8 +36,15 @@ impl Ring {
     /// here, under its fence, as if it had been unreachable.
     pub(crate) fn admit(&mut self, now: Time, token: &mut Token) {
         for join in std::mem::take(&mut self.joins) {
-            if join.node == self.me || !Ring::is_new(token, &join) {
+            if join.node == self.me
+                || !Ring::is_new(token, &join)
+                || !self.cluster.is_node(join.node)
+            {
                 continue;
+            }
+            // What an earlier life had stored, this one may not have.
+            if let Some(offer) = &mut token.config.offer {
+                offer.prepared.remove(join.node);
             }
             self.new_epoch(token);
             if token.has(join.node) {
@@ -98,7 +113,12 @@ impl Ring {
                 v.changed = key;
             }
         }
-        let duty = token.members.remove(at).duty;
+        let mut duty = token.members.remove(at).duty;
+        let manual = self.cluster.rejoin == Rejoin::Manual && lost != self.me;
+        if manual && duty == Duty::Open {
+            duty = Duty::Closed;
+            self.report(now, EventKind::DutyChanged { peer: lost, duty });
+        }
         if !matches!(duty, Duty::Open | Duty::Witness) {
             self.remember(token, lost, duty, 0);
         }

@@ -6,7 +6,7 @@ use crate::lease::us;
 use crate::ring::{Ring, State};
 use dsc_wire::local::EventKind;
 use dsc_wire::message::{Message, Notice, Verdict};
-use dsc_wire::token::{MemberRecord, Token, VipRecord};
+use dsc_wire::token::{ConfigRecord, MemberRecord, Token, VipRecord};
 use dsc_wire::{Incarnation, Key, NodeId, NodeSet, Receipt, SendId, Time, VipId};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const FOUNDING: Duration = Duration::from_millis(500);
 pub(crate) struct Round {
     pub start: Time,
     waiting: Vec<(SendId, NodeId)>,
-    answered: Vec<crate::ring::Join>,
+    answered: Vec<crate::membership::Join>,
     denied: bool,
 }
 
@@ -30,6 +30,7 @@ impl Ring {
             counter: self.seen.epoch.counter.max(self.heard),
             join,
             digest: self.cluster.digest,
+            version: self.cluster.version,
             duty: self.duty,
         })
     }
@@ -81,10 +82,17 @@ impl Ring {
         let (_, node) = round.waiting.swap_remove(at);
         match verdict {
             Some(Verdict::Notice { deny, incarnation, duty, differs: false, .. }) => {
-                round.answered.push(crate::ring::Join { node, incarnation, duty });
+                round.answered.push(crate::membership::Join { node, incarnation, duty });
                 round.denied |= deny;
             }
-            Some(Verdict::Notice { .. }) => self.note_differs(now, node),
+            Some(Verdict::Notice { deny, version, digest, .. }) => {
+                round.denied |= deny;
+                if self.same_config(now, Some(node), version, digest, out) || self.round.is_none() {
+                    // It runs what this node has just begun to run: asking again tells more.
+                    self.drop_round(out);
+                    return true;
+                }
+            }
             Some(Verdict::Token(_) | Verdict::Forwarded | Verdict::Noted | Verdict::Quiet)
             | None => {}
         }
@@ -125,10 +133,16 @@ impl Ring {
         notice: Notice,
         out: &mut Vec<Output>,
     ) {
-        let differs = notice.digest != self.cluster.digest;
-        let mut deny = false;
+        let differs = !self.same_config(now, Some(from), notice.version, notice.digest, out);
+        if matches!(self.state, State::Gone) {
+            out.push(Output::Answer { receipt, verdict: Verdict::Quiet });
+            return;
+        }
+        let mut deny;
         if differs {
-            self.note_differs(now, from);
+            // Who catches up, on this side or on that, must not make a ring of its own beside one that lives.
+            let lives = self.holding() || self.fresh(now);
+            deny = lives && self.related(notice.version, notice.digest);
         } else {
             self.heard = self.heard.max(notice.counter);
             let holding = self.holding();
@@ -148,7 +162,9 @@ impl Ring {
         }
         let counter = self.seen.epoch.counter.max(self.heard);
         let (incarnation, duty) = (self.incarnation, self.duty);
-        let verdict = Verdict::Notice { deny, counter, differs, incarnation, duty };
+        let (version, digest) = (self.cluster.version, self.cluster.digest);
+        let verdict =
+            Verdict::Notice { deny, counter, differs, incarnation, duty, version, digest };
         out.push(Output::Answer { receipt, verdict });
     }
 
@@ -214,6 +230,10 @@ impl Ring {
             links: Vec::new(),
             reports: Vec::new(),
             backends: Vec::new(),
+            health: Vec::new(),
+            switches: Vec::new(),
+            lights: Vec::new(),
+            config: ConfigRecord { version: self.cluster.version, ..ConfigRecord::default() },
             unknown: Vec::new(),
         }
     }
@@ -229,10 +249,12 @@ impl Ring {
         if matches!(self.state, State::Gone) {
             return;
         }
+        let asked = self.asked.iter().find(|(asked, _)| *asked == id).map(|(_, node)| *node);
         self.asked.retain(|(asked, _)| *asked != id);
         if let Verdict::Notice { counter, differs: false, .. } = verdict {
             self.heard = self.heard.max(counter);
         }
+        self.learn(now, asked, &verdict, out);
         if self.on_round(now, id, Some(verdict), out) || self.on_forwarded(id, Some(verdict), out) {
             return;
         }

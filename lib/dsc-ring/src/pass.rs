@@ -16,7 +16,7 @@ impl Ring {
         let n = token.members.len() as u32;
         let rotation = self.cluster.timing.rotation;
         if n == 1 {
-            return rotation / self.cluster.nodes.len().clamp(1, 4) as u32;
+            return rotation / self.configured.len().clamp(1, 4) as u32;
         }
         let fresh = token.members.iter().any(|m| m.rec == Key::ZERO);
         let quorum = self.quorum(token.members.len());
@@ -28,9 +28,13 @@ impl Ring {
                 })
             });
         self.hurried = fresh || heirs || token.hurry > 0;
-        // One member holds for all, so that the others wake up once for accepting and passing.
+        // One member holds for all, so that the others wake up once for accepting and passing; and once in a rotation: who was
+        // put behind it in another order has not had the token yet.
         let called = std::mem::take(&mut self.called);
-        if self.hurried || called || !self.is_first(token) { Duration::ZERO } else { self.hold }
+        let mine = token.rec(self.me);
+        let round = token.members.iter().all(|m| m.node == self.me || m.rec > mine);
+        let holds = self.is_first(token) && round;
+        if self.hurried || called || !holds { Duration::ZERO } else { self.hold }
     }
 
     /// Something changed here: does this node's turn now if it holds the token, and calls for it if not.

@@ -2,21 +2,26 @@
 //! this crate are those of RULES.md.
 
 use crate::command::Pending;
+use crate::config::Changes;
 use crate::events::Log;
 use crate::hosts::Kernel;
 use crate::lease::Promises;
 use crate::links::Tests;
+use crate::load::Loads;
+use crate::membership::Join;
 use crate::notify::Round;
 use crate::suspect::Suspicion;
 use crate::tacit::Tacit;
 use crate::timer::{Timer, Timers};
 use crate::view::{Counts, Shown};
 use crate::{Input, Output};
-use dsc_wire::local::{Duty, Load, Mac, RingState};
+use dsc_wire::health;
+use dsc_wire::local::{Duty, Load, Mac};
 use dsc_wire::message::{Message, Verdict};
-use dsc_wire::token::{BackendRecord, Token};
+use dsc_wire::token::{BackendRecord, CheckSwitch, Token};
 use dsc_wire::{
-    Cluster, Incarnation, Key, NodeId, NodeSet, Partition, Receipt, SendId, SubnetSet, Time, Timing,
+    BackendId, Cluster, Epoch, Incarnation, Key, NodeId, NodeSet, Partition, Receipt, SendId,
+    SubnetSet, Time, Timing,
 };
 use std::time::Duration;
 
@@ -45,18 +50,14 @@ pub(crate) enum State {
     Gone,
 }
 
-/// A node that asked to be let in.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Join {
-    pub node: NodeId,
-    pub incarnation: Incarnation,
-    pub duty: Duty,
-}
-
 /// One node's part in the ring.
 #[derive(Clone, Debug)]
 pub struct Ring {
     pub(crate) cluster: Cluster,
+    /// Its nodes, without the holes.
+    pub(crate) configured: NodeSet,
+    /// What is to follow it, and what was before (rule 21).
+    pub(crate) changes: Changes,
     pub(crate) me: NodeId,
     pub(crate) incarnation: Incarnation,
     pub(crate) born: Time,
@@ -94,6 +95,9 @@ pub struct Ring {
     pub(crate) next_beacon: Time,
     pub(crate) beacon_from: u8,
     pub(crate) last_heard: Vec<Option<Time>>,
+    /// By node: it said, in this epoch, that its lease in another ring runs and that it hears this node. Until then it, or a
+    /// member of its ring, may answer.
+    pub(crate) rivals: Vec<Option<(Time, Epoch)>>,
     pub(crate) differs: Vec<Option<Time>>,
     pub(crate) tests: Tests,
     pub(crate) forwards: Vec<(SendId, NodeId, Key)>,
@@ -102,12 +106,24 @@ pub struct Ring {
     pub(crate) unlinked_since: [Option<Time>; dsc_wire::ids::SUBNETS_MAX],
     pub(crate) unlinked_due: Option<Time>,
     pub(crate) load: Load,
+    pub(crate) loads: Loads,
     pub(crate) macs: Vec<Option<Mac>>,
     pub(crate) duty: Duty,
     pub(crate) leaving: Option<Time>,
     pub(crate) pending: Vec<Pending>,
     /// States that operators gave to backends, by rising number, as far as this node has seen (rule 18).
     pub(crate) backends: Vec<BackendRecord>,
+    /// What this node's checks of backends found, by rising number (rule 19).
+    pub(crate) checked: Vec<health::Verdict>,
+    /// Which of the green ones start slowly, as its health daemon says.
+    pub(crate) growing: Vec<health::Growth>,
+    /// Backends whose new flows fail, as its data path daemon says.
+    pub(crate) failing: Vec<BackendId>,
+    /// What this node's own checks say of it, and where it should host nothing because of that (rule 22).
+    pub(crate) lights: Vec<health::NodeLight>,
+    pub(crate) unfit: SubnetSet,
+    /// Checks that operators switched, by rising number, as far as this node has seen.
+    pub(crate) switches: Vec<CheckSwitch>,
     pub(crate) returns: Vec<crate::assign::Steady>,
     pub(crate) log: Log,
     pub(crate) counts: Counts,
@@ -126,12 +142,14 @@ pub struct Ring {
 impl Ring {
     /// Starts node `me` of `cluster` in a new life. `me` must be one of its nodes.
     pub fn new(cluster: Cluster, me: NodeId, incarnation: Incarnation, now: Time) -> Ring {
-        assert!(me.index() < cluster.nodes.len(), "{me} is not in the configuration");
+        assert!(cluster.is_node(me), "{me} is not in the configuration");
         let nodes = cluster.nodes.len();
         let vips = cluster.vips.len();
         let quiet = Timing::fence(cluster.timing.lease_max);
         let duty = if cluster.nodes[me.index()].witness { Duty::Witness } else { Duty::Open };
         let mut ring = Ring {
+            configured: cluster.node_set(),
+            changes: Changes::new(&cluster),
             born: now,
             state: State::Quiet { until: now + quiet },
             tacit: None,
@@ -156,6 +174,7 @@ impl Ring {
             next_beacon: now + cluster.timing.beacon,
             beacon_from: me.0,
             last_heard: vec![None; nodes],
+            rivals: vec![None; nodes],
             differs: vec![None; nodes],
             tests: Tests::default(),
             forwards: Vec::new(),
@@ -164,11 +183,18 @@ impl Ring {
             unlinked_since: Default::default(),
             unlinked_due: None,
             load: Load::default(),
+            loads: Loads::new(cluster.balance, nodes, vips),
             macs: Vec::new(),
             duty,
             leaving: None,
             pending: Vec::new(),
             backends: Vec::new(),
+            checked: Vec::new(),
+            growing: Vec::new(),
+            failing: Vec::new(),
+            lights: Vec::new(),
+            unfit: SubnetSet::EMPTY,
+            switches: Vec::new(),
             returns: vec![Default::default(); nodes],
             log: Log::new(nodes),
             counts: Counts::default(),
@@ -205,8 +231,19 @@ impl Ring {
             Input::Linked { subnets } => self.on_linked(now, subnets, out),
             Input::Able { subnets } => self.on_able(now, subnets, out),
             Input::Load { load } => self.load = load,
+            Input::VipLoads { loads } => self.loads.measure(loads),
             Input::Macs { macs } => self.macs = macs,
+            Input::Checked { verdicts } => self.on_checked(now, verdicts, out),
+            Input::Growing { growing } => self.growing = growing,
+            Input::Failing { backends } => self.on_failing(now, backends, out),
+            Input::Lights { lights, unfit } => self.on_lights(now, lights, unfit, out),
             Input::Command { id, command } => self.on_command(now, id, command, out),
+            Input::Propose { id, cluster, size } => self.on_propose(now, id, cluster, size, out),
+            Input::Prepared { cluster, size } => self.on_prepared(now, cluster, size, out),
+            Input::Unfit { digest, reason } => self.on_unfit(now, digest, reason, out),
+            Input::News { from, version, digest } => {
+                self.same_config(now, from, version, digest, out);
+            }
             Input::Leave => self.on_leave(now, out),
             Input::Wall { wall_ms } => self.log.set_wall(now, wall_ms),
             Input::Tick => self.on_tick(now, out),
@@ -236,7 +273,7 @@ impl Ring {
         message: Message,
         out: &mut Vec<Output>,
     ) {
-        if from.index() >= self.cluster.nodes.len() || from == self.me {
+        if !self.cluster.is_node(from) || from == self.me {
             self.counts.strangers += 1;
             out.push(Output::Answer { receipt, verdict: Verdict::Noted });
             return;
@@ -289,6 +326,7 @@ impl Ring {
         self.tick_unlinked(now, out);
         self.tick_beacon(now, out);
         self.tick_commands(now, out);
+        self.tick_config(now, out);
         self.tick_leave(now, out);
     }
 
@@ -325,7 +363,9 @@ impl Ring {
         timers.put(Timer::Sweep, self.suspicion.sweep.map(|s| s.next).filter(|_| awake));
         timers.put(Timer::Unlinked, self.unlinked_due.filter(|_| awake));
         timers.put(Timer::Leave, self.leaving);
-        timers.put(Timer::Command, self.pending.first().map(|p| p.until));
+        let proposal = self.changes.deadline();
+        let command = self.pending.first().map(|p| p.until);
+        timers.put(Timer::Command, command.into_iter().chain(proposal).min());
         timers.put(Timer::Watch, awake.then_some(now + watch));
         let beacon = (awake && self.speaks()).then_some(self.next_beacon);
         self.timers.put(Timer::Beacon, beacon);
@@ -366,13 +406,12 @@ impl Ring {
 
     /// May a ring of this membership serve?
     pub(crate) fn quorum(&self, members: usize) -> bool {
-        !self.majority_mode() || 2 * members > self.cluster.nodes.len()
+        !self.majority_mode() || 2 * members > self.configured.len()
     }
 
     /// All configured nodes but this one.
     pub(crate) fn others(&self) -> NodeSet {
-        let all: NodeSet = (0..self.cluster.nodes.len() as u8).map(NodeId).collect();
-        all.without(self.me)
+        self.configured.without(self.me)
     }
 
     /// Patience with a missing token; a ring whose hops alone take longer than a rotation needs more of it.
@@ -389,20 +428,5 @@ impl Ring {
         self.seen = token.key;
         self.acc = token.key;
         self.heard = self.heard.max(token.key.epoch.counter);
-    }
-
-    /// What readers call it.
-    pub(crate) fn ring_state(&self) -> RingState {
-        match &self.state {
-            State::Quiet { .. } => RingState::Quiet,
-            State::Hold { token, .. } | State::Pass { token, .. } if token.members.len() == 1 => {
-                RingState::Alone
-            }
-            State::Hold { .. } | State::Pass { .. } => RingState::Member,
-            State::Wait if self.copy.is_none() || self.gave_up() => RingState::Joining,
-            State::Wait if self.fresh(self.suspicion.last_run) => RingState::Member,
-            State::Wait => RingState::Starving,
-            State::Gone => RingState::Joining,
-        }
     }
 }

@@ -1,8 +1,11 @@
 //! What goes into the ring and what comes out of it. Values only; the driver carries the outputs out in order.
 
-use dsc_wire::local::{Command, Event, HostState, Load, Mac};
+use dsc_wire::health;
+use dsc_wire::local::{Command, Event, HostState, Load, Mac, VipLoad};
 use dsc_wire::message::{Beacon, Message, Verdict};
-use dsc_wire::{Incarnation, NodeId, Receipt, SendId, SubnetSet, Time, VipId};
+use dsc_wire::{
+    BackendId, Cluster, Incarnation, NodeId, NodeSet, Receipt, SendId, SubnetSet, Time, VipId,
+};
 
 /// Something happened.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,10 +62,37 @@ pub enum Input {
         /// As of now.
         load: Load,
     },
+    /// What this node carries for the VIPs that it hosts.
+    VipLoads {
+        /// Bytes per second; a VIP that is not named has none. None while nobody counts.
+        loads: Option<Vec<VipLoad>>,
+    },
     /// This node's MAC addresses.
     Macs {
         /// Per subnet, where known.
         macs: Vec<Option<Mac>>,
+    },
+    /// What this node's checks of backends found.
+    Checked {
+        /// By rising number of the backend: all that have a verdict.
+        verdicts: Vec<health::Verdict>,
+    },
+    /// Which of the green ones start slowly.
+    Growing {
+        /// By rising number of the backend.
+        growing: Vec<health::Growth>,
+    },
+    /// Backends that take no new flow of those that this node's data path gives them.
+    Failing {
+        /// By rising number.
+        backends: Vec<BackendId>,
+    },
+    /// What this node's own checks say of it.
+    Lights {
+        /// By rising number of the check: all of them.
+        lights: Vec<health::NodeLight>,
+        /// Where it should host nothing because of critical ones.
+        unfit: SubnetSet,
     },
     /// An operator's command; ends with [`Output::Done`].
     Command {
@@ -70,6 +100,38 @@ pub enum Input {
         id: u64,
         /// What.
         command: Command,
+    },
+    /// The new configuration that an operator asks for, which this node has checked and stored; ends with [`Output::Done`].
+    Propose {
+        /// Names it there.
+        id: u64,
+        /// It.
+        cluster: Box<Cluster>,
+        /// Bytes of its document.
+        size: u32,
+    },
+    /// This node has a configuration, has checked it and stored it: what [`Output::Prepare`] asked for.
+    Prepared {
+        /// It.
+        cluster: Box<Cluster>,
+        /// Bytes of its document.
+        size: u32,
+    },
+    /// This node cannot work with a configuration that [`Output::Prepare`] asked for.
+    Unfit {
+        /// Which.
+        digest: u64,
+        /// Why, for people; none if its document could not be had.
+        reason: Option<String>,
+    },
+    /// A node says that this configuration is in force there.
+    News {
+        /// Who; none if it has no number here.
+        from: Option<NodeId>,
+        /// Which.
+        version: u64,
+        /// See `version`.
+        digest: u64,
     },
     /// Planned stop: hand everything over, leave the ring, end with [`Output::Left`].
     Leave,
@@ -162,6 +224,28 @@ pub enum Output {
         id: u64,
         /// Every member's view shows it, or why it was not carried out.
         result: Result<String, String>,
+    },
+    /// Get the document of this configuration from one of the nodes `from`, check it, store it, and answer with
+    /// [`Input::Prepared`] or [`Input::Unfit`].
+    Prepare {
+        /// Its version.
+        version: u64,
+        /// Its digest.
+        digest: u64,
+        /// Nodes that have it.
+        from: NodeSet,
+    },
+    /// From now on this configuration is in force: the one that is prepared, or the same with another version.
+    Configured {
+        /// Its version.
+        version: u64,
+        /// Its digest.
+        digest: u64,
+    },
+    /// This node is not in a configuration that is prepared, and leaves.
+    Removed {
+        /// Digest of that configuration.
+        digest: u64,
     },
     /// The view changed in something a reader cares about.
     Changed,

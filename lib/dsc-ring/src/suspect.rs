@@ -89,14 +89,19 @@ impl Ring {
     }
 
     /// May this node neither renew its lease nor take a VIP in this ring, for want of evidence?
-    pub(crate) fn blocked(&self, token: &Token) -> bool {
-        let complete = token.members.len() == self.cluster.nodes.len();
-        self.suspicion.active && !self.majority_mode() && !complete
+    pub(crate) fn blocked(&self, now: Time, token: &Token) -> bool {
+        self.suspicion.active && !self.majority_mode() && !self.whole(now, token)
+    }
+
+    /// Is every node a member that may answer for a VIP? One that was just taken out of the configuration still may, until its
+    /// last lease has ended (rule 21).
+    pub(crate) fn whole(&self, now: Time, token: &Token) -> bool {
+        token.members.len() == self.configured.len() && now >= self.changes.gone_until
     }
 
     /// Starts the sweep if it is needed.
     pub(crate) fn begin_sweep(&mut self, now: Time, token: &Token) {
-        if self.blocked(token) && self.suspicion.sweep.is_none() && !self.suspicion.swept {
+        if self.blocked(now, token) && self.suspicion.sweep.is_none() && !self.suspicion.swept {
             self.suspicion.sweep = Some(Sweep { start: now, tries: 0, next: now });
         }
     }

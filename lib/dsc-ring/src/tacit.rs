@@ -15,7 +15,7 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(crate) struct Tacit {
     /// As it was before the pass.
-    token: Box<Token>,
+    pub token: Box<Token>,
     id: SendId,
     to: NodeId,
     /// When it must have come round, for the holder; never, once it is insisted on.

@@ -2,6 +2,7 @@
 //! Rules 7, 8 (the owner's part), 9 and 10 are here: nobody takes or gives a VIP outside its own turn.
 
 use crate::Output;
+use crate::lease::us;
 use crate::ring::{Ring, State};
 use dsc_wire::ids::PAST_MAX;
 use dsc_wire::local::EventKind;
@@ -20,16 +21,21 @@ struct Turn {
 impl Ring {
     pub(crate) fn turn(&mut self, now: Time, mut token: Box<Token>, out: &mut Vec<Output>) {
         self.rebase(now, &mut token);
+        self.work_config(now, &mut token, out);
         self.admit(now, &mut token);
         self.sign_on(now, &mut token);
+        self.watch_loads(now, &mut token);
         self.tend_links(&mut token, out);
         self.tidy_absent(&mut token);
         self.adapt_lease(now, &mut token);
         self.hurry_lease(now, &mut token);
         self.share_backends(&mut token);
+        self.share_health(&mut token);
+        self.share_lights(&mut token);
         self.work_commands(now, &mut token, out);
         self.settle_owners(&mut token);
         self.find_heirs(&mut token);
+        self.heed_rivals(now, &mut token);
         let plan = self.plan_moves(now, &token);
         self.own_vips(now, &mut token, &plan);
         self.settle_duty(now, &mut token);
@@ -74,18 +80,40 @@ impl Ring {
         }
     }
 
+    /// What a lost owner had may have been handed to a member of another ring meanwhile, in which this node was not: nobody
+    /// takes it before the leases there have ended (rule 6).
+    fn heed_rivals(&mut self, now: Time, token: &mut Token) {
+        let members = token.member_set();
+        for (i, rival) in self.rivals.iter_mut().enumerate() {
+            // One that has passed a later token is of this ring again.
+            let rec = token.rec(NodeId(i as u8)).epoch;
+            *rival = rival.filter(|(until, epoch)| now < *until && rec <= *epoch);
+        }
+        let until = self.rivals.iter().flatten().map(|(until, _)| *until).max();
+        let left_us = until.map_or(0, |until| us(now.until(until)));
+        for v in token.vips.iter_mut().filter(|_| left_us > 0) {
+            if v.owner.is_some_and(|owner| !members.contains(owner)) {
+                v.fence_us = v.fence_us.max(left_us);
+            }
+        }
+    }
+
     /// Everything that this node decides about its own VIPs and those it is heir of.
     fn own_vips(&mut self, now: Time, token: &mut Token, plan: &[Option<NodeId>]) {
         let turn = Turn {
             key: token.key,
             rec: token.rec(self.me),
             members: token.member_set(),
-            blocked: self.blocked(token),
+            blocked: self.blocked(now, token),
             quorum: self.quorum(token.members.len()),
         };
         let mut stirred = false;
         for (i, v) in token.vips.iter_mut().enumerate() {
             let vip = VipId(i as u16);
+            if !self.cluster.is_vip(vip) {
+                self.kernel.stand[i] = false;
+                continue;
+            }
             let before = (v.owner, v.heir, v.next, v.fence_us == 0);
             self.waive(&turn, v);
             self.stand(now, &turn, vip, v);
@@ -104,7 +132,8 @@ impl Ring {
         if !self.renewed || (v.owner != Some(self.me) && v.heir != Some(self.me)) {
             return;
         }
-        if 2 * v.grant.len() <= self.cluster.nodes.len() && v.waived_us > 0 {
+        let configured = self.configured;
+        if 2 * v.grant.intersection(configured).len() <= configured.len() && v.waived_us > 0 {
             v.fence_us = v.fence_us.max(v.waived_us);
             v.cause = v.cause.union(v.waived_cause);
             v.changed = turn.key;
@@ -196,6 +225,7 @@ impl Ring {
             v.next = None;
             v.wish = v.wish.filter(|wish| *wish != to);
             self.counts.hand_overs += 1;
+            self.report_balanced(now, vip, to);
             self.report(now, EventKind::HandedOver { vip, to });
         }
     }

@@ -16,6 +16,7 @@ pub(crate) struct Counts {
     pub notices: u64,
     pub takes: u64,
     pub hand_overs: u64,
+    pub balanced: u64,
     pub joins: u64,
     pub merges: u64,
     pub lapses: u64,
@@ -25,6 +26,9 @@ pub(crate) struct Counts {
     pub refused_relays: u64,
     pub differs: u64,
     pub strangers: u64,
+    pub verdicts_refused: u64,
+    pub verdicts_dropped: u64,
+    pub failing_dropped: u64,
 }
 
 /// What the last published view showed of the things that a change is published for: not key, load or time.
@@ -39,6 +43,21 @@ pub(crate) struct Shown {
 }
 
 impl Ring {
+    /// What readers call it.
+    pub(crate) fn ring_state(&self) -> RingState {
+        match &self.state {
+            State::Quiet { .. } => RingState::Quiet,
+            State::Hold { token, .. } | State::Pass { token, .. } if token.members.len() == 1 => {
+                RingState::Alone
+            }
+            State::Hold { .. } | State::Pass { .. } => RingState::Member,
+            State::Wait if self.copy.is_none() || self.gave_up() => RingState::Joining,
+            State::Wait if self.fresh(self.suspicion.last_run) => RingState::Member,
+            State::Wait => RingState::Starving,
+            State::Gone => RingState::Joining,
+        }
+    }
+
     /// The whole cluster as this member knows it, without names and counters.
     pub fn view(&self, now: Time) -> View {
         let members = self.shown_members();
@@ -57,11 +76,16 @@ impl Ring {
             rotation_us: self.rotation_us(),
             vips: self.vip_views(now),
             config_digest: self.cluster.digest,
+            config_version: self.cluster.version,
+            config_file: None,
             backends: self.backend_views(),
+            health: self.health_views(),
+            switches: self.switch_views(),
             names: Default::default(),
             counters: Vec::new(),
             heard: Default::default(),
             paths_down: Vec::new(),
+            keys: Vec::new(),
         }
     }
 
@@ -74,6 +98,8 @@ impl Ring {
         let view = |node: NodeId| {
             let record = token.and_then(|t| t.member(node)).filter(|_| members.contains(node));
             let absent = token.and_then(|t| t.absent.iter().find(|a| a.node == node));
+            let lights = token.and_then(|t| t.lights.iter().find(|l| l.node == node));
+            let lights = lights.filter(|_| members.contains(node));
             let witness = self.cluster.nodes[node.index()].witness;
             let duty = match (record, absent) {
                 (Some(record), _) => record.duty,
@@ -91,6 +117,8 @@ impl Ring {
                 able: able.collect(),
                 macs: record.map(|r| r.macs.clone()).unwrap_or_default(),
                 load: record.map_or_else(Load::default, |r| r.load.clone()),
+                lights: lights.map(|l| l.lights.clone()).unwrap_or_default(),
+                unfit: lights.map(|l| l.unfit).unwrap_or_default(),
             }
         };
         (0..self.cluster.nodes.len() as u8).map(NodeId).map(view).collect()
@@ -104,7 +132,7 @@ impl Ring {
         };
         let view = |(i, v): (usize, &dsc_wire::token::VipRecord)| VipView {
             id: VipId(i as u16),
-            host: v.owner,
+            host: v.owner.filter(|_| self.cluster.is_vip(VipId(i as u16))),
             heir: v.heir,
             next: v.next,
             fence_ms: span(v.fence_us).saturating_sub(elapsed).as_millis() as u64,
@@ -112,6 +140,7 @@ impl Ring {
             persistence: v.persistence,
             past: Ring::reachable_past(token, &v.past),
             moves: v.moves,
+            bytes_per_s: u64::from(v.kb_per_s) * 1000,
         };
         token.vips.iter().enumerate().map(view).collect()
     }
@@ -126,6 +155,7 @@ impl Ring {
             ("notices", c.notices),
             ("takes", c.takes),
             ("hand_overs", c.hand_overs),
+            ("balanced", c.balanced),
             ("joins", c.joins),
             ("merges", c.merges),
             ("lapses", c.lapses),
@@ -135,6 +165,9 @@ impl Ring {
             ("refused_relays", c.refused_relays),
             ("other_configurations", c.differs),
             ("unknown_nodes", c.strangers),
+            ("verdicts_refused", c.verdicts_refused),
+            ("verdicts_dropped", c.verdicts_dropped),
+            ("failing_dropped", c.failing_dropped),
             ("events_dropped", self.log.dropped),
         ];
         counters.map(|(name, count)| Counter { name: name.to_owned(), count }).to_vec()
@@ -157,7 +190,7 @@ impl Ring {
         true
     }
 
-    /// A digest of members, VIPs and states of backends as the view shows them; equal digests are taken for equal views. It is made at every
+    /// A digest of members, VIPs, lights and states of backends as the view shows them; equal digests are taken for equal views. It is made at every
     /// turn, and the hash is paid by the piece, so small fields go in together.
     fn view_digest(&self) -> u64 {
         let mut hash = DefaultHasher::new();
@@ -165,6 +198,9 @@ impl Ring {
         (outside, self.duty as u8).hash(&mut hash);
         for b in &self.backends {
             (b.backend, b.state, b.changed_ms, b.by).hash(&mut hash);
+        }
+        for s in &self.switches {
+            (s.check, s.off, s.changed_ms, s.by).hash(&mut hash);
         }
         let Some(token) = self.token() else { return hash.finish() };
         for m in &token.members {
@@ -174,6 +210,8 @@ impl Ring {
         for a in &token.absent {
             (a.node, a.duty as u8, a.steer_us > 0).hash(&mut hash);
         }
+        crate::health::hash_health(token, &mut hash);
+        crate::lights::hash_lights(token, &mut hash);
         for v in &token.vips {
             let [owner, heir, next, preferred] =
                 [v.owner, v.heir, v.next, v.preferred].map(|n| n.map_or(u8::MAX, |n| n.0));
@@ -197,6 +235,7 @@ fn before_assignment(cluster: &Cluster) -> Vec<VipView> {
         persistence: plan.persistence,
         past: Vec::new(),
         moves: 0,
+        bytes_per_s: 0,
     };
     cluster.vips.iter().enumerate().map(view).collect()
 }

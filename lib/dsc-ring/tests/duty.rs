@@ -150,6 +150,45 @@ fn a_closed_node_stays_closed_over_its_absence_until_it_is_opened() {
     assert_eq!(world.duty(0, 2), Duty::Open, "opened while it was away");
 }
 
+/// By what the others know; a planned stop is no loss.
+#[test]
+fn with_a_manual_rejoin_a_node_that_was_lost_comes_back_closed() {
+    let mut plan = cluster(3, 6);
+    plan.rejoin = Rejoin::Manual;
+    let mut world = World::formed(plan);
+    let all_open = |w: &World| (0..3).all(|i| w.duty(0, i) == Duty::Open);
+    assert!(all_open(&world), "a start of the whole cluster closes nothing");
+    world.crash(2);
+    world.until("takeover", 500, World::all_answered);
+    assert_eq!(world.duty(0, 2), Duty::Closed);
+    world.start(2);
+    world.until("whole ring", 2_000, World::whole);
+    world.run(200);
+    assert_eq!((world.duty(0, 2), world.duty(2, 2)), (Duty::Closed, Duty::Closed));
+    let closed = EventKind::DutyChanged { peer: NodeId(2), duty: Duty::Closed };
+    assert!(world.seats[1].events.iter().any(|e| e.kind == closed), "nobody is told");
+    let open = Command::Duty { node: NodeId(2), duty: Duty::Open };
+    assert!(carry_out(&mut world, 2, 1, open).0.is_ok());
+    world.cut_both(2, 0, true);
+    world.cut_both(2, 1, true);
+    world.run(500);
+    world.cut_both(2, 0, false);
+    world.cut_both(2, 1, false);
+    world.until("merged", 3_000, |w| w.whole() && w.all_answered());
+    // Both sides of the cut served.
+    world.two_answers.clear();
+    world.run(200);
+    let duties = [0, 1, 2].map(|i| world.duty(1, i));
+    assert_eq!(duties, [Duty::Open, Duty::Open, Duty::Closed], "those of the smaller ring");
+    assert!(carry_out(&mut world, 1, 2, open).0.is_ok());
+    world.input(2, Input::Leave);
+    world.until("left", 1_000, |w| w.view(0).members.len() == 2);
+    world.start(2);
+    world.until("back", 2_000, World::whole);
+    world.run(200);
+    assert!(all_open(&world), "a planned stop closes nothing");
+}
+
 #[test]
 fn a_node_that_is_closed_as_the_only_other_host_crashes_says_so_at_once_and_serves_on() {
     for (duty, told) in [(Duty::Closed, "closed"), (Duty::Draining, "being drained")] {

@@ -91,7 +91,16 @@ fn input(draw: &mut Draw<'_>, seen: &[Vec<u8>], beacons: &[Vec<u8>], last: u64) 
                 3 => Verdict::Token(TokenVerdict { outcome, counter, member }),
                 _ => {
                     let (deny, differs, duty) = (member, draw.byte() == 1, Duty::Open);
-                    Verdict::Notice { deny, counter, differs, incarnation, duty }
+                    let version = u64::from(draw.byte() & 1);
+                    Verdict::Notice {
+                        deny,
+                        counter,
+                        differs,
+                        incarnation,
+                        duty,
+                        version,
+                        digest: 9,
+                    }
                 }
             };
             Input::Delivered { id, verdict }

@@ -375,7 +375,8 @@ fn a_node_that_slept_asks_each_other_node_once_however_many_beacons_wait() {
     key.epoch.counter += 1;
     let heard = (0..5).map(NodeId).collect();
     let counter = key.epoch.counter;
-    let beacon = dsc_ring::Beacon { size: 4, key, counter, want: false, digest: 7, heard };
+    let beacon =
+        dsc_ring::Beacon { size: 4, key, counter, want: false, digest: 7, heard, version: 0 };
     let before = world.seats[4].sent;
     for from in (0..4).cycle().take(60).map(NodeId) {
         world.input(4, Input::Beacon { from, incarnation: Incarnation(1), beacon });

@@ -56,6 +56,12 @@ impl Links {
         }
     }
 
+    /// This node is on these subnets from now on.
+    pub fn change(&mut self, mine: SubnetSet) {
+        self.mine = mine;
+        self.linked = SubnetSet(self.linked.0 & mine.0);
+    }
+
     /// The subnets that work; none after a long silence, when nothing is known any more.
     pub fn linked(&self, pace: &Pace, now: Time) -> SubnetSet {
         if now > self.lively + pace.silence { SubnetSet::EMPTY } else { self.linked }

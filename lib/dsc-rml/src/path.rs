@@ -153,6 +153,15 @@ impl Paths {
         Paths { list: shared.iter().map(Path::new).collect(), turn: 0 }
     }
 
+    /// Keeps what is known of those that stay.
+    pub fn share(&mut self, shared: SubnetSet) {
+        self.list.retain(|p| shared.contains(p.subnet));
+        let known = self.all();
+        self.list.extend(shared.iter().filter(|s| !known.contains(*s)).map(Path::new));
+        self.list.sort_by_key(|p| p.subnet);
+        self.turn = 0;
+    }
+
     pub fn get(&mut self, subnet: SubnetId) -> Option<&mut Path> {
         self.list.iter_mut().find(|p| p.subnet == subnet)
     }

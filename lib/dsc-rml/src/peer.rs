@@ -55,6 +55,20 @@ impl Peer {
         }
     }
 
+    /// The two share these subnets from now on. A peer that shares none is as if it had never been there.
+    pub fn share(&mut self, shared: SubnetSet, post: &mut Post<'_>) {
+        if shared == self.paths.all() {
+            return;
+        }
+        if shared.is_empty() {
+            for sending in std::mem::replace(self, Peer::new(self.node, shared)).sendings {
+                post.count(Count::MessageFailed);
+                post.out.push(Output::Failed { id: sending.id });
+            }
+        }
+        self.paths.share(shared);
+    }
+
     /// For people.
     pub fn state(&self) -> PeerState {
         let paths = self.paths.list.iter().map(|p| PathState {

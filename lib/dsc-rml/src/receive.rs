@@ -40,6 +40,7 @@ impl Peer {
                     self.receive_proven(header, body, post);
                 }
             }
+            Body::Ask { .. } | Body::Piece { .. } => post.count(Count::PacketMisaddressed),
         }
     }
 
@@ -164,7 +165,10 @@ impl Peer {
                     post.count(Count::DatagramRepeated);
                 }
             }
-            Body::Hello { .. } | Body::HelloReply { .. } => {
+            Body::Hello { .. }
+            | Body::HelloReply { .. }
+            | Body::Ask { .. }
+            | Body::Piece { .. } => {
                 unreachable!("taken before a life is asked for")
             }
         }

@@ -92,6 +92,28 @@ impl Rml {
         self.deadline = dues.min(desk.links.deadline(&desk.pace, peers)).max(now);
     }
 
+    /// Goes on with another configuration. Exchanges with nodes that stay go on; what was on its way to others fails.
+    pub fn change(&mut self, now: Time, config: Config, out: &mut Vec<Output>) {
+        let me = self.desk.me.index();
+        let mine = config.subnets.get(me).copied().unwrap_or_default();
+        let Rml { desk, peers, .. } = self;
+        let post = &mut Post { now, desk, out };
+        let nodes = config.subnets.len().max(peers.len()) as u8;
+        for node in (0..nodes).map(NodeId) {
+            let theirs = config.subnets.get(node.index()).copied().unwrap_or_default();
+            let shared = SubnetSet(if node.index() == me { 0 } else { mine.0 & theirs.0 });
+            match peers.get_mut(node.index()) {
+                Some(peer) => peer.share(shared, post),
+                None => peers.push(Peer::new(node, shared)),
+            }
+        }
+        peers.truncate(config.subnets.len());
+        desk.pace = Pace::new(&config.timing);
+        desk.links.change(mine);
+        self.dues = vec![now; self.peers.len()];
+        self.deadline = now;
+    }
+
     /// When it wants its next [`Input::Tick`]; [`Time::NEVER`] if nothing is pending.
     pub fn deadline(&self) -> Time {
         self.deadline

@@ -1,5 +1,5 @@
-//! The cluster key's file: readable for its owner alone, or not used at all. Read by the ring daemon at its start, and by
-//! dscctl when it rotates the key.
+//! The cluster key's file: readable for its owner alone, or not used at all. Read by the daemons that speak to other nodes, at
+//! their start and whenever it changes, and by dscctl when it rotates the key.
 
 use dsc_wire::seal::{Key, KeyFileError as Text, Keyring};
 use std::fmt;
@@ -69,26 +69,83 @@ impl fmt::Display for KeyFileError {
 
 impl std::error::Error for KeyFileError {}
 
-/// Reads the keys to seal and open with, see [`keys`].
-///
-/// # Errors
-/// As [`keys`].
-pub fn read(path: &Path) -> Result<Keyring, KeyFileError> {
-    take(path, Keyring::parse)
-}
-
 /// Reads the one or two keys themselves, that which seals first. The file's mode is checked on what was opened, so that
 /// it cannot be exchanged in between.
 ///
 /// # Errors
 /// [`KeyFileError`]; no message shows a part of a key.
 pub fn keys(path: &Path) -> Result<Vec<Key>, KeyFileError> {
-    take(path, Key::parse_file)
+    let taken = text(path).and_then(|text| Key::parse_file(&text).map_err(Cause::Text));
+    taken.map_err(|cause| KeyFileError { path: path.to_owned(), cause })
 }
 
-fn take<T>(path: &Path, parse: fn(&str) -> Result<T, Text>) -> Result<T, KeyFileError> {
-    let taken = text(path).and_then(|text| parse(&text).map_err(Cause::Text));
-    taken.map_err(|cause| KeyFileError { path: path.to_owned(), cause })
+/// The key file of a daemon that runs: read again when it changes, so that a key is rotated without a restart.
+pub struct KeyFile {
+    path: PathBuf,
+    keys: Vec<Key>,
+    /// Of the file that was read last, or refused.
+    stamp: Option<Stamp>,
+}
+
+/// Another file, or another state of it, has another one.
+type Stamp = [i64; 6];
+
+impl KeyFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`keys`].
+    pub fn open(path: &Path) -> Result<KeyFile, KeyFileError> {
+        // Before it is read: what is written meanwhile counts as another state.
+        let stamp = stamp(path);
+        Ok(KeyFile { path: path.to_owned(), keys: keys(path)?, stamp })
+    }
+
+    /// What seals and opens with the keys in force, made by `make` of that which seals and that which only opens.
+    pub fn keyring(&self, make: fn(&Key, Option<&Key>) -> Keyring) -> Keyring {
+        // No file without a key is ever taken.
+        make(&self.keys[0], self.keys.get(1))
+    }
+
+    /// What people call the keys in force, that which seals first.
+    pub fn ids(&self) -> Vec<String> {
+        self.keys.iter().map(Key::id).collect()
+    }
+
+    /// Looks at the file; true if other keys are in force from now on. A file that cannot be used changes nothing, and neither
+    /// does one that has none of the keys in force: no other node could open what is sealed with it. Why is said once.
+    pub fn look(&mut self) -> bool {
+        let stamp = stamp(&self.path);
+        if stamp == self.stamp {
+            return false;
+        }
+        self.stamp = stamp;
+        let (path, before) = (self.path.display().to_string(), self.ids());
+        match keys(&self.path) {
+            Err(e) => tracing::warn!("{e}; the keys in force stay: {}", before.join(" ")),
+            Ok(keys) if keys == self.keys => {}
+            Ok(keys) if !keys.iter().any(|key| self.keys.contains(key)) => tracing::warn!(
+                "key file {path} has none of the keys in force ({}), which stay: dscctl keygen --add rotates a key, a restart takes any",
+                before.join(" ")
+            ),
+            Ok(keys) => {
+                self.keys = keys;
+                tracing::info!(
+                    "key file {path} has changed: {} now, the first one seals",
+                    self.ids().join(" ")
+                );
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let meta = std::fs::metadata(path).ok()?;
+    let (inode, mode) = (meta.ino() as i64, i64::from(meta.mode()) << 32 | i64::from(meta.uid()));
+    let (changed, nanos) = (meta.ctime(), meta.ctime_nsec());
+    Some([meta.dev() as i64, inode, mode, meta.size() as i64, changed, nanos])
 }
 
 fn text(path: &Path) -> Result<Zeroizing<String>, Cause> {
@@ -132,7 +189,7 @@ mod tests {
         }
 
         fn error(&self) -> String {
-            read(&self.0).unwrap_err().to_string()
+            keys(&self.0).unwrap_err().to_string()
         }
     }
 
@@ -146,7 +203,7 @@ mod tests {
     fn only_a_private_file_with_keys_is_taken() {
         let line = "ab".repeat(32) + "\n";
         let good = KeyFile::new("good", &line, 0o600);
-        read(&good.0).unwrap();
+        keys(&good.0).unwrap();
         for mode in [0o640, 0o604, 0o660] {
             let open = KeyFile::new("open", &line, mode);
             assert!(open.error().contains("0600"), "{}", open.error());
@@ -155,10 +212,38 @@ mod tests {
         assert!(short.error().contains("line 1") && !short.error().contains("abcd"));
         let long = KeyFile::new("long", &(line.clone() + &"#\n".repeat(2048)), 0o600);
         assert!(long.error().contains("too long"), "{}", long.error());
-        let absent = read(Path::new("/nonexistent/key")).unwrap_err().to_string();
+        let absent = keys(Path::new("/nonexistent/key")).unwrap_err().to_string();
         assert!(absent.contains("dscctl keygen"), "{absent}");
-        let directory = read(Path::new("/")).unwrap_err();
+        let directory = keys(Path::new("/")).unwrap_err();
         assert!(matches!(directory.cause, Cause::Kind), "{directory}");
+    }
+
+    #[test]
+    fn a_file_that_changes_is_read_again_and_a_bad_one_changes_nothing() {
+        let [one, two, three] = ["ab", "cd", "ef"].map(|byte| byte.repeat(32) + "\n");
+        let file = KeyFile::new("again", &one, 0o600);
+        let mut open = super::KeyFile::open(&file.0).unwrap();
+        assert!(!open.look(), "it is the same");
+        let mut write = |text: &str| {
+            fs::write(&file.0, text).unwrap();
+            let changed = open.look();
+            assert!(!open.look(), "it is the same again");
+            (changed, open.ids())
+        };
+        let id = |line: &str| Key::parse_file(line).unwrap()[0].id();
+        assert_eq!(write(&format!("{one}{two}")), (true, vec![id(&one), id(&two)]));
+        assert!(!write(&format!("# the same keys\n{one}{two}")).0);
+        assert_eq!(write(&format!("{two}{one}")), (true, vec![id(&two), id(&one)]));
+        for bad in [&one[..40], "", &three] {
+            assert_eq!(write(bad), (false, vec![id(&two), id(&one)]), "{bad}");
+        }
+        assert_eq!(write(&two), (true, vec![id(&two)]));
+        let away = file.0.with_extension("away");
+        fs::rename(&file.0, &away).unwrap();
+        assert!(!open.look() && open.ids() == [id(&two)], "it is not there");
+        fs::write(&away, format!("{two}{one}")).unwrap();
+        fs::rename(&away, &file.0).unwrap();
+        assert!(open.look() && open.ids() == [id(&two), id(&one)], "it is there again");
     }
 
     #[test]

@@ -9,12 +9,16 @@
 
 pub mod address;
 mod advice;
+mod arrival;
 pub mod capability;
 pub mod clock;
+pub mod connect;
+pub mod echo;
 pub mod end;
 pub mod frames;
 pub mod keyfile;
 pub mod link;
+pub mod listen;
 pub mod load;
 pub mod local;
 pub mod log;
@@ -25,5 +29,7 @@ pub mod paths;
 pub mod random;
 pub mod readiness;
 pub mod realtime;
+pub mod script;
+pub mod sighting;
 pub mod single;
 pub mod udp;

@@ -17,6 +17,8 @@ pub struct NicBytes {
     pub rx: u64,
     /// Sent.
     pub tx: u64,
+    /// Frames that could not be received or sent.
+    pub errors: u64,
 }
 
 /// Time of all processors together, in the kernel's ticks since boot.
@@ -91,9 +93,9 @@ fn read_whole<'a>(file: &File, buffer: &'a mut Vec<u8>) -> io::Result<std::borro
 fn parse_nic(line: &str) -> Option<NicBytes> {
     let (name, counts) = line.rsplit_once(':')?;
     let mut counts = counts.split_ascii_whitespace();
-    let rx = counts.next()?.parse().ok()?;
-    let tx = counts.nth(7)?.parse().ok()?;
-    Some(NicBytes { name: name.trim().to_owned(), rx, tx })
+    let mut next = |skip: usize| counts.nth(skip)?.parse::<u64>().ok();
+    let (rx, rx_errors, tx, tx_errors) = (next(0)?, next(1)?, next(5)?, next(1)?);
+    Some(NicBytes { name: name.trim().to_owned(), rx, tx, errors: rx_errors + tx_errors })
 }
 
 /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`; guests are counted in user already.
@@ -118,8 +120,8 @@ mod tests {
 
     #[test]
     fn an_interface_line_gives_the_first_and_the_ninth_count() {
-        let line = "  eth0: 100 1 0 0 0 0 0 7 900 9 0 0 0 0 0 0";
-        let expected = NicBytes { name: "eth0".to_owned(), rx: 100, tx: 900 };
+        let line = "  eth0: 100 1 2 0 0 0 0 7 900 9 1 0 0 0 0 0";
+        let expected = NicBytes { name: "eth0".to_owned(), rx: 100, tx: 900, errors: 3 };
         assert_eq!(parse_nic(line), Some(expected));
         assert_eq!(parse_nic(" face |bytes    packets errs drop"), None);
         assert_eq!(parse_nic("eth0: 1 2 3"), None);

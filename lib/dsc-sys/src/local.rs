@@ -4,11 +4,14 @@
 
 mod client;
 mod server;
+mod views;
 
 pub use client::{Client, Teller, ask_blocking};
 pub use server::{Access, Asker, OpenError, Server};
+pub use views::Views;
 
 use crate::readiness::{self, Steady};
+use dsc_wire::local::DOCUMENT_MAX;
 use nix::fcntl::Flock;
 use std::fmt;
 use std::fs::File;
@@ -22,6 +25,9 @@ use tokio::io::unix::AsyncFd;
 
 /// Most bytes of one request or of facts. The longest are facts with conflicts.
 pub const REQUEST_MAX: usize = 64 * 1024;
+/// Most bytes of one request at a socket for changes: a configuration as a JSON string, most of whose characters stand for
+/// themselves.
+pub const CHANGE_MAX: usize = 2 * DOCUMENT_MAX;
 /// Most bytes of one answer: a view of 64 nodes, 1024 VIPs and 1024 backends is about 600 KiB, 10000 IPv6 flows are 2.8 MB.
 pub const REPLY_MAX: usize = 4 * 1024 * 1024;
 /// Most messages waiting on one connection in each direction.
@@ -130,6 +136,7 @@ impl std::error::Error for AskError {}
 fn daemon_at(path: &Path) -> &'static str {
     match path.file_name() {
         Some(name) if name == dsc_wire::local::socket::FWD => "dsc-fwd",
+        Some(name) if name == dsc_wire::local::socket::LINK => "dsc-link",
         _ => "dsc-ringd",
     }
 }

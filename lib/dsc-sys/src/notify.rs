@@ -14,6 +14,11 @@ pub fn stopping(status: &str) -> std::io::Result<()> {
     sd_notify::notify(&[NotifyState::Stopping, NotifyState::Status(status)])
 }
 
+/// Another process goes on as this service: it is the one to be watched and stopped from here on.
+pub fn replaced(pid: u32) -> std::io::Result<()> {
+    sd_notify::notify(&[NotifyState::MainPid(pid)])
+}
+
 /// Tells the service manager now and then that the loop still turns.
 pub struct Watchdog {
     period: Option<Duration>,

@@ -1,11 +1,12 @@
 //! The paths of a daemon to its like on the other nodes: one socket per subnet of this node, the cluster's seal on every
 //! datagram. What cannot be opened, or does not belong where it came in, is counted by kind and goes no further.
 
+use crate::arrival::{BAD, Bad, Opened, Place, Strays};
 use crate::nic::{self, Nic};
 use crate::udp::{Arrivals, BATCH, UdpPort};
 use dsc_wire::local::{Counter, Mac};
 use dsc_wire::packet::Packet;
-use dsc_wire::seal::{Keyring, OpenError};
+use dsc_wire::seal::Keyring;
 use dsc_wire::{NodeId, SubnetId, Time};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -15,31 +16,6 @@ use std::time::Duration;
 /// Between two log lines about bad datagrams of one kind.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
-/// Why a datagram was dropped. All of these are the sender's fault, or an attacker's; nothing was changed by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bad {
-    Size,
-    Seal,
-    Malformed,
-    OtherReceiver,
-    OtherPath,
-    UnknownSender,
-}
-
-/// Its position is the kind's number.
-const BAD: [(Bad, &str, &str); 6] = [
-    (Bad::Size, "datagrams_too_short_or_long", "too short or too long"),
-    (Bad::Seal, "datagrams_not_sealed_with_our_key", "not sealed with our key"),
-    (Bad::Malformed, "datagrams_malformed", "malformed"),
-    (Bad::OtherReceiver, "datagrams_for_another_node", "for another node"),
-    (Bad::OtherPath, "datagrams_on_another_path", "sent on another path than it came by"),
-    (
-        Bad::UnknownSender,
-        "datagrams_from_an_unknown_address",
-        "not from the address of the node it claims to be of",
-    ),
-];
-
 /// A packet that is authentic and came by the path it names.
 pub struct Arrived {
     /// Its sender.
@@ -48,6 +24,17 @@ pub struct Arrived {
     pub path: SubnetId,
     /// When the kernel had it, if arrivals are stamped; else when it was taken from the kernel.
     pub at: Time,
+    /// The packet.
+    pub packet: Packet,
+}
+
+/// An authentic packet of one that has another configuration than this node, or none yet: it is not from the address of a node,
+/// or its numbers are not those that sender, receiver and path have here.
+pub struct Stray {
+    /// The subnet it came by.
+    pub path: SubnetId,
+    /// Where it came from.
+    pub sender: SocketAddr,
     /// The packet.
     pub packet: Packet,
 }
@@ -79,6 +66,8 @@ pub struct Paths {
     arrivals: Arrivals,
     sealed: Vec<u8>,
     bad: [Complaint; BAD.len()],
+    strays: Strays,
+    stray: Vec<Stray>,
 }
 
 struct Port {
@@ -112,26 +101,10 @@ impl Paths {
         let mut ports = Vec::new();
         let own = sites.nodes.get(me.index()).ok_or("this node is not configured")?;
         for (address, subnet) in own.iter().zip(&sites.subnets) {
-            let Some(address) = address else {
-                ports.push(None);
-                continue;
-            };
-            let device = &nic::carrying(nics, *address)
-                .ok_or_else(|| {
-                    format!(
-                        "cannot bind {address} on subnet {subnet}: no interface has it: is the interface up and configured?"
-                    )
-                })?
-                .name;
-            let address = SocketAddr::new(*address, sites.port);
-            let number = nic::number(device);
-            let socket = UdpPort::bind(address, device, sites.arrivals);
-            let socket = socket.map_err(|e| e.to_string())?;
-            let device = device.clone();
-            ports.push(Some(Port { address, socket, device, number, unsent_before: 0 }));
+            let port = address.map(|address| Port::open(address, subnet, sites, nics));
+            ports.push(port.transpose()?);
         }
-        let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, sites.port));
-        let peers = sites.nodes.iter().map(|n| n.iter().map(socket_address).collect()).collect();
+        let peers = addresses(sites);
         let turn_max = sites.turn_max;
         Ok(Paths {
             me,
@@ -142,7 +115,51 @@ impl Paths {
             arrivals: sites.arrivals,
             sealed: Vec::new(),
             bad: Default::default(),
+            strays: Strays::default(),
+            stray: Vec::new(),
         })
+    }
+
+    /// Goes on with nodes and subnets of another configuration. What cannot be bound is told, and goes without.
+    pub fn change(&mut self, sites: &Sites<'_>, nics: &[Nic]) {
+        self.peers = addresses(sites);
+        let own = sites.nodes.get(self.me.index()).copied().unwrap_or_default();
+        self.ports.resize_with(own.len(), || None);
+        for ((port, address), subnet) in self.ports.iter_mut().zip(own).zip(&sites.subnets) {
+            if port.as_ref().map(|p| p.address.ip()) == *address {
+                continue;
+            }
+            *port = None;
+            if let Some(address) = address {
+                match Port::open(*address, subnet, sites, nics) {
+                    Ok(opened) => *port = Some(opened),
+                    Err(e) => tracing::warn!("{e}"),
+                }
+            }
+        }
+    }
+
+    /// Keeps authentic packets of who has another configuration, for [`Paths::strays`].
+    pub fn want_strays(&mut self) {
+        self.strays.wanted = true;
+    }
+
+    /// What came from who has another configuration since the last call.
+    pub fn strays(&mut self) -> Vec<Stray> {
+        std::mem::take(&mut self.stray)
+    }
+
+    /// Answers a stray.
+    pub fn send_back(&mut self, path: SubnetId, to: SocketAddr, packet: &Packet) {
+        let port = self.ports.get_mut(path.index()).and_then(Option::as_mut);
+        if let Some(port) = port.filter(|_| self.keyring.seal(packet, &mut self.sealed).is_ok()) {
+            port.socket.send(to, &self.sealed);
+        }
+    }
+
+    /// Seals and opens with other keys from now on.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.keyring = keyring;
     }
 
     /// Ready when packets may be waiting.
@@ -160,18 +177,25 @@ impl Paths {
 
     /// Takes all packets that are waiting, up to a bound; with `insist` also those that the runtime has not heard of yet.
     pub fn receive(&mut self, now: Time, insist: bool, out: &mut Vec<Arrived>) {
-        let Paths { me, keyring, ports, peers, turn_max, bad, .. } = self;
+        let Paths { me, keyring, ports, peers, turn_max, bad, strays, stray, .. } = self;
         for (subnet, port) in (0u8..).map(SubnetId).zip(ports) {
             let Some(Port { socket, .. }) = port else { continue };
+            let place = Place { me: *me, peers, path: subnet };
             let mut left = *turn_max;
             while left > 0 {
                 let taken = socket.receive(insist);
                 for i in 0..taken {
                     let (sender, at) = (socket.sender(i), socket.arrived(i));
-                    match open(*me, keyring, peers, subnet, sender, socket.datagram(i)) {
-                        Ok(packet) => {
-                            let from = packet.header.from;
+                    let datagram = socket.datagram(i);
+                    match place.open(keyring, sender, datagram, strays, now) {
+                        Ok(Opened::Ours { from, packet }) => {
                             out.push(Arrived { from, path: subnet, at, packet });
+                        }
+                        Ok(Opened::Stray { sender: to, packet, wrong }) => {
+                            stray.push(Stray { path: subnet, sender: to, packet });
+                            if let Some(kind) = wrong {
+                                bad[kind as usize].add(now, kind, sender);
+                            }
                         }
                         Err(kind) => bad[kind as usize].add(now, kind, sender),
                     }
@@ -242,36 +266,31 @@ impl Paths {
     }
 }
 
-fn open(
-    me: NodeId,
-    keyring: &Keyring,
-    peers: &[Vec<Option<SocketAddr>>],
-    path: SubnetId,
-    sender: Option<SocketAddr>,
-    datagram: &mut [u8],
-) -> Result<Packet, Bad> {
-    // Cheaper than a seal, so that a flood from elsewhere costs little.
-    let ip = |address: Option<SocketAddr>| address.map(|a| a.ip());
-    let is_peer = |p: &Vec<_>| sender.is_some() && ip(p[path.index()]) == ip(sender);
-    if !peers.iter().any(is_peer) {
-        return Err(Bad::UnknownSender);
+fn addresses(sites: &Sites<'_>) -> Vec<Vec<Option<SocketAddr>>> {
+    let socket_address = |a: &Option<_>| a.map(|a| SocketAddr::new(a, sites.port));
+    sites.nodes.iter().map(|n| n.iter().map(socket_address).collect()).collect()
+}
+
+impl Port {
+    fn open(
+        address: IpAddr,
+        subnet: &str,
+        sites: &Sites<'_>,
+        nics: &[Nic],
+    ) -> Result<Port, String> {
+        let device = &nic::carrying(nics, address)
+            .ok_or_else(|| {
+                format!(
+                    "cannot bind {address} on subnet {subnet}: no interface has it: is the interface up and configured?"
+                )
+            })?
+            .name;
+        let address = SocketAddr::new(address, sites.port);
+        let number = nic::number(device);
+        let socket = UdpPort::bind(address, device, sites.arrivals).map_err(|e| e.to_string())?;
+        let device = device.clone();
+        Ok(Port { address, socket, device, number, unsent_before: 0 })
     }
-    let packet = keyring.open(datagram).map_err(|e| match e {
-        OpenError::Truncated | OpenError::Oversized => Bad::Size,
-        OpenError::Header(_) | OpenError::Body(_) => Bad::Malformed,
-        OpenError::Forged => Bad::Seal,
-    })?;
-    let header = packet.header;
-    if header.to != me {
-        return Err(Bad::OtherReceiver);
-    }
-    if header.path != path {
-        return Err(Bad::OtherPath);
-    }
-    if header.from == me || !peers.get(header.from.index()).is_some_and(is_peer) {
-        return Err(Bad::UnknownSender);
-    }
-    Ok(packet)
 }
 
 impl Complaint {

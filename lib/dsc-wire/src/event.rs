@@ -3,6 +3,7 @@
 
 use crate::cursor::{Malformed, Reader, Writer};
 use crate::flow::{BackendId, BackendState};
+use crate::health::{CheckId, Reason};
 use crate::ids::{NodeId, SubnetId, VipId};
 use crate::local::{Duty, EventKind};
 
@@ -33,6 +34,10 @@ fn optional(node: Option<NodeId>) -> u8 {
 fn read_optional(r: &mut Reader<'_>) -> Result<Option<NodeId>, Malformed> {
     let n = r.u8()?;
     Ok((n != u8::MAX).then_some(NodeId(n)))
+}
+
+fn read_check(r: &mut Reader<'_>) -> Result<CheckId, Malformed> {
+    CheckId::try_from(r.u8()?).map_err(|_| Malformed::Value)
 }
 
 /// A duty as one byte.
@@ -138,6 +143,53 @@ pub fn encode_kind(kind: &EventKind) -> Vec<u8> {
             w.u16(backend.0);
             w.u8(backend_state_code(state));
         }
+        EventKind::Balanced { vip, to, bytes_per_s, from_bytes_per_s, to_bytes_per_s, cpu } => {
+            w.u8(20);
+            w.u16(vip.0);
+            w.u8(to.0);
+            w.u64(bytes_per_s);
+            w.u64(from_bytes_per_s);
+            w.u64(to_bytes_per_s);
+            w.bool(cpu);
+        }
+        EventKind::BackendChecked { backend, red, reason } => {
+            let (code, detail) = reason.code();
+            w.u8(16);
+            w.u16(backend.0);
+            w.bool(red);
+            w.u8(code);
+            w.u16(detail);
+        }
+        EventKind::LightChanged { check, red, reason } => {
+            let (code, detail) = reason.code();
+            w.u8(22);
+            w.u8(check.0);
+            w.bool(red);
+            w.u8(code);
+            w.u16(detail);
+        }
+        EventKind::FitChanged { subnet, fit } => {
+            w.u8(23);
+            w.u8(subnet.0);
+            w.bool(fit);
+        }
+        EventKind::CheckSwitched { check, peer, on } => {
+            w.u8(24);
+            w.u8(check.0);
+            w.u8(optional(peer));
+            w.bool(on);
+        }
+        EventKind::ConfigChanged { version, by } => {
+            w.u8(17);
+            w.u64(version);
+            w.u8(by.0);
+        }
+        EventKind::ConfigDropped { version, by, peer } => {
+            w.u8(18);
+            w.u64(version);
+            w.u8(by.0);
+            w.u8(optional(peer));
+        }
         EventKind::Unknown => {}
     }
     w.finish().unwrap_or_default()
@@ -177,6 +229,32 @@ fn read_kind(r: &mut Reader<'_>) -> Result<EventKind, Malformed> {
             backend: BackendId(r.u16()?),
             state: backend_state_of(r.u8()?)?,
         },
+        20 => EventKind::Balanced {
+            vip: vip(r)?,
+            to: node(r)?,
+            bytes_per_s: r.u64()?,
+            from_bytes_per_s: r.u64()?,
+            to_bytes_per_s: r.u64()?,
+            cpu: r.bool()?,
+        },
+        16 => {
+            let (backend, red) = (BackendId(r.u16()?), r.bool()?);
+            let reason = Reason::of_code(r.u8()?, r.u16()?);
+            EventKind::BackendChecked { backend, red, reason }
+        }
+        22 => EventKind::LightChanged {
+            check: read_check(r)?,
+            red: r.bool()?,
+            reason: Reason::of_code(r.u8()?, r.u16()?),
+        },
+        23 => EventKind::FitChanged { subnet: SubnetId(r.u8()?), fit: r.bool()? },
+        24 => EventKind::CheckSwitched {
+            check: read_check(r)?,
+            peer: read_optional(r)?,
+            on: r.bool()?,
+        },
+        17 => EventKind::ConfigChanged { version: r.u64()?, by: node(r)? },
+        18 => EventKind::ConfigDropped { version: r.u64()?, by: node(r)?, peer: read_optional(r)? },
         _ => EventKind::Unknown,
     })
 }
@@ -206,6 +284,19 @@ mod tests {
             EventKind::ConfigDiffers { peer },
             EventKind::BackendChanged { backend: BackendId(1023), state: BackendState::Draining },
             EventKind::BackendChanged { backend: BackendId(0), state: BackendState::Disabled },
+            EventKind::Balanced {
+                vip,
+                to: peer,
+                bytes_per_s: u64::MAX,
+                from_bytes_per_s: 2,
+                to_bytes_per_s: 3,
+                cpu: true,
+            },
+            EventKind::BackendChecked {
+                backend: BackendId(1023),
+                red: true,
+                reason: Reason::Status { status: 503 },
+            },
             EventKind::Unknown,
         ] {
             let body = encode_kind(&kind);

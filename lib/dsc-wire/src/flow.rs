@@ -96,6 +96,8 @@ pub enum ServiceKind {
     Nat,
     /// Ends in a socket of the node that hosts the VIP (§B.2).
     Local,
+    /// Likewise: in one of dsc-link, which is a client of the backends (§B.5).
+    Link,
 }
 
 /// By which node a backend's reply leaves the cluster.

@@ -49,7 +49,7 @@ impl fmt::Display for BeyondAny {
 
 impl std::error::Error for BeyondAny {}
 
-fn below(number: u16, max: usize) -> Result<(), BeyondAny> {
+pub(crate) fn below(number: u16, max: usize) -> Result<(), BeyondAny> {
     if usize::from(number) < max { Ok(()) } else { Err(BeyondAny { number, max }) }
 }
 
@@ -85,6 +85,9 @@ impl NodeId {
 }
 
 impl SubnetId {
+    /// No node is on it, and never will be: what has no subnet has this one. It is in no [`SubnetSet`] and indexes nothing.
+    pub const NOWHERE: SubnetId = SubnetId(SUBNETS_MAX as u8);
+
     /// Every number a subnet may have.
     pub fn all() -> impl Iterator<Item = SubnetId> {
         (0..SUBNETS_MAX as u8).map(SubnetId)
@@ -201,7 +204,7 @@ impl SubnetSet {
 
     /// Is `subnet` in the set?
     pub fn contains(self, subnet: SubnetId) -> bool {
-        self.0 >> subnet.0 & 1 == 1
+        u16::from(self.0) >> subnet.0 & 1 == 1
     }
 
     /// Puts `subnet` in.

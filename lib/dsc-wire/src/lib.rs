@@ -3,13 +3,17 @@
 
 mod backend_codec;
 pub mod cluster;
+mod config_codec;
 mod counts;
 pub mod cursor;
 pub mod delivery;
 pub mod event;
 pub mod flow;
+pub mod health;
+mod health_codec;
 pub mod ids;
 pub mod key;
+mod lights_codec;
 pub mod local;
 pub mod message;
 pub mod packet;
@@ -19,12 +23,13 @@ pub mod token;
 mod token_codec;
 mod vip_codec;
 
-pub use cluster::{Cluster, NodePlan, Partition, Persistence, Timing, VipPlan};
+pub use cluster::{Balance, Cluster, NodePlan, Partition, Persistence, Rejoin, Timing, VipPlan};
 pub use delivery::{Receipt, SendId};
 pub use flow::{
     BackendId, BackendState, Flow, FlowKey, FlowKind, FlowState, FlowTimeouts, Protocol, Routing,
     ServiceId, ServiceKind,
 };
+pub use health::{CheckId, Light, Reason};
 pub use ids::{Incarnation, NodeId, NodeSet, SubnetId, SubnetSet, VipId};
 pub use key::{Epoch, Key};
 pub use time::Time;

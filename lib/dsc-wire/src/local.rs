@@ -4,20 +4,28 @@
 
 mod event;
 mod fwd;
+mod link;
+mod names;
+mod request;
 
 pub use event::{Event, EventKind};
 pub use fwd::{
     FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdCounters, FwdFlow, FwdFlows, FwdLag,
     FwdPeer, FwdRequest, FwdService, FwdServices, FwdSharing, VipCounters,
 };
+pub use link::{
+    DOWNLOADS_LISTED_MAX, LinkDownload, LinkDownloads, LinkRequest, LinkService, OBJECT_MAX,
+};
+pub use names::{BackendName, CheckName, Names};
+pub use request::{Command, DOCUMENT_MAX, Reply, Request, WAIT_MAX_MS};
 
 use crate::cluster::{Partition, Persistence};
-use crate::flow::{BackendId, BackendState, ServiceId};
-use crate::ids::{Incarnation, NodeId, SubnetId, SubnetSet, VipId};
+use crate::flow::{BackendId, BackendState};
+use crate::health::{CheckId, Checker, Growth, NodeLight, Verdict};
+use crate::ids::{Incarnation, NodeId, NodeSet, SubnetId, SubnetSet, VipId};
 use crate::key::Key;
 use crate::time::Time;
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
 
 /// Socket names below the run directory.
 pub mod socket {
@@ -29,6 +37,8 @@ pub mod socket {
     pub const FACTS: &str = "facts";
     /// fwd answers [`super::FwdRequest`]s (group `dsc`).
     pub const FWD: &str = "fwd";
+    /// dsc-link answers [`super::LinkRequest`]s (group `dsc`).
+    pub const LINK: &str = "link";
 }
 
 /// A MAC address.
@@ -95,9 +105,22 @@ pub struct View {
     pub vips: Vec<VipView>,
     /// Digest of the configuration in force.
     pub config_digest: u64,
+    /// Its version; 0 from a daemon of an older build, and of a file that was never applied.
+    #[serde(default)]
+    pub config_version: u64,
+    /// The file that the daemon was started with, if it says something else than what is in force; filled in by the daemon,
+    /// empty in the pure ring.
+    #[serde(default)]
+    pub config_file: Option<ConfigFile>,
     /// Backends whose state an operator changed, by rising [`BackendId`]; all others have the state of the configuration.
     #[serde(default)]
     pub backends: Vec<BackendView>,
+    /// What members found that check backends, by rising [`NodeId`]; also what was found last by nodes just lost.
+    #[serde(default)]
+    pub health: Vec<Checker>,
+    /// Checks of nodes that operators switched, by rising [`CheckId`]; all others are made wherever the configuration says.
+    #[serde(default)]
+    pub switches: Vec<SwitchView>,
     /// What people call things; filled in by the daemon, empty in the pure ring.
     #[serde(default)]
     pub names: Names,
@@ -110,6 +133,9 @@ pub struct View {
     /// Paths from this node to other members that do not work both ways; filled in by the daemon, empty in the pure ring.
     #[serde(default)]
     pub paths_down: Vec<PathDown>,
+    /// What people call the keys in force, that which seals first; filled in by the daemon, empty in the pure ring.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// The state that an operator gave to a backend.
@@ -119,6 +145,19 @@ pub struct BackendView {
     pub id: BackendId,
     /// What it may be given, whatever the configuration says.
     pub state: BackendState,
+    /// When it was changed, milliseconds since 1970 by the clock of the node that was asked; later than the change before.
+    pub changed_ms: u64,
+    /// The node that was asked.
+    pub by: NodeId,
+}
+
+/// Where operators switched a check of nodes off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchView {
+    /// Which.
+    pub check: CheckId,
+    /// On these nodes it is not made.
+    pub off: NodeSet,
     /// When it was changed, milliseconds since 1970 by the clock of the node that was asked; later than the change before.
     pub changed_ms: u64,
     /// The node that was asked.
@@ -135,6 +174,15 @@ pub struct PathDown {
     pub subnet: SubnetId,
 }
 
+/// A configuration file that is not in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigFile {
+    /// Where it is, on the node that speaks.
+    pub path: String,
+    /// Its version.
+    pub version: u64,
+}
+
 /// What the ring daemon last heard from the other daemons of its node.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -145,38 +193,10 @@ pub struct Heard {
     pub fwd: Option<Time>,
     /// The configuration the data path daemon works with, by digest.
     pub fwd_config_digest: Option<u64>,
+    /// The configuration the health daemon works with, by digest; none of an older build.
+    pub mon_config_digest: Option<u64>,
     /// What it said about machines that claim VIPs.
     pub conflicts: Vec<Conflict>,
-}
-
-/// What people call the things that views name by index.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Names {
-    /// The cluster.
-    pub cluster: String,
-    /// Nodes, by [`NodeId`].
-    pub nodes: Vec<String>,
-    /// Subnets, by [`SubnetId`].
-    pub subnets: Vec<String>,
-    /// Addresses, by [`VipId`].
-    pub vips: Vec<IpAddr>,
-    /// Their subnets, by [`VipId`].
-    pub vip_subnets: Vec<SubnetId>,
-    /// Services, by [`ServiceId`].
-    #[serde(default)]
-    pub services: Vec<String>,
-    /// Backends, by [`BackendId`].
-    #[serde(default)]
-    pub backends: Vec<BackendName>,
-}
-
-/// What tells one backend from another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendName {
-    /// The service it serves.
-    pub service: ServiceId,
-    /// Where it listens.
-    pub address: SocketAddr,
 }
 
 /// A named count since start.
@@ -203,6 +223,12 @@ pub struct NodeView {
     pub macs: Vec<Option<Mac>>,
     /// Its load as of its last turn.
     pub load: Load,
+    /// What its own checks say of it, by rising [`CheckId`]; none while it is no member.
+    #[serde(default)]
+    pub lights: Vec<NodeLight>,
+    /// Subnets on which a critical check is red, or was until just now: it hosts nothing there as long as another member can.
+    #[serde(default)]
+    pub unfit: SubnetSet,
 }
 
 /// A node's load (§A.4's load field).
@@ -235,6 +261,9 @@ pub struct VipView {
     pub past: Vec<NodeId>,
     /// Assignments so far.
     pub moves: u64,
+    /// What its host carries for it, in both directions, as last measured; whole thousands.
+    #[serde(default)]
+    pub bytes_per_s: u64,
 }
 
 /// How this node's kernel treats frames for one VIP.
@@ -264,6 +293,19 @@ pub enum Facts {
         nics: Vec<NicFacts>,
         /// Busy share of all processors, 0..=1000.
         cpu_permille: u16,
+        /// The configuration that it works with, by digest; none from a daemon of an older build.
+        #[serde(default)]
+        config_digest: Option<u64>,
+        /// Verdicts on the backends that this node checks, by rising [`BackendId`]: all of them. None before it knows which
+        /// they are: what an earlier life of it found still stands.
+        #[serde(default)]
+        health: Option<Vec<Verdict>>,
+        /// The green ones among them that start slowly, by rising [`BackendId`].
+        #[serde(default)]
+        growing: Vec<Growth>,
+        /// What this node's own checks say of it, by rising [`CheckId`]: all of them. None from a daemon of an older build.
+        #[serde(default)]
+        lights: Option<Vec<NodeLight>>,
     },
     /// The data path daemon.
     Fwd {
@@ -277,11 +319,26 @@ pub enum Facts {
         ready: SubnetSet,
         /// Other machines that answered for a VIP of ours in the last ten minutes.
         conflicts: Vec<Conflict>,
+        /// What this node carried in the last second or so for the VIPs that it hosts; none from a daemon of an older build.
+        #[serde(default)]
+        vip_loads: Option<Vec<VipLoad>>,
+        /// Backends that took no new flow lately of those that they were given here, by rising [`BackendId`].
+        #[serde(default)]
+        failing: Vec<BackendId>,
     },
 }
 
 fn every_subnet() -> SubnetSet {
     SubnetSet(u8::MAX)
+}
+
+/// What a VIP's host carries for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipLoad {
+    /// Which.
+    pub vip: VipId,
+    /// Bytes per second, both directions.
+    pub bytes_per_s: u64,
 }
 
 /// A network interface of this node.
@@ -304,104 +361,4 @@ pub struct Conflict {
     pub vip: VipId,
     /// Who claims it.
     pub mac: Mac,
-}
-
-/// A question to ringd.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "do", rename_all = "kebab-case")]
-pub enum Request {
-    /// The view, once its number differs from `after` or `wait_ms` have passed. `after` 0 answers at once.
-    View {
-        /// Number of the view the asker has.
-        after: u64,
-        /// Longest wait; at most [`WAIT_MAX_MS`].
-        wait_ms: u64,
-    },
-    /// Events with a number above `after`, once there is one or `wait_ms` have passed.
-    Events {
-        /// Number of the last event the asker has.
-        after: u64,
-        /// Longest wait; at most [`WAIT_MAX_MS`].
-        wait_ms: u64,
-    },
-    /// Carry out a command; answered when every member's view shows it, or when it failed (control socket only).
-    Command {
-        /// What.
-        command: Command,
-        /// Give up waiting (not the command) after so long; at most [`WAIT_MAX_MS`].
-        wait_ms: u64,
-    },
-}
-
-/// Longest that ringd keeps a question open.
-pub const WAIT_MAX_MS: u64 = 60_000;
-
-/// A change an operator asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verb", rename_all = "kebab-case")]
-pub enum Command {
-    /// Hand `vip` to `node`.
-    MoveVip {
-        /// The address.
-        vip: VipId,
-        /// Its new host.
-        node: NodeId,
-    },
-    /// Persistence 3 with `node` as preferred host, or 1 where it is if none is named.
-    Pin {
-        /// The address.
-        vip: VipId,
-        /// Preferred host.
-        node: Option<NodeId>,
-    },
-    /// Persistence 0.
-    Unpin {
-        /// The address.
-        vip: VipId,
-    },
-    /// Set what a node may do: `Open`, `Draining` or `Closed`.
-    Duty {
-        /// Which node.
-        node: NodeId,
-        /// What it may do from now on.
-        duty: Duty,
-    },
-    /// Say what a backend may be given, whatever the configuration says.
-    Backend {
-        /// Which.
-        backend: BackendId,
-        /// From now on.
-        state: BackendState,
-    },
-}
-
-/// ringd's answer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "kebab-case")]
-pub enum Reply {
-    /// To [`Request::View`].
-    View {
-        /// The latest.
-        view: Box<View>,
-    },
-    /// To [`Request::Events`].
-    Events {
-        /// In order of their numbers; the oldest may have been forgotten.
-        events: Vec<Event>,
-    },
-    /// To [`Request::Command`]: every member's view shows it.
-    Done {
-        /// What happened, for people.
-        text: String,
-    },
-    /// Taken up, but not seen by every member within the time asked for (none with `wait_ms` 0): it may still happen.
-    Pending {
-        /// What is still missing, for people.
-        text: String,
-    },
-    /// It was not carried out; nothing is left half done.
-    Refused {
-        /// Why, for people.
-        reason: String,
-    },
 }

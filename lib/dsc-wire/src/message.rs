@@ -57,6 +57,8 @@ pub struct Notice {
     pub join: bool,
     /// Its configuration.
     pub digest: u64,
+    /// That configuration's version; 0 from an older build.
+    pub version: u64,
     /// What it was allowed to do when it was last a member.
     pub duty: Duty,
 }
@@ -78,6 +80,10 @@ pub enum Verdict {
         incarnation: Incarnation,
         /// What the receiver was allowed to do when it was last a member.
         duty: Duty,
+        /// Version of the receiver's configuration, and its digest; both 0 from an older build.
+        version: u64,
+        /// See `version`.
+        digest: u64,
     },
     /// To a relay: the token is under way.
     Forwarded,
@@ -124,10 +130,17 @@ pub struct Beacon {
     pub digest: u64,
     /// Nodes it has heard lately: who is not among them need not act on the beacon, nobody would hear it.
     pub heard: NodeSet,
+    /// Version of its configuration; 0 from an older build.
+    pub version: u64,
 }
 
 fn version(r: &mut Reader<'_>) -> Result<(), Malformed> {
     if r.u8()? == VERSION { Ok(()) } else { Err(Malformed::Version) }
+}
+
+/// Version or digest of a configuration, which an older build did not write.
+fn read_version(r: &mut Reader<'_>) -> Result<u64, Malformed> {
+    if r.is_empty() { Ok(0) } else { r.u64() }
 }
 
 /// A configured node's number; bounded, so that it can index and be put into a set.
@@ -190,6 +203,7 @@ impl Message {
                 w.bool(notice.join);
                 w.u64(notice.digest);
                 w.u8(duty_code(notice.duty));
+                w.u64(notice.version);
             }
             Message::Relay { to, token } => {
                 w.u8(3);
@@ -227,6 +241,7 @@ impl Message {
                 join: r.bool()?,
                 digest: r.u64()?,
                 duty: duty_of(r.u8()?)?,
+                version: read_version(r)?,
             }),
             3 => Message::Relay { to: read_node(r)?, token: Box::new(Token::read(r)?) },
             4 => Message::Relayed { origin: read_node(r)?, token: Box::new(Token::read(r)?) },
@@ -252,13 +267,15 @@ impl Verdict {
                 w.u8(1);
                 verdict.write(&mut w);
             }
-            Verdict::Notice { deny, counter, differs, incarnation, duty } => {
+            Verdict::Notice { deny, counter, differs, incarnation, duty, version, digest } => {
                 w.u8(2);
                 w.bool(deny);
                 w.u32(counter);
                 w.bool(differs);
                 w.u64(incarnation.0);
                 w.u8(duty_code(duty));
+                w.u64(version);
+                w.u64(digest);
             }
             Verdict::Forwarded => w.u8(3),
             Verdict::Noted => w.u8(4),
@@ -279,6 +296,8 @@ impl Verdict {
                 differs: r.bool()?,
                 incarnation: Incarnation(r.u64()?),
                 duty: duty_of(r.u8()?)?,
+                version: read_version(r)?,
+                digest: read_version(r)?,
             },
             3 => Verdict::Forwarded,
             4 => Verdict::Noted,
@@ -299,6 +318,7 @@ impl Beacon {
         w.bool(self.want);
         w.u64(self.digest);
         w.u64(self.heard.0);
+        w.u64(self.version);
         w.finish().unwrap_or_default()
     }
 
@@ -313,6 +333,7 @@ impl Beacon {
             want: r.bool()?,
             digest: r.u64()?,
             heard: NodeSet(r.u64()?),
+            version: read_version(r)?,
         })
     }
 }

@@ -4,6 +4,7 @@
 use crate::cursor::{Malformed, Reader, Writer};
 use crate::delivery::{MESSAGE_MAX, VERDICT_MAX};
 use crate::ids::{Incarnation, NODES_MAX, NodeId, SUBNETS_MAX, SubnetId};
+use crate::local::DOCUMENT_MAX;
 
 /// The wire version of this build; any other layout of a packet raises it.
 pub const VERSION: u8 = 2;
@@ -33,7 +34,10 @@ pub const PACKET_MAX: usize = HEADER_LEN + 17 + FRAGMENT_MAX;
 ///  5 Hello       stamp u32 · challenge u64
 ///  6 HelloReply  stamp u32 · challenge u64 · its own stamp u32 · challenge u64 (0: none)
 ///  7 Datagram    number u64 · body ..
+///  8 Ask         digest u64 · at u16 · count u8
+///  9 Piece       version u64 · digest u64 · size u32 · at u16 · piece ..
 /// ```
+/// In 8 and 9 nothing of the header but incarnation and counter means anything: who asks may not know its number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// From whom to whom.
@@ -127,7 +131,34 @@ pub enum Body {
         /// At most [`FRAGMENT_MAX`] bytes.
         body: Vec<u8>,
     },
+    /// Please send pieces of a configuration's document. Who is asked keeps nothing about who asks.
+    Ask {
+        /// Of this configuration; 0: of the one in force.
+        digest: u64,
+        /// The first piece.
+        at: u16,
+        /// How many, at most [`ASK_MAX`].
+        count: u8,
+    },
+    /// A piece of a configuration's document, or, to who did not ask, the news that there is a newer one.
+    Piece {
+        /// Of this configuration.
+        version: u64,
+        /// Its digest.
+        digest: u64,
+        /// Bytes of the document, at most [`DOCUMENT_MAX`].
+        size: u32,
+        /// Position of the piece.
+        at: u16,
+        /// The bytes from `at` times [`PIECE_MAX`] on; [`PIECE_MAX`] of them but in the last piece.
+        bytes: Vec<u8>,
+    },
 }
+
+/// Bytes of a piece of a configuration's document.
+pub const PIECE_MAX: usize = 1024;
+/// Most pieces that are asked for at once.
+pub const ASK_MAX: u8 = 16;
 
 impl Body {
     fn kind(&self) -> u8 {
@@ -139,6 +170,8 @@ impl Body {
             Body::Hello { .. } => 5,
             Body::HelloReply { .. } => 6,
             Body::Datagram { .. } => 7,
+            Body::Ask { .. } => 8,
+            Body::Piece { .. } => 9,
         }
     }
 
@@ -176,6 +209,18 @@ impl Body {
             Body::Datagram { number, body } => {
                 w.u64(*number);
                 w.bytes(body);
+            }
+            Body::Ask { digest, at, count } => {
+                w.u64(*digest);
+                w.u16(*at);
+                w.u8(*count);
+            }
+            Body::Piece { version, digest, size, at, bytes } => {
+                w.u64(*version);
+                w.u64(*digest);
+                w.u32(*size);
+                w.u16(*at);
+                w.bytes(bytes);
             }
         }
     }
@@ -219,10 +264,26 @@ impl Body {
                 let number = r.u64()?;
                 Body::Datagram { number, body: piece(&mut r)? }
             }
+            8 => Body::Ask { digest: r.u64()?, at: r.u16()?, count: ask_count(r.u8()?)? },
+            9 => Body::decode_piece(&mut r)?,
             _ => return Err(Malformed::Value),
         };
         r.end()?;
         Ok(body)
+    }
+
+    fn decode_piece(r: &mut Reader<'_>) -> Result<Body, Malformed> {
+        let (version, digest) = (r.u64()?, r.u64()?);
+        let (size, at) = (r.u32()?, r.u16()?);
+        if size as usize > DOCUMENT_MAX {
+            return Err(Malformed::TooLong);
+        }
+        let bytes = r.rest().to_vec();
+        let left = (size as usize).saturating_sub(usize::from(at) * PIECE_MAX);
+        if bytes.len() != left.min(PIECE_MAX) {
+            return Err(Malformed::Value);
+        }
+        Ok(Body::Piece { version, digest, size, at, bytes })
     }
 
     fn decode_data(r: &mut Reader<'_>) -> Result<Body, Malformed> {
@@ -245,6 +306,10 @@ impl Body {
         }
         Ok(Body::Data { message, stamp, index, count, tacit, fragment })
     }
+}
+
+fn ask_count(count: u8) -> Result<u8, Malformed> {
+    if count <= ASK_MAX { Ok(count) } else { Err(Malformed::Value) }
 }
 
 fn nonzero(value: u64) -> Result<u64, Malformed> {

@@ -21,6 +21,8 @@ pub const KEY_LEN: usize = 32;
 const CONTEXT: &str = "DSC 2026-11 seal of datagrams between nodes, version 1";
 /// As [`CONTEXT`], between the data path daemons: what one kind of daemon has sealed, no other opens.
 const CONTEXT_FLOWS: &str = "DSC 2026-11 seal of shared flows between nodes, version 1";
+/// As [`CONTEXT`], for [`Key::id`].
+const CONTEXT_ID: &str = "DSC 2026-11 what people call a key, version 1";
 
 /// A cluster key as the key file holds it. Overwritten in memory when dropped, never printed by `Debug`.
 #[derive(Clone, PartialEq, Eq)]
@@ -41,6 +43,12 @@ impl Key {
             }
         }
         text
+    }
+
+    /// Eight hex digits by which people tell keys apart; they tell nothing of the key itself.
+    pub fn id(&self) -> String {
+        let [a, b, c, d, ..] = blake3::derive_key(CONTEXT_ID, &self.0);
+        format!("{:08x}", u32::from_be_bytes([a, b, c, d]))
     }
 
     /// Reads the text of a key file: one or two lines of 64 hex digits, the key that seals first. Blank lines and lines
@@ -179,16 +187,6 @@ impl Keyring {
 
     fn of(context: &str, seals: &Key, opens: Option<&Key>) -> Keyring {
         Keyring { seals: seals.cipher(context), opens: opens.map(|key| key.cipher(context)) }
-    }
-
-    /// Of the text of a key file, see [`Key::parse_file`].
-    ///
-    /// # Errors
-    /// [`KeyFileError`], naming the line.
-    pub fn parse(text: &str) -> Result<Keyring, KeyFileError> {
-        let keys = Key::parse_file(text)?;
-        let seals = keys.first().ok_or(KeyFileError::Empty)?;
-        Ok(Keyring::new(seals, keys.get(1)))
     }
 
     /// Puts the sealed packet into `buffer`, whose contents are lost and whose memory is used again.
@@ -346,17 +344,21 @@ mod tests {
     fn the_key_file_is_one_or_two_lines() {
         let (one, two) = (key(0xab).to_hex().to_string(), key(0x10).to_hex().to_string());
         assert_eq!(one, "ab".repeat(32));
-        assert!(Keyring::parse(&one).unwrap().opens.is_none());
-        let ring =
-            Keyring::parse(&format!("# new, old\n{}\n\n{two}\n", one.to_uppercase())).unwrap();
-        assert!(ring.opens.is_some());
+        assert_eq!(Key::parse_file(&one).unwrap(), [key(0xab)]);
+        let keys = format!("# new, old\n{}\n\n{two}\n", one.to_uppercase());
+        let keys = Key::parse_file(&keys).unwrap();
+        assert_eq!(keys, [key(0xab), key(0x10)]);
+        let ring = Keyring::new(&keys[0], keys.get(1));
         assert_eq!(ring.open(&mut sealed(&Keyring::new(&key(0xab), None))), Ok(packet()));
         assert_eq!(ring.open(&mut sealed(&Keyring::new(&key(0x10), None))), Ok(packet()));
-        let error = |text: &str| Keyring::parse(text).unwrap_err();
+        let error = |text: &str| Key::parse_file(text).unwrap_err();
         assert_eq!(error("\n# nothing\n"), KeyFileError::Empty);
         assert_eq!(error(&format!("{one}\n{}", &two[1..])), KeyFileError::Line { line: 2 });
         assert_eq!(error(&format!("{}g", &one[1..])), KeyFileError::Line { line: 1 });
         assert_eq!(error(&format!("{one}\n{two}\n{one}")), KeyFileError::TooMany);
         assert_eq!(format!("{:?} {:?}", key(1), ring), "Key(..) Keyring(2 keys)");
+        assert_eq!(key(1).id().len(), 8);
+        assert_ne!(key(1).id(), key(2).id());
+        assert!(!key(1).to_hex().contains(&key(1).id()));
     }
 }

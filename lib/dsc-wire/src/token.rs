@@ -3,7 +3,8 @@
 
 use crate::cluster::{Cluster, Persistence};
 use crate::event::{Report, backend_state_code};
-use crate::flow::{BackendId, BackendState};
+use crate::flow::{BACKENDS_MAX, BackendId, BackendState};
+use crate::health::{CheckId, Growth, NodeLight, Verdict};
 use crate::ids::{Incarnation, NodeId, NodeSet, SubnetSet, VipId};
 use crate::key::Key;
 use crate::local::{Duty, Load, Mac};
@@ -12,6 +13,10 @@ use crate::local::{Duty, Load, Mac};
 pub const REPORTS_MAX: usize = 256;
 /// Most broken links remembered; the one that expires first makes room.
 pub const LINKS_MAX: usize = 256;
+/// Most verdicts of all checkers on one token: as many as they have when every backend has all its checkers.
+pub const VERDICTS_MAX: usize = crate::health::CHECKERS_MAX * BACKENDS_MAX;
+/// Most bytes of the reason why a node refuses a configuration.
+pub const REASON_MAX: usize = 400;
 /// Most bytes of sections, carriages and record ends of newer builds that a token carries on.
 pub const UNKNOWN_MAX: usize = 64 * 1024;
 
@@ -42,6 +47,14 @@ pub struct Token {
     pub reports: Vec<Report>,
     /// States that operators gave to backends, by rising [`BackendId`], none twice. No bytes while there is none.
     pub backends: Vec<BackendRecord>,
+    /// What checkers of backends found, by rising [`NodeId`], none twice. No bytes while nobody checks.
+    pub health: Vec<HealthRecord>,
+    /// Checks of nodes that operators switched off or on again, by rising [`CheckId`], none twice.
+    pub switches: Vec<CheckSwitch>,
+    /// The lights of members, by rising [`NodeId`], none twice. With no switches either, no bytes while there is none.
+    pub lights: Vec<LightsRecord>,
+    /// Which configuration its ring runs, and what is to come after it. No bytes while it was never changed.
+    pub config: ConfigRecord,
     /// Sections of newer builds, passed on untouched.
     pub unknown: Vec<UnknownSection>,
 }
@@ -139,6 +152,8 @@ pub struct VipRecord {
     pub past: Vec<NodeId>,
     /// Assignments so far.
     pub moves: u64,
+    /// What its host carries for it, in both directions, as last measured: thousands of bytes per second.
+    pub kb_per_s: u32,
     /// The end of the record as a newer build wrote it.
     pub extra: Vec<u8>,
 }
@@ -162,6 +177,7 @@ impl VipRecord {
             preferred: plan.preferred,
             past: Vec::new(),
             moves: 0,
+            kb_per_s: 0,
             extra: Vec::new(),
         }
     }
@@ -203,6 +219,97 @@ impl BackendRecord {
         let order = |r: &BackendRecord| (r.changed_ms, r.by, backend_state_code(r.state));
         (order(self), &self.extra) > (order(other), &other.extra)
     }
+}
+
+/// What one node's checks of backends found. Its node alone writes it, whole, in each of its turns; of a node that is no
+/// member any more what was red stands until another checker knows better, and no longer than `left_us`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthRecord {
+    /// Whose.
+    pub node: NodeId,
+    /// How long it stands when its node is no member; runs down only then.
+    pub left_us: u32,
+    /// By rising [`BackendId`]; a backend without a verdict is not among them.
+    pub verdicts: Vec<Verdict>,
+    /// By rising [`BackendId`]: the green ones that start slowly.
+    pub growing: Vec<Growth>,
+    /// By rising number: backends whose new flows fail, as its data path sees; at most
+    /// [`FAILING_MAX`](crate::health::FAILING_MAX).
+    pub failing: Vec<BackendId>,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+/// Where operators switched a check of nodes off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckSwitch {
+    /// Which.
+    pub check: CheckId,
+    /// On these nodes it is not made.
+    pub off: NodeSet,
+    /// When it was changed, as for backends.
+    pub changed_ms: u64,
+    /// The node that changed it.
+    pub by: NodeId,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+impl CheckSwitch {
+    /// Is it newer than `other`, of the same check? As [`BackendRecord::is_newer`].
+    pub fn is_newer(&self, other: &CheckSwitch) -> bool {
+        let order = |r: &CheckSwitch| (r.changed_ms, r.by, r.off.0);
+        (order(self), &self.extra) > (order(other), &other.extra)
+    }
+}
+
+/// What a member's checks say of it. The member alone writes it, whole, in each of its turns; it goes with the member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LightsRecord {
+    /// Whose.
+    pub node: NodeId,
+    /// On these subnets a critical check is red, or was until just now: the node should host nothing there.
+    pub unfit: SubnetSet,
+    /// By rising [`CheckId`].
+    pub lights: Vec<NodeLight>,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+/// The configuration on its way round.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConfigRecord {
+    /// Version of the one whose digest the token has.
+    pub version: u64,
+    /// The one that shall follow it, while members get ready for it.
+    pub offer: Option<Offer>,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
+}
+
+/// A configuration that comes into force when every member is ready for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its version.
+    pub version: u64,
+    /// Its digest.
+    pub digest: u64,
+    /// Bytes of its document; at most [`crate::local::DOCUMENT_MAX`].
+    pub size: u32,
+    /// The member that brought it up.
+    pub by: NodeId,
+    /// It is in force at some node outside this ring already: there is nothing left to decide.
+    pub in_force: bool,
+    /// Every member was ready for it once: it will come into force.
+    pub decided: bool,
+    /// Members that have it, have checked it and have stored it.
+    pub prepared: NodeSet,
+    /// Who cannot work with it, and why: at most [`REASON_MAX`] bytes, for people.
+    pub refused: Option<(NodeId, String)>,
+    /// It is given up if not all members are ready within so long.
+    pub left_us: u32,
+    /// The end of the record as a newer build wrote it.
+    pub extra: Vec<u8>,
 }
 
 /// A section of a newer build.

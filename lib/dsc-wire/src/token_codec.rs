@@ -3,21 +3,24 @@
 //!
 //! ```text
 //! section: kind u16 | length u32 | bytes      kinds: 1 head  2 members  3 absent  4 vips  5 links  6 reports
-//!          7 backends, left out when empty
+//!          7 backends  8 health  9 config  10 lights, each left out when empty
 //! keys:    the head holds the epochs in use; a key is an epoch's index there and the distance of its sequence
 //!          number from the token's, so that the record of a VIP at rest takes a few bytes
 //! ```
 
 use crate::backend_codec::{read_backends, write_backends};
+use crate::config_codec::{read_config, write_config};
 use crate::cursor::{Malformed, Reader, Writer};
 use crate::event::{BODY_MAX, Report, duty_code, duty_of};
+use crate::health_codec::{read_health, write_health};
 use crate::ids::{Incarnation, NODES_MAX, NodeId, SUBNETS_MAX, SubnetSet, VIPS_MAX};
 use crate::key::{Epoch, Key};
+use crate::lights_codec::{read_lights, write_lights};
 use crate::local::{Load, Mac};
 use crate::message::{read_key, read_node, write_key};
 use crate::token::{
-    AbsentRecord, BrokenLink, LINKS_MAX, MemberRecord, REPORTS_MAX, Token, UNKNOWN_MAX,
-    UnknownSection,
+    AbsentRecord, BrokenLink, ConfigRecord, LINKS_MAX, MemberRecord, REPORTS_MAX, Token,
+    UNKNOWN_MAX, UnknownSection,
 };
 use crate::vip_codec::{read_vip, write_vip};
 
@@ -28,6 +31,9 @@ const VIPS: u16 = 4;
 const LINKS: u16 = 5;
 const REPORTS: u16 = 6;
 const BACKENDS: u16 = 7;
+const HEALTH: u16 = 8;
+const LIGHTS: u16 = 10;
+const CONFIG: u16 = 9;
 /// Every key of a token may be of another epoch.
 const EPOCHS_MAX: usize = NODES_MAX + VIPS_MAX + 8;
 /// Most bytes of one record; far above any that this build writes.
@@ -142,6 +148,15 @@ impl Token {
         if !self.backends.is_empty() {
             section(w, BACKENDS, |w| write_backends(w, &self.backends));
         }
+        if !self.health.is_empty() {
+            section(w, HEALTH, |w| write_health(w, &self.health));
+        }
+        if self.config != ConfigRecord::default() {
+            section(w, CONFIG, |w| write_config(w, &self.config));
+        }
+        if !self.switches.is_empty() || !self.lights.is_empty() {
+            section(w, LIGHTS, |w| write_lights(w, &self.switches, &self.lights));
+        }
         for unknown in &self.unknown {
             section(w, unknown.kind, |w| w.bytes(&unknown.bytes));
         }
@@ -170,6 +185,9 @@ impl Token {
                 LINKS => token.links = records(s, LINKS_MAX, read_link)?,
                 REPORTS => token.reports = records(s, REPORTS_MAX, read_report)?,
                 BACKENDS => token.backends = read_backends(s)?,
+                HEALTH => token.health = read_health(s)?,
+                LIGHTS => (token.switches, token.lights) = read_lights(s)?,
+                CONFIG => token.config = read_config(s)?,
                 _ => {
                     unknown_bytes += length;
                     if unknown_bytes > UNKNOWN_MAX || token.unknown.len() == SECTIONS_MAX {
@@ -223,6 +241,10 @@ fn read_head(r: &mut Reader<'_>) -> Result<(Token, Epochs), Malformed> {
         links: Vec::new(),
         reports: Vec::new(),
         backends: Vec::new(),
+        health: Vec::new(),
+        switches: Vec::new(),
+        lights: Vec::new(),
+        config: ConfigRecord::default(),
         unknown: Vec::new(),
     };
     Ok((token, epochs))

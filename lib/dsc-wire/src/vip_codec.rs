@@ -81,6 +81,10 @@ pub(crate) fn write_vip(w: &mut Writer, v: &VipRecord, members: NodeSet, epochs:
     if let Some(node) = v.preferred {
         w.u8(node.0);
     }
+    // Last of all, and only where there is something: an older build carries it on with the end of the record.
+    if v.kb_per_s != 0 || !v.extra.is_empty() {
+        w.varint(u64::from(v.kb_per_s));
+    }
     w.bytes(&v.extra);
 }
 
@@ -115,6 +119,7 @@ pub(crate) fn read_vip(
         }
     }
     let preferred = if has(part::PREFERRED) { Some(read_node(r)?) } else { None };
+    let kb_per_s = if r.is_empty() { 0 } else { read_u32(r)? };
     Ok(VipRecord {
         owner,
         heir,
@@ -130,6 +135,7 @@ pub(crate) fn read_vip(
         preferred,
         past,
         moves,
+        kb_per_s,
         extra: r.rest().to_vec(),
     })
 }

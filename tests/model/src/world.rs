@@ -5,8 +5,8 @@ use crate::menu::Fault;
 use dsc_ring::{Input, Output, Ring};
 use dsc_wire::local::{HostState, RingState};
 use dsc_wire::{
-    Cluster, Incarnation, NodeId, NodePlan, Partition, Persistence, SubnetId, SubnetSet, Time,
-    Timing, VipId, VipPlan,
+    Balance, Cluster, Incarnation, NodeId, NodePlan, Partition, Persistence, Rejoin, SubnetId,
+    SubnetSet, Time, Timing, VipId, VipPlan,
 };
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hasher};
@@ -89,8 +89,11 @@ impl World {
                 .collect(),
             backends: Vec::new(),
             partition,
+            rejoin: Rejoin::Auto,
             timing: timing(nodes),
+            balance: Balance { on: false, ..Balance::DEFAULT },
             digest: 1,
+            version: 0,
         };
         let list = (0..nodes as u8).map(|n| Node::new(&cluster, NodeId(n), 1, 0)).collect();
         World {
@@ -376,6 +379,9 @@ impl Node {
                     }
                 }
                 Output::Done { .. } | Output::Changed | Output::Left => {}
+                Output::Prepare { .. } | Output::Configured { .. } | Output::Removed { .. } => {
+                    unreachable!("all have the same configuration")
+                }
             }
         }
     }

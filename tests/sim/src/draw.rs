@@ -1,6 +1,6 @@
 //! The faults of a plan. Which may happen follows from what the run must show; called once per plan.
 
-use crate::fault::{Fault, Span};
+use crate::fault::{Change, Fault, Span};
 use crate::plan::{Class, MS, Plan, nanos};
 use crate::random::Random;
 use dsc_wire::local::{Command, Duty};
@@ -26,10 +26,66 @@ pub fn faults(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Ve
         let place = words.below(list.len() as u64 + 1) as usize;
         list.insert(place, (at, word));
     }
+    let words = &mut Random::new(plan.seed, 6);
+    for (at, word) in verdicts(words, plan, start, window) {
+        let place = words.below(list.len() as u64 + 1) as usize;
+        list.insert(place, (at, word));
+    }
+    let words = &mut Random::new(plan.seed, 8);
+    for (at, word) in lights(words, plan, start, window) {
+        let place = words.below(list.len() as u64 + 1) as usize;
+        list.insert(place, (at, word));
+    }
     if !plan.paced {
         list.sort_by_key(|(at, _)| *at);
     }
     list
+}
+
+/// Changes of the configuration, in some plans. From a stream of their own, as below.
+pub fn changes(plan: &mut Plan) {
+    let random = &mut Random::new(plan.seed, 7);
+    let may = matches!(plan.class, Class::Operator | Class::Whole | Class::Cut | Class::Majority);
+    if !may || plan.nodes() > 16 || plan.cluster.vips.len() > 64 || !random.chance(400) {
+        return;
+    }
+    let nodes = plan.nodes() as u64;
+    let vips = plan.cluster.vips.len() as u64;
+    // Whoever stays off must not be one too many when others are taken out as well.
+    let majority = plan.cluster.partition == Partition::Majority;
+    let stays_off = |f: &Fault| matches!(f, Fault::Crash { lasts: Span::MAX, .. });
+    let keeps = majority && (plan.paced || plan.faults.iter().any(|(_, f)| stays_off(f)));
+    if random.chance(300) && nodes > 2 && !plan.paced && !keeps {
+        plan.first.nodes.remove(NodeId(random.below(nodes) as u8));
+    }
+    for _ in 0..random.below(3) {
+        let vip = VipId(random.below(vips) as u16);
+        if !plan.first.without.contains(&vip) {
+            plan.first.without.push(vip);
+        }
+    }
+    plan.first.without.sort();
+    plan.first.padding = random.pick(&[0, 500, 3_000, 40_000]) as usize;
+    let last = plan.heal.max(1);
+    for _ in 0..random.range(1, if plan.paced { 3 } else { 5 }) {
+        let node = NodeId(random.below(nodes) as u8);
+        let change = match random.below(10) {
+            0..4 => Change::Vip(VipId(random.below(vips) as u16)),
+            4..8 if !keeps => Change::Node(NodeId(random.below(nodes) as u8)),
+            8 if plan.paced => Change::Refused(NodeId(random.below(nodes) as u8)),
+            _ => Change::Size(random.below(5_000) as usize),
+        };
+        let change = Fault::Change { node, change };
+        if plan.paced {
+            let place = random.below(plan.faults.len() as u64 + 1) as usize;
+            plan.faults.insert(place, (random.below(60 * MS), change));
+        } else {
+            plan.faults.push((random.below(last), change));
+        }
+    }
+    if !plan.paced {
+        plan.faults.sort_by_key(|(at, _)| *at);
+    }
 }
 
 /// States for backends, in some plans. Drawn from a stream of their own: without them a seed goes on naming the run that it
@@ -49,6 +105,38 @@ fn backends(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Vec<
             let node = NodeId(random.below(plan.nodes() as u64) as u8);
             let at = if plan.paced { random.below(60 * MS) } else { start + random.below(window) };
             (at, Fault::Command { node, command })
+        })
+        .collect()
+}
+
+/// What checks of backends find, in some plans without a pace. From a stream of their own, as above.
+fn verdicts(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Vec<(Span, Fault)> {
+    let count = match plan.class {
+        Class::Quiet => 0,
+        _ if plan.paced || random.chance(500) => 0,
+        _ => random.range(1, 8),
+    };
+    (0..count)
+        .map(|_| {
+            let node = NodeId(random.below(plan.nodes() as u64) as u8);
+            let (has, red) = (random.below(8) as u8, random.below(8) as u8);
+            (start + random.below(window), Fault::Checked { node, has, red })
+        })
+        .collect()
+}
+
+/// What the nodes' own checks say, in some plans without a pace. From a stream of their own, as above.
+fn lights(random: &mut Random, plan: &Plan, start: Span, window: Span) -> Vec<(Span, Fault)> {
+    let count = match plan.class {
+        Class::Quiet | Class::Operator => 0,
+        _ if plan.paced || random.chance(500) => 0,
+        _ => random.range(1, 8),
+    };
+    (0..count)
+        .map(|_| {
+            let node = NodeId(random.below(plan.nodes() as u64) as u8);
+            let (red, unfit) = (random.below(8) as u8, random.below(4) as u8);
+            (start + random.below(window), Fault::Lights { node, red, unfit })
         })
         .collect()
 }

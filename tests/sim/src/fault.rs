@@ -35,8 +35,27 @@ pub enum Fault {
     Carrier { node: NodeId, subnet: SubnetId, lasts: Span },
     /// The data path on a subnet is not ready; packets between daemons still flow.
     Unable { node: NodeId, subnet: SubnetId, lasts: Span },
+    /// The node's checks of backends have these verdicts from now on, bit by bit: which it has, and which of them are red.
+    Checked { node: NodeId, has: u8, red: u8 },
+    /// The node's own checks say this of it from now on, bit by bit: which are red, and on which subnets critical ones.
+    Lights { node: NodeId, red: u8, unfit: u8 },
     /// An operator's command, given on `node`.
     Command { node: NodeId, command: Command },
+    /// An operator's change of the configuration, asked for on `node`.
+    Change { node: NodeId, change: Change },
+}
+
+/// A change of the configuration in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The VIP comes, or goes.
+    Vip(dsc_wire::VipId),
+    /// The node comes, or goes.
+    Node(NodeId),
+    /// This node cannot work with it.
+    Refused(NodeId),
+    /// The document has so many bytes more than it needs.
+    Size(usize),
 }
 
 impl Fault {
@@ -99,6 +118,13 @@ impl fmt::Display for Fault {
             Fault::Unable { node, subnet, lasts } => {
                 write!(f, "data path of {} on {} gone for {}", node.0, subnet.0, ms(*lasts))
             }
+            Fault::Checked { node, has, red } => {
+                write!(f, "checks on {}: {has:03b}, red {:03b}", node.0, has & red)
+            }
+            Fault::Lights { node, red, unfit } => {
+                write!(f, "lights of {}: red {red:03b}, unfit {unfit:02b}", node.0)
+            }
+            Fault::Change { node, change } => write!(f, "change on {}: {change:?}", node.0),
             Fault::Command { node, command } => write!(f, "command on {}: {command:?}", node.0),
         }
     }

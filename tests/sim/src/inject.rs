@@ -4,7 +4,7 @@ use crate::backends::Word;
 use crate::fault::{Fault, Span};
 use crate::machine::QUEUE_MAX;
 use crate::world::{Given, World};
-use dsc_wire::NodeId;
+use dsc_wire::{NodeId, SubnetSet};
 
 /// Lets `fault` begin now.
 pub fn inject(world: &mut World, fault: &Fault) {
@@ -48,6 +48,15 @@ pub fn inject(world: &mut World, fault: &Fault) {
             world.facts_at(at, node);
             world.facts_at(until(lasts), node);
         }
+        Fault::Checked { node, has, red } => {
+            world.machine(node).checked = crate::health::verdicts(at, has, red);
+            world.facts_at(at, node);
+        }
+        Fault::Lights { node, red, unfit } => {
+            world.machine(node).lights = (crate::lights::lights(at, red), SubnetSet(unfit));
+            world.facts_at(at, node);
+        }
+        Fault::Change { node, change } => crate::configs::ask(world, node, change),
         Fault::Command { node, command } => {
             let id = world.commands.len() as u64;
             let machine = world.machine(node);
@@ -68,6 +77,8 @@ fn crash(world: &mut World, node: NodeId, lasts: Span) {
     }
     crate::audit::dies(world, node);
     let machine = world.machine(node);
+    machine.checked.clear();
+    machine.lights = Default::default();
     machine.stop();
     machine.on = false;
     machine.returns = lasts != Span::MAX;
@@ -77,8 +88,10 @@ fn crash(world: &mut World, node: NodeId, lasts: Span) {
 }
 
 fn leave(world: &mut World, node: NodeId, lasts: Span) {
+    // Changes may have left nobody who could serve meanwhile.
+    let alone = world.plan.paced && crate::configs::nodes(world).len() < 2;
     let machine = world.machine(node);
-    if machine.member.is_some() && machine.leaving.is_none() {
+    if machine.member.is_some() && machine.leaving.is_none() && !alone {
         machine.leaving = Some(lasts);
         world.give(node, dsc_ring::Input::Leave);
     }

@@ -11,10 +11,15 @@
 pub mod audit;
 pub mod backends;
 pub mod clock;
+pub mod configs;
+pub mod disk;
 mod draw;
+mod facts;
 pub mod fault;
+pub mod health;
 mod inject;
 pub mod kernel;
+pub mod lights;
 pub mod machine;
 pub mod network;
 pub mod plan;

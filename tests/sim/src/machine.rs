@@ -2,9 +2,11 @@
 //! read it.
 
 use crate::clock::Clock;
+use crate::configs::{Disk, Doc};
 use crate::fault::Span;
 use crate::kernel::Kernel;
 use dsc_ringd::member::{Effect, Member};
+use dsc_wire::health::{NodeLight, Verdict};
 use dsc_wire::local::{Event, View};
 use dsc_wire::packet::Packet;
 use dsc_wire::{NodeId, SubnetId, VipId};
@@ -27,6 +29,10 @@ pub enum Item {
     },
     /// A fact or a command.
     Input(dsc_ring::Input),
+    /// Its disk is done with a document that others gave it.
+    Stored(Doc),
+    /// Its disk is done with a document that an operator gave it, by number.
+    Proposed(u64, Doc),
 }
 
 /// One node.
@@ -69,13 +75,21 @@ pub struct Machine {
     pub sent: u32,
     /// Since when the two above are counted.
     pub counted: Span,
+    /// What its checks of backends found; told to the ring daemon again and again.
+    pub checked: Vec<Verdict>,
+    /// What its own checks say of it, and where it should host nothing because of that; told again and again, too.
+    pub lights: (Vec<NodeLight>, dsc_wire::SubnetSet),
+    /// Its state directory.
+    pub disk: Disk,
+    /// Its daemon has found that it is not configured any more, by this.
+    pub removed: Option<Doc>,
     /// What its daemon told, its own and the others'.
     pub events: Vec<Event>,
 }
 
 impl Machine {
     /// A node without power.
-    pub fn new(id: NodeId, vips: usize) -> Machine {
+    pub fn new(id: NodeId, vips: usize, stored: Doc) -> Machine {
         Machine {
             id,
             member: None,
@@ -96,6 +110,10 @@ impl Machine {
             turns: 0,
             sent: 0,
             counted: 0,
+            checked: Vec::new(),
+            lights: Default::default(),
+            disk: Disk { stored, next: None },
+            removed: None,
             events: Vec::new(),
         }
     }
@@ -140,6 +158,7 @@ impl Machine {
         self.rest.clear();
         self.stall = None;
         self.leaving = None;
+        self.removed = None;
         self.wake = Span::MAX;
         self.life += 1;
     }

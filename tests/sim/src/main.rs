@@ -159,6 +159,7 @@ impl Total {
         all.settled.extend(&seen.settled);
         all.formed.extend(&seen.formed);
         all.moves += seen.moves;
+        all.balanced += seen.balanced;
         all.lapses += seen.lapses;
         all.double += seen.double;
         all.turns += seen.turns;
@@ -178,8 +179,9 @@ fn statistics(total: &Total, spent: Duration) {
         println!("{name}: {} times, {low:.2}/{middle:.2}/{high:.2} ms", list.len());
     }
     println!(
-        "moves {}, lapses {}, two hosts {:.1} ms, turns {}, world time {:.1} s",
+        "moves {}, for the load {}, lapses {}, two hosts {:.1} ms, turns {}, world time {:.1} s",
         seen.moves,
+        seen.balanced,
         seen.lapses,
         seen.double as f64 / 1e6,
         seen.turns,

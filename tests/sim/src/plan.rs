@@ -1,12 +1,13 @@
 //! From a seed to everything a run is made of: the cluster, its weather, the faults with their times. Called once
 //! per run; what the faults look like is drawn in `draw`.
 
+use crate::configs::{DISK_MAX, Doc};
 use crate::draw;
 use crate::fault::{Fault, Span};
 use crate::random::Random;
 use dsc_wire::{
-    BackendState, Cluster, NodeId, NodePlan, Partition, Persistence, SubnetId, SubnetSet, Timing,
-    VipPlan,
+    BackendState, Balance, Cluster, NodeId, NodePlan, Partition, Persistence, Rejoin, SubnetId,
+    SubnetSet, Timing, VipPlan,
 };
 use std::time::Duration;
 
@@ -102,12 +103,16 @@ pub struct Plan {
     pub drift_ppm: Vec<i64>,
     /// What packets and processes suffer all the time.
     pub weather: Weather,
+    /// What of it is configured when the nodes are switched on.
+    pub first: Doc,
     /// With the times at which they happen, in order.
     pub faults: Vec<(Span, Fault)>,
     /// Each fault waits until the cluster has settled after the one before; its time counts from there.
     pub paced: bool,
     /// When all faults end, unless paced; how long a quiet run goes on.
     pub heal: Span,
+    /// What the host of each VIP carries for it, bytes per second, if VIPs move for the load.
+    pub loads: Vec<u64>,
     /// Run on to the end of the bound after everything has settled.
     pub linger: bool,
 }
@@ -124,6 +129,15 @@ pub struct Wish {
 impl Plan {
     /// The run of `seed`.
     pub fn new(seed: u64, wish: Wish) -> Plan {
+        let mut plan = Plan::still(seed, wish);
+        plan.draw_loads();
+        draw::changes(&mut plan);
+        plan.draw_rejoin();
+        plan
+    }
+
+    /// The same, but no VIP moves for the load.
+    pub fn still(seed: u64, wish: Wish) -> Plan {
         let random = &mut Random::new(seed, 1);
         let class = draw_class(random);
         let class = wish.class.unwrap_or(class);
@@ -139,16 +153,19 @@ impl Plan {
         let window = random.range(150, 700) * MS * scale / 1000;
         let paced = class.calm();
         let start = if paced || random.chance(250) { 0 } else { 350 * MS * scale / 1000 };
+        let first = Doc::whole(&cluster);
         let mut plan = Plan {
             seed,
             class,
             cluster,
             drift_ppm,
             weather,
+            first,
             faults: Vec::new(),
             paced,
             heal: 0,
             linger: random.chance(100),
+            loads: Vec::new(),
         };
         plan.faults = draw::faults(&mut Random::new(seed, 2), &plan, start, window);
         let last = plan.faults.last().map_or(start, |(at, _)| *at);
@@ -159,9 +176,47 @@ impl Plan {
         plan
     }
 
+    /// Lets VIPs move for the load, in some plans, faster than anybody would configure. Drawn from a stream of its own, so that
+    /// a seed goes on naming the run that it named before. Not where VIPs have to stay with whoever kept them.
+    fn draw_loads(&mut self) {
+        let random = &mut Random::new(self.seed, 6);
+        let few = self.cluster.vips.len() <= 32;
+        if self.class == Class::Heal || !few || !random.chance(300) {
+            return;
+        }
+        let scale = if self.cluster.timing.rotation < Timing::DEFAULT.rotation { 1 } else { 4 };
+        self.cluster.balance = Balance {
+            on: true,
+            hysteresis_percent: random.range(1, 20) as u8,
+            vip_cooldown: Duration::from_millis(scale * random.range(10, 40)),
+            ring_cooldown: Duration::from_millis(scale * random.range(1, 5)),
+            sample: Duration::from_millis(scale * random.range(1, 4)),
+        };
+        for vip in &mut self.cluster.vips {
+            self.loads.push(20_000 << random.below(8));
+            if vip.persistence == Persistence::Current && random.chance(500) {
+                vip.persistence = Persistence::Free;
+            }
+        }
+    }
+
+    /// Keeps those that come back closed, in some plans. From a stream of its own, as above, and only where no audit counts on
+    /// a host that has come back.
+    fn draw_rejoin(&mut self) {
+        let any = matches!(self.class, Class::Whole | Class::Cut | Class::Majority);
+        if any && Random::new(self.seed, 9).chance(200) {
+            self.cluster.rejoin = Rejoin::Manual;
+        }
+    }
+
     /// How many nodes are configured.
     pub fn nodes(&self) -> usize {
         self.cluster.nodes.len()
+    }
+
+    /// Does the configuration change?
+    pub fn changes(&self) -> bool {
+        self.faults.iter().any(|(_, f)| matches!(f, Fault::Change { .. }))
     }
 
     /// After so long both sides of a cut have come to rest: the last to be missed was removed after all others, or the
@@ -188,7 +243,13 @@ impl Plan {
         let asks = 6 * (2 * nanos(t.starve) + nanos(t.removal));
         let merges = 8 * nanos(t.beacon);
         let turns = turn * (8 + 2 * self.cluster.vips.len() as u64 + self.nodes() as u64);
-        fences + asks + merges + turns + FOUNDING
+        // A VIP that moves for the load takes two turns, waits for its cool-down, and few move more than twice.
+        let balance = &self.cluster.balance;
+        let pause = nanos(balance.ring_cooldown * 2 + balance.vip_cooldown) + 3 * turn;
+        let moves = if balance.on { 2 * self.cluster.vips.len() as u64 * pause } else { 0 };
+        // A change waits for disks, for who leaves, and for who is not ready; whoever was away asks, fetches, stores and asks again.
+        let changes = if self.changes() { 6_000 * MS + 8 * DISK_MAX } else { 0 };
+        fences + asks + merges + turns + moves + FOUNDING + changes
     }
 }
 
@@ -273,10 +334,15 @@ fn draw_cluster(random: &mut Random, class: Class, nodes: usize, fast: bool) -> 
     Cluster {
         nodes: plans,
         vips,
-        backends: vec![BackendState::Enabled, BackendState::Disabled, BackendState::Enabled],
+        backends: [BackendState::Enabled, BackendState::Disabled, BackendState::Enabled]
+            .map(Some)
+            .to_vec(),
         partition: if majority { Partition::Majority } else { Partition::Serve },
+        rejoin: Rejoin::Auto,
         timing,
+        balance: Balance { on: false, ..Balance::DEFAULT },
         digest: 0xD5C,
+        version: 0,
     }
 }
 

@@ -5,7 +5,7 @@ use crate::audit::Seen;
 use crate::fault::Span;
 use crate::inject::{heal, inject};
 use crate::plan::{Class, MS, Plan, nanos};
-use crate::settle::{away, settled, settled_but};
+use crate::settle::{away, balanced, settled, settled_but};
 use crate::trace::Trace;
 use crate::world::{Violation, World};
 use dsc_wire::NodeSet;
@@ -13,6 +13,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How often it is looked whether everything has settled.
 const LOOK: Span = 2 * MS;
+/// How long what a node found may outlive it (rule 19).
+const STANDS: Span = 3_000 * MS;
 /// For how long a settled cluster is watched.
 const LINGER: Span = 300 * MS;
 
@@ -40,12 +42,14 @@ pub fn run(plan: &Plan, trace: Trace) -> Result<Seen, Violation> {
 /// Everything must settle within the plan's bound after the last disturbance, and then stay as it is for `stable`.
 fn settle(world: &mut World, stable: Span) -> Result<Span, Violation> {
     let bound = world.plan.bound();
+    // Nodes that are started again and again disturb for ever.
+    let latest = world.at + 4 * bound;
     let mut since: Option<Span> = None;
     loop {
         match settled(world) {
             Ok(()) => since = since.or(Some(world.at)),
             Err(what) => {
-                if world.at > world.disturbed + bound {
+                if world.at > (world.disturbed + bound).min(latest) {
                     let late = (world.at - world.disturbed) as f64 / 1e6;
                     return Err(format!(
                         "P1: not settled {late:.0} ms after the last fault: {what}"
@@ -74,10 +78,24 @@ fn stable(plan: &Plan) -> Span {
     nanos(t.lease) + nanos(t.beacon) + 3 * nanos(t.rotation)
 }
 
+/// What nodes that are gone found red stands for a while, and then goes from one view after the other.
+fn farewell(world: &mut World) -> Result<(), Violation> {
+    let until = world.at + STANDS + world.plan.bound();
+    while let Some(node) = crate::health::outlived(world) {
+        if world.at > until {
+            return Err(format!("what node {} found stands long after it has gone", node.0));
+        }
+        world.run_until(world.at + LOOK)?;
+    }
+    Ok(())
+}
+
 /// No lease lapses for `span`, and no VIP moves but those that go home.
 fn peace(world: &mut World, span: Span) -> Result<(), Violation> {
+    farewell(world)?;
     world.audit.calm = true;
-    let may = away(world);
+    let mut may = away(world);
+    may.extend(balanced(world));
     world.audit.moved.clear();
     let until = world.at + span;
     while world.at < until {
@@ -99,7 +117,7 @@ fn homecoming(world: &mut World) -> Result<(), Violation> {
     peace(world, until - world.at)?;
     match away(world).first() {
         Some(vip) => Err(format!("P1: vip {} has not gone home", vip.0)),
-        None => settled(world),
+        None => settled_but(world, &balanced(world)),
     }
 }
 

@@ -4,6 +4,8 @@
 use crate::audit::Audit;
 use crate::backends::{self, Done, Word};
 use crate::clock::Clock;
+use crate::configs::{Asked, Doc};
+use crate::disk::Job;
 use crate::fault::Span;
 use crate::machine::{Item, Machine};
 use crate::network::{Fate, Network};
@@ -11,9 +13,9 @@ use crate::plan::{MS, Plan};
 use crate::random::Random;
 use crate::trace::Trace;
 use dsc_ringd::member::{Effect, Member};
-use dsc_wire::local::Load;
+use dsc_wire::local::EventKind;
 use dsc_wire::packet::Packet;
-use dsc_wire::{Incarnation, NodeId, SubnetId, SubnetSet};
+use dsc_wire::{Incarnation, NodeId, SubnetId};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -22,7 +24,7 @@ pub type Violation = String;
 
 /// What happens at a time fixed in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Due {
+pub(crate) enum Due {
     /// The parcel in this place arrives.
     Arrive(u32),
     /// Power on, in this life.
@@ -31,6 +33,8 @@ enum Due {
     Start(NodeId, u32),
     /// The other daemons tell the ring daemon how things stand.
     Facts(NodeId),
+    /// The disk is done with what the daemon of this life wanted stored.
+    Disk(NodeId, u32, Job),
 }
 
 struct Parcel {
@@ -58,13 +62,17 @@ pub struct World {
     pub disturbed: Span,
     /// Commands given: (number, at, on which node, what).
     pub commands: Vec<Given>,
+    /// Changes of the configuration that were asked for.
+    pub asked: Vec<Asked>,
+    /// Documents that came to some node.
+    pub documents: Vec<Doc>,
     /// States of backends that were done.
     pub done: Vec<Done>,
     queue: BinaryHeap<Reverse<(Span, u64, Due)>>,
     order: u64,
     parcels: Vec<Option<Parcel>>,
     free: Vec<u32>,
-    random: Random,
+    pub(crate) random: Random,
     incarnations: u64,
     effects: Vec<Effect>,
 }
@@ -93,7 +101,9 @@ impl World {
         let vips = plan.cluster.vips.len();
         let mut world = World {
             network: Network::new(&plan, Random::new(plan.seed, 3)),
-            machines: (0..nodes as u8).map(|n| Machine::new(NodeId(n), vips)).collect(),
+            machines: (0..nodes as u8)
+                .map(|n| Machine::new(NodeId(n), vips, plan.first.clone()))
+                .collect(),
             audit: Audit::new(&plan),
             random: Random::new(plan.seed, 4),
             plan,
@@ -101,6 +111,8 @@ impl World {
             trace,
             disturbed: 0,
             commands: Vec::new(),
+            asked: Vec::new(),
+            documents: Vec::new(),
             done: Vec::new(),
             queue: BinaryHeap::new(),
             order: 0,
@@ -121,7 +133,7 @@ impl World {
         &mut self.machines[node.index()]
     }
 
-    fn due(&mut self, at: Span, what: Due) {
+    pub(crate) fn due(&mut self, at: Span, what: Due) {
         self.order += 1;
         self.queue.push(Reverse((at, self.order, what)));
     }
@@ -163,6 +175,10 @@ impl World {
             Due::Boot(node, life) if self.machines[node.index()].life == life => self.boot(node),
             Due::Start(node, life) if self.machines[node.index()].life == life => self.start(node),
             Due::Facts(node) => self.facts(node),
+            Due::Disk(node, life, job) if self.machines[node.index()].life == life => {
+                self.stored(node, job);
+            }
+            Due::Disk(..) => {}
             Due::Boot(..) | Due::Start(..) => {}
         }
     }
@@ -235,13 +251,20 @@ impl World {
         if !machine.on || machine.member.is_some() {
             return;
         }
+        let Some(doc) = self.bootable(node) else {
+            // It is not configured: its daemon ends at once, and is started when it is.
+            return self.start_at(at + 30 * MS, node);
+        };
+        let machine = &self.machines[node.index()];
         // Not in the order of time: nothing may rely on a later life having a greater number.
         self.incarnations += 1;
         let incarnation = Incarnation((self.random.bits() << 20 | self.incarnations) | 1 << 63);
-        let cluster = self.plan.cluster.clone();
         let now = machine.clock.local(at);
-        let member = Member::new(cluster, node, incarnation, now);
+        let member = Member::new(doc.configuration(&self.plan), node, incarnation, now);
+        let next = machine.disk.next.clone().filter(|next| next.version > doc.version);
         let machine = self.machine(node);
+        machine.disk.stored = doc;
+        machine.inbox.extend(next.map(Item::Stored));
         machine.life += 1;
         machine.member = Some(member);
         machine.paused = 0;
@@ -251,31 +274,6 @@ impl World {
         self.trace.say(at, || format!("node {} starts", node.0));
         let facts = at + self.random.below(5 * MS);
         self.facts_at(facts, node);
-    }
-
-    /// Where the node can host now.
-    fn able(&self, node: NodeId) -> SubnetSet {
-        let machine = &self.machines[node.index()];
-        self.plan.cluster.nodes[node.index()]
-            .subnets
-            .iter()
-            .filter(|s| {
-                self.network.plugged(self.at, node, *s) && machine.unable[s.index()] <= self.at
-            })
-            .collect()
-    }
-
-    fn facts(&mut self, node: NodeId) {
-        let subnets = self.able(node);
-        let wall_ms = 1_700_000_000_000 + self.at / MS;
-        let load = Load { cpu_permille: 10, bytes_per_s: vec![0, 0] };
-        for input in [
-            dsc_ring::Input::Wall { wall_ms },
-            dsc_ring::Input::Able { subnets },
-            dsc_ring::Input::Load { load },
-        ] {
-            self.give(node, input);
-        }
     }
 
     /// Hands a fact or a command to the node's daemon.
@@ -307,12 +305,35 @@ impl World {
             match item {
                 Item::Packet { from, path, packet } => {
                     self.trace.packet(at, node, from, path, &packet);
-                    member.packet(now, from, path, packet, &mut effects);
+                    if member.configuration().cluster.is_node(from) {
+                        member.packet(now, from, path, packet, &mut effects);
+                    } else {
+                        let answers = member.stray(now, packet, &mut effects).into_iter();
+                        effects.extend(answers.map(|packet| Effect::Packet {
+                            to: from,
+                            path,
+                            packet,
+                        }));
+                    }
                 }
                 Item::Input(input) => member.input(now, input, &mut effects),
+                Item::Stored(doc) if doc.refused_by == Some(node) => {
+                    let digest = doc.configuration(&self.plan).cluster.digest;
+                    let reason = Some("cannot work with it".to_owned());
+                    member.input(now, dsc_ring::Input::Unfit { digest, reason }, &mut effects);
+                }
+                Item::Stored(doc) => {
+                    member.prepared(now, doc.configuration(&self.plan), &mut effects);
+                }
+                Item::Proposed(id, doc) => {
+                    member.propose(now, id, doc.configuration(&self.plan), &mut effects);
+                }
             }
             backends::step(&mut self.commands, run, &effects[told..], || member.view(now));
             told = effects.len();
+        }
+        if let Some(pending) = member.pending() {
+            machine.disk.next = Some(Doc::read(&pending.document));
         }
         member.tick(now, &mut effects);
         backends::step(&mut self.commands, run, &effects[told..], || member.view(now));
@@ -348,14 +369,39 @@ impl World {
             }
             Effect::Event(event) => {
                 self.trace.say(self.at, || format!("node {}: {:?}", node.0, event.kind));
+                let own = event.node == node && matches!(event.kind, EventKind::Balanced { .. });
+                self.audit.seen.balanced += u64::from(own);
                 self.machine(node).events.push(event);
+            }
+            Effect::Done { id, result } if id >= crate::configs::FIRST => {
+                return crate::configs::done(self, node, id, result);
             }
             Effect::Done { id, result } => return crate::audit::done(self, node, id, result, late),
             Effect::Changed => {}
+            Effect::Prepare { document, .. } => {
+                self.documents.push(Doc::read(&document));
+                self.disk_at(node, Job::Prepare(self.documents.len() as u32 - 1));
+            }
+            Effect::Configured { version, .. } => {
+                self.trace.say(self.at, || format!("node {} runs version {version}", node.0));
+                self.restate(node, version);
+                self.disk_at(node, Job::Commit);
+            }
+            Effect::Removed { configuration } => {
+                self.trace.say(self.at, || format!("node {} is removed", node.0));
+                self.machine(node).removed = Some(Doc::read(&configuration.document));
+            }
             Effect::Left => {
                 self.trace.say(self.at, || format!("node {} has left", node.0));
                 let lasts = self.machines[node.index()].leaving.take();
-                self.machine(node).stop();
+                let machine = self.machine(node);
+                if let Some(removed) = machine.removed.take() {
+                    machine.disk.stored = removed;
+                    machine.stop();
+                    self.start_at(self.at + 30 * MS, node);
+                    return Ok(());
+                }
+                machine.stop();
                 if let Some(lasts) = lasts {
                     self.start_at(self.at + lasts, node);
                 }

@@ -29,6 +29,7 @@ pub struct Seat {
     pub hosts: Vec<(HostState, Vec<NodeId>)>,
     pub events: Vec<Event>,
     pub done: Vec<(u64, Result<String, String>)>,
+    pub configs: Vec<Output>,
     pub changes: u64,
     pub left: bool,
     pub sent: u64,
@@ -62,10 +63,15 @@ pub fn cluster(nodes: usize, vips: usize) -> Cluster {
     Cluster {
         nodes: vec![NodePlan { subnets, witness: false }; nodes],
         vips: (0..vips).map(plan).collect(),
-        backends: vec![BackendState::Enabled, BackendState::Disabled, BackendState::Enabled],
+        backends: [BackendState::Enabled, BackendState::Disabled, BackendState::Enabled]
+            .map(Some)
+            .to_vec(),
         partition: Partition::Serve,
+        rejoin: Rejoin::Auto,
         timing: Timing::DEFAULT,
+        balance: Balance { on: false, ..Balance::DEFAULT },
         digest: 7,
+        version: 0,
     }
 }
 
@@ -99,6 +105,7 @@ impl World {
                 hosts: vec![(HostState::Off, Vec::new()); world.cluster.vips.len()],
                 events: Vec::new(),
                 done: Vec::new(),
+                configs: Vec::new(),
                 changes: 0,
                 left: false,
                 sent: 0,
@@ -192,6 +199,9 @@ impl World {
             Output::Event(event) => self.seats[i].events.push(event),
             Output::Done { id, result } => self.seats[i].done.push((id, result)),
             Output::Changed => self.seats[i].changes += 1,
+            Output::Prepare { .. } | Output::Configured { .. } | Output::Removed { .. } => {
+                self.seats[i].configs.push(output);
+            }
             Output::Left => self.seats[i].left = true,
         }
         self.audit();

@@ -1,6 +1,8 @@
 //! The asking side: one question at a time, with a limit on the wait.
 
-use super::{AskError, Context, REPLY_MAX, REQUEST_MAX, Watched, bound, endpoint, system};
+use super::{
+    AskError, CHANGE_MAX, Context, REPLY_MAX, REQUEST_MAX, Watched, bound, endpoint, system,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io;
@@ -34,7 +36,7 @@ impl Client {
         question: &Q,
         timeout: Duration,
     ) -> Result<A, AskError> {
-        let request = encode(&self.path, question)?;
+        let request = encode(&self.path, question, REQUEST_MAX)?;
         // Kept out of `self` while an answer is owed.
         let connection = match self.connection.take() {
             Some(connection) => connection,
@@ -86,7 +88,7 @@ impl Teller {
     /// # Errors
     /// [`AskError::System`]: it could not be encoded or queued.
     pub fn tell<T: Serialize>(&mut self, state: &T) -> Result<(), AskError> {
-        let text = encode(&self.path, state)?;
+        let text = encode(&self.path, state, REQUEST_MAX)?;
         self.socket.send(text, zmq::DONTWAIT).map_err(|e| failed(&self.path, system(e)))
     }
 }
@@ -100,7 +102,7 @@ pub fn ask_blocking<Q: Serialize, A: DeserializeOwned>(
     question: &Q,
     timeout: Duration,
 ) -> Result<A, AskError> {
-    let request = encode(path, question)?;
+    let request = encode(path, question, CHANGE_MAX)?;
     let context = Context::new();
     let socket = connect(&context, path, zmq::DEALER)?;
     let failed = |e| failed(path, system(e));
@@ -142,10 +144,10 @@ fn open(
     Ok(socket)
 }
 
-fn encode<T: Serialize>(path: &Path, value: &T) -> Result<Vec<u8>, AskError> {
+fn encode<T: Serialize>(path: &Path, value: &T, most: usize) -> Result<Vec<u8>, AskError> {
     let text = serde_json::to_vec(value).map_err(|e| failed(path, e.into()))?;
-    if text.len() > REQUEST_MAX {
-        let problem = format!("a request of {} bytes, at most {REQUEST_MAX} are taken", text.len());
+    if text.len() > most {
+        let problem = format!("a request of {} bytes, at most {most} are taken", text.len());
         return Err(failed(path, io::Error::new(io::ErrorKind::InvalidInput, problem)));
     }
     Ok(text)

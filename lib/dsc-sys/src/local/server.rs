@@ -1,6 +1,8 @@
 //! The answering side: one socket of a daemon, its lock, its file mode.
 
-use super::{Context, GROUP_CHANGE, GROUP_READ, Watched, bound, endpoint, system};
+use super::{
+    CHANGE_MAX, Context, GROUP_CHANGE, GROUP_READ, REQUEST_MAX, Watched, bound, endpoint, system,
+};
 use crate::advice::about_file;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -101,7 +103,7 @@ impl Server {
         let failed = |source| OpenError::System { path: path.to_owned(), source };
         let lock = lock(path).map_err(failed)?.ok_or(OpenError::Taken { path: path.to_owned() })?;
         context.keep(lock);
-        let socket = serve(context, path).map_err(failed)?;
+        let socket = serve(context, path, access).map_err(failed)?;
         admit(path, access)?;
         let watched = Watched::new(socket).map_err(failed)?;
         Ok(Server { watched, _context: context.clone(), malformed: 0, unsent: 0 })
@@ -158,9 +160,13 @@ fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
     }
 }
 
-fn serve(context: &Context, path: &Path) -> io::Result<zmq::Socket> {
+fn serve(context: &Context, path: &Path, access: Access) -> io::Result<zmq::Socket> {
     let mut socket = context.socket(zmq::ROUTER)?;
-    bound(&socket, super::REQUEST_MAX).map_err(system)?;
+    let request_max = match access {
+        Access::Change => CHANGE_MAX,
+        Access::Read | Access::Root => REQUEST_MAX,
+    };
+    bound(&socket, request_max).map_err(system)?;
     // Without it an answer to an asker that has gone would vanish uncounted.
     socket.set_router_mandatory(true).map_err(system)?;
     let endpoint = endpoint(path)?;

@@ -146,6 +146,36 @@ fn an_oversized_request_is_refused_on_both_sides() {
         let refused = client.ask::<_, u64>(&long, LIMIT).await.unwrap_err();
         assert!(refused.to_string().contains("at most"), "{refused}");
     });
+    let long = "x".repeat(CHANGE_MAX);
+    let refused = ask_blocking::<_, u64>(&path, &long, LIMIT).unwrap_err();
+    assert!(refused.to_string().contains("at most"), "{refused}");
     let long = dir.0.join("x".repeat(200));
     assert!(endpoint(&long).is_err());
+}
+
+#[test]
+fn a_door_for_changes_takes_a_whole_configuration_and_others_do_not() {
+    let dir = Dir::new("change");
+    let taken = |access| {
+        let path = dir.0.join(format!("{access:?}"));
+        runtime().block_on(async {
+            let context = Context::new();
+            let mut server = Server::open(&context, &path, access).unwrap();
+            let document = "x".repeat(DOCUMENT_MAX);
+            let asking = tokio::task::spawn_blocking(move || {
+                ask_blocking::<_, usize>(&path, &document, Duration::from_millis(500))
+            });
+            let count = async {
+                loop {
+                    while let Some((asker, body)) = server.take().unwrap() {
+                        server.answer(&asker, serde_json::to_vec(&body.len()).unwrap());
+                    }
+                    server.news().await.unwrap();
+                }
+            };
+            tokio::select! { answer = asking => answer.unwrap(), () = count => unreachable!() }
+        })
+    };
+    assert_eq!(taken(Access::Change).unwrap(), DOCUMENT_MAX + 2);
+    assert!(matches!(taken(Access::Read), Err(AskError::TimedOut { .. })));
 }

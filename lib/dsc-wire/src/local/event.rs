@@ -4,6 +4,7 @@
 use super::{Duty, Mac};
 use crate::cluster::Persistence;
 use crate::flow::{BackendId, BackendState};
+use crate::health::{CheckId, Reason};
 use crate::ids::{NodeId, SubnetId, VipId};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,71 @@ pub enum EventKind {
         backend: BackendId,
         /// From now on.
         state: BackendState,
+    },
+    /// The node gave a VIP away to even out the load. Bytes per second, both directions, smoothed; loads are those of before.
+    Balanced {
+        /// Which.
+        vip: VipId,
+        /// To whom.
+        to: NodeId,
+        /// The VIP's.
+        bytes_per_s: u64,
+        /// Of all VIPs of the node that gave it.
+        from_bytes_per_s: u64,
+        /// Of all VIPs of the node that got it.
+        to_bytes_per_s: u64,
+        /// The node that gave it was short of processor time.
+        cpu: bool,
+    },
+    /// The node found that the health of a backend changed.
+    BackendChecked {
+        /// Which.
+        backend: BackendId,
+        /// Red; else green.
+        red: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// A check of nodes became red on the node, or was red and is green.
+    LightChanged {
+        /// Which.
+        check: CheckId,
+        /// Red; else green.
+        red: bool,
+        /// Why.
+        reason: Reason,
+    },
+    /// Critical checks of the node: should it host something on the subnet?
+    FitChanged {
+        /// The subnet.
+        subnet: SubnetId,
+        /// Should it?
+        fit: bool,
+    },
+    /// An operator switched a check of nodes.
+    CheckSwitched {
+        /// Which.
+        check: CheckId,
+        /// On which node; on all where none is named.
+        peer: Option<NodeId>,
+        /// Is it made from now on?
+        on: bool,
+    },
+    /// A new configuration came into force.
+    ConfigChanged {
+        /// Its version.
+        version: u64,
+        /// Where it was applied.
+        by: NodeId,
+    },
+    /// A new configuration was given up, and the old one stayed in force.
+    ConfigDropped {
+        /// Its version.
+        version: u64,
+        /// Where it was applied.
+        by: NodeId,
+        /// Who cannot work with it; none if not all members were ready in time.
+        peer: Option<NodeId>,
     },
     /// Another kind, of a newer build.
     #[serde(other)]

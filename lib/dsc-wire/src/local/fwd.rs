@@ -3,9 +3,10 @@
 
 use super::{Counter, HostState, Names};
 use crate::flow::{BackendId, BackendState, Flow, Protocol, ServiceId, ServiceKind};
+use crate::health::Verdict;
 use crate::ids::{NodeId, VipId};
 use serde::{Deserialize, Serialize};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Most flows in one answer, whatever was asked for.
 pub const FLOWS_LISTED_MAX: u32 = 10_000;
@@ -70,6 +71,9 @@ pub struct FwdSharing {
     pub lag: Option<FwdLag>,
     /// The others that it hears, in the order of the configuration.
     pub peers: Vec<FwdPeer>,
+    /// What people call the keys in force, that which seals first.
+    #[serde(default)]
+    pub keys: Vec<String>,
 }
 
 /// From the moment that another node's kernel made a flow to the moment that it was in the table here, but for the time on
@@ -126,7 +130,19 @@ pub struct FwdServices {
     pub backends: Vec<FwdBackend>,
 }
 
-/// One service on this node.
+impl FwdServices {
+    /// The services that are not gone.
+    pub fn there(&self) -> impl Iterator<Item = &FwdService> {
+        self.services.iter().filter(|service| !service.name.is_empty())
+    }
+
+    /// The backends that are not gone.
+    pub fn backends_there(&self) -> impl Iterator<Item = &FwdBackend> {
+        self.backends.iter().filter(|backend| backend.address.port() != 0)
+    }
+}
+
+/// One service on this node; without a name, its number's service is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FwdService {
     /// Its name.
@@ -149,7 +165,23 @@ pub struct FwdService {
     pub bytes: u64,
 }
 
-/// One backend on this node.
+impl Default for FwdService {
+    fn default() -> FwdService {
+        FwdService {
+            name: String::new(),
+            vips: Vec::new(),
+            protocol: Protocol::Tcp,
+            port: 0,
+            kind: ServiceKind::Local,
+            backends: Vec::new(),
+            flows: 0,
+            packets: 0,
+            bytes: 0,
+        }
+    }
+}
+
+/// One backend on this node; with port 0, its number's backend is gone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FwdBackend {
     /// The service it serves.
@@ -160,12 +192,46 @@ pub struct FwdBackend {
     pub weight: u32,
     /// What it is given now.
     pub state: BackendState,
+    /// Does its service have a check?
+    #[serde(default)]
+    pub checked: bool,
+    /// Is it in this node's tables, so that it gets new flows?
+    #[serde(default)]
+    pub balanced: bool,
+    /// The nodes whose checks find it in order.
+    #[serde(default)]
+    pub green: Vec<NodeId>,
+    /// The nodes whose checks do not, and what they find.
+    #[serde(default)]
+    pub red: Vec<(NodeId, Verdict)>,
+    /// While it starts slowly, so many of [`SHARES`](crate::health::SHARES) parts of its weight count.
+    #[serde(default)]
+    pub share: Option<u8>,
     /// Its flows in this node's table now.
     pub flows: u64,
     /// Packets to it and from it that this node forwarded.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+impl Default for FwdBackend {
+    fn default() -> FwdBackend {
+        FwdBackend {
+            service: ServiceId(0),
+            address: SocketAddr::new(Ipv6Addr::UNSPECIFIED.into(), 0),
+            weight: 0,
+            state: BackendState::Disabled,
+            checked: false,
+            balanced: false,
+            green: Vec::new(),
+            red: Vec::new(),
+            share: None,
+            flows: 0,
+            packets: 0,
+            bytes: 0,
+        }
+    }
 }
 
 /// fwd's answer to [`FwdRequest::Flows`].
