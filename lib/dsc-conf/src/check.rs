@@ -4,7 +4,7 @@
 use crate::config::{Config, Node, Source, Subnet};
 use crate::draft::Draft;
 use crate::problem::{Problem, Problems};
-use crate::{addresses, pools, services, source_nat};
+use crate::{addresses, node_checks, pools, services, source_nat};
 use dsc_wire::Partition;
 use dsc_wire::flow::{BACKENDS_MAX, SERVICES_MAX, SOURCES_MAX};
 use dsc_wire::ids::{NODES_MAX, SUBNETS_MAX};
@@ -25,6 +25,7 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     unique("subnet", draft.subnets.iter().filter_map(|s| s.name.as_ref()), problems);
     unique("node", draft.nodes.iter().filter_map(|n| n.name.as_ref()), problems);
     unique("service", draft.services.iter().filter_map(|s| s.name.as_ref()), problems);
+    unique("check", draft.checks.iter().filter_map(|c| c.name.as_ref()), problems);
     partition(&draft, problems);
     draft.timing.check(draft.nodes.len(), problems);
     if !few_subnets || !few_nodes || !few_services || !few_backends || !few_sources {
@@ -36,6 +37,7 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
     let (vips, vip_places) = pools::check(&draft, &rows, problems);
     let (services, backends) = services::check(&draft, &rows, &vips, problems);
     let source_nats = source_nat::check(&draft, &rows, &vips, &services, problems);
+    let checks = node_checks::check(&draft, problems);
     if !problems.is_empty() {
         return None;
     }
@@ -61,21 +63,26 @@ pub(crate) fn config(draft: Draft, problems: &mut Problems) -> Option<Config> {
             addresses: row.into_iter().map(|a| a.map(|(address, _)| address)).collect(),
         });
     }
-    Some(Config {
+    let config = Config {
         name: draft.name?.into_inner(),
         key_file: draft.key_file,
         port: draft.port,
         partition: draft.partition.into_inner(),
+        rejoin: draft.rejoin,
         timing: draft.timing.timing,
-        subnets,
-        nodes,
-        vips,
-        services,
-        backends,
+        version: draft.version,
+        subnets: subnets.into_iter().collect(),
+        nodes: nodes.into_iter().collect(),
+        vips: vips.into_iter().collect(),
+        services: services.into_iter().collect(),
+        backends: backends.into_iter().collect(),
         source_nats,
+        checks: checks.into_iter().collect(),
         flows: draft.flows,
+        balance: draft.balance,
         source,
-    })
+    };
+    draft.numbers.give(config, problems)
 }
 
 /// Are there no more than `most`? Else the first beyond is reported.

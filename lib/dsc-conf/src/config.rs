@@ -1,18 +1,22 @@
 //! The configuration after all checks: what every program works from. It holds no place of the file except
 //! for the messages of the machine check.
 
+use crate::checks::{Check, NodeCheck, OnRed};
+use crate::link::Link;
 use crate::network::{AddressRange, Network};
+use crate::numbered::Numbered;
 use crate::problem::{Problem, Problems};
-use crate::{FLOWS, HOLD, TEXT_MAX, check, digest, print, read};
-use dsc_wire::local::{BackendName, Names};
+use crate::{FLOWS, HOLD, TEXT_MAX, check, digest, print, read, stored};
+use dsc_wire::local::{BackendName, CheckName, Names};
 use dsc_wire::{
-    BackendId, BackendState, Cluster, FlowTimeouts, NodeId, NodePlan, Partition, Persistence,
-    Protocol, Routing, ServiceId, ServiceKind, SubnetId, Timing, VipId, VipPlan,
+    BackendId, BackendState, Balance, CheckId, Cluster, FlowTimeouts, NodeId, NodePlan, NodeSet,
+    Partition, Persistence, Protocol, Rejoin, Routing, ServiceId, ServiceKind, SubnetId, SubnetSet,
+    Timing, VipId, VipPlan,
 };
 use std::fmt;
 use std::fs::File;
-use std::io::Read;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, Read};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,22 +33,30 @@ pub struct Config {
     pub port: u16,
     /// What a part of a cut cluster does.
     pub partition: Partition,
+    /// What a node may do that comes back after a crash or a cut.
+    pub rejoin: Rejoin,
     /// All time-outs.
     pub timing: Timing,
-    /// By [`SubnetId`]; 1..=8.
-    pub subnets: Vec<Subnet>,
-    /// By [`NodeId`]; 1..=64.
-    pub nodes: Vec<Node>,
-    /// Every address of every pool, by [`VipId`]: subnet by subnet, in the order of their pools.
-    pub vips: Vec<Vip>,
-    /// By [`ServiceId`]; at most 128. No two have an end (VIP, protocol, port) in common.
-    pub services: Vec<Service>,
-    /// Every backend of every service, by [`BackendId`]: service by service, in the order of their lists; at most 1024.
-    pub backends: Vec<Backend>,
+    /// Which of the cluster's configurations it is: one more with each that is applied. Not part of the digest.
+    pub version: u64,
+    /// 1..=8.
+    pub subnets: Numbered<SubnetId, Subnet>,
+    /// 1..=64.
+    pub nodes: Numbered<NodeId, Node>,
+    /// Every address of every pool; without `[numbers]` subnet by subnet, in the order of their pools.
+    pub vips: Numbered<VipId, Vip>,
+    /// At most 128. No two have an end (VIP, protocol, port) in common.
+    pub services: Numbered<ServiceId, Service>,
+    /// Every backend of every service; without `[numbers]` service by service, in the order of their lists; at most 1024.
+    pub backends: Numbered<BackendId, Backend>,
     /// Whose connections leave as from a VIP; at most 16. No two have a VIP or an address inside in common.
     pub source_nats: Vec<SourceNat>,
+    /// What nodes try of themselves; at most 64.
+    pub checks: Numbered<CheckId, NodeCheck>,
     /// How flows are kept and routed.
     pub flows: Flows,
+    /// Whether and how VIPs move to even out the load.
+    pub balance: Balance,
     pub(crate) source: Source,
 }
 
@@ -64,7 +76,7 @@ pub struct Subnet {
 pub struct Node {
     /// Its name.
     pub name: String,
-    /// Its address on each subnet, by [`SubnetId`]; at least one.
+    /// Its address on each subnet, by [`SubnetId`] up to the bound of the subnets; at least one.
     pub addresses: Vec<Option<IpAddr>>,
     /// Votes but never hosts.
     pub witness: bool,
@@ -96,11 +108,21 @@ pub struct Service {
     pub port: u16,
     /// What becomes of its packets.
     pub kind: ServiceKind,
-    /// Its backends, whatever their state: none in a `local` service, at least one in a `nat` service.
+    /// Its backends, whatever their state: none in a `local` service, at least one in any other.
     pub backends: Vec<BackendId>,
+    /// How its backends are checked; not in `local` services. Without one they are not.
+    pub check: Option<Check>,
+    /// What becomes of the flows of a backend that the checks find red; means nothing without a check,
+    /// and nothing in `link` services.
+    pub on_red: OnRed,
+    /// How long the share of new flows grows of a backend that is green or enabled again, whole seconds up to an hour; zero:
+    /// it has all of it at once.
+    pub slow_start: Duration,
+    /// How it is proxied: in `link` services, which are spoken over TCP, and in no other.
+    pub link: Option<Link>,
 }
 
-/// A server behind a `nat` service.
+/// A server behind a `nat` or `link` service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backend {
     /// The service it serves; a server of two services is two backends.
@@ -155,6 +177,13 @@ impl SourceNat {
     }
 }
 
+impl Node {
+    /// Its address on a subnet.
+    pub fn address_on(&self, subnet: SubnetId) -> Option<IpAddr> {
+        self.addresses.get(subnet.index()).copied().flatten()
+    }
+}
+
 impl Backend {
     /// What people call it: `10.2.0.201:8080`, `[fd00:2::201]:8080`.
     pub fn called(&self) -> String {
@@ -185,26 +214,25 @@ impl Config {
     /// # Errors
     /// All problems at once; one without a line if the file cannot be read.
     pub fn read(path: &Path) -> Result<Config, Problems> {
+        Config::parse(&Config::read_text(path)?, &path.display().to_string())
+    }
+
+    /// Reads and checks what a reader gives, which messages call `name`.
+    ///
+    /// # Errors
+    /// All problems at once; one without a line if it cannot be read.
+    pub fn read_from(reader: impl Read, name: &str) -> Result<Config, Problems> {
+        Config::parse(&text_of(reader, name)?, name)
+    }
+
+    /// The text of a file.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn read_text(path: &Path) -> Result<String, Problems> {
         let name = path.display().to_string();
-        let fail = |cause: String, expected: &str| {
-            let mut problems = Problems::none(&name, Arc::from(""));
-            problems.add(Problem::without_place(cause, expected));
-            problems
-        };
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|f| f.take(TEXT_MAX as u64 + 1).read_to_end(&mut bytes))
-            .map_err(|e| {
-                fail(
-                    format!("cannot read {name}: {e}"),
-                    "expected a readable dsc.toml; see dsc.toml(5)",
-                )
-            })?;
-        let text = String::from_utf8(bytes).map_err(|e| {
-            let at = e.utf8_error().valid_up_to();
-            fail(format!("{name} is not UTF-8 from byte {at} on"), "expected a text file")
-        })?;
-        Config::parse(&text, &name)
+        let file = File::open(path).map_err(|e| unreadable(&name, &e))?;
+        text_of(file, &name)
     }
 
     /// Checks a text; `name` stands for the file in messages.
@@ -213,10 +241,8 @@ impl Config {
     /// All problems at once.
     pub fn parse(text: &str, name: &str) -> Result<Config, Problems> {
         if text.len() > TEXT_MAX {
-            let mut problems = Problems::none(name, Arc::from(""));
             let message = format!("{name} is longer than {TEXT_MAX} bytes");
-            problems.add(Problem::without_place(message, "expected a dsc.toml"));
-            return Err(problems);
+            return Err(without_place(name, message, "expected a dsc.toml"));
         }
         let mut problems = Problems::none(name, Arc::from(text));
         match read::draft(text, &mut problems).and_then(|d| check::config(d, &mut problems)) {
@@ -225,8 +251,17 @@ impl Config {
                 config.source.text = Arc::from(text);
                 Ok(config)
             }
-            _ => Err(problems.sorted()),
+            _ => {
+                let mut problems = problems.sorted();
+                stored::of_newer_build(text, &mut problems);
+                Err(problems)
+            }
         }
+    }
+
+    /// The text that it was read from.
+    pub fn text(&self) -> &str {
+        &self.source.text
     }
 
     /// What the ring needs of it.
@@ -238,42 +273,58 @@ impl Config {
                 .collect(),
             witness: node.witness,
         };
+        let vip = |v: &Vip| VipPlan {
+            subnet: v.subnet,
+            preferred: v.preferred,
+            persistence: v.persistence,
+        };
         Cluster {
-            nodes: self.nodes.iter().map(plan).collect(),
-            vips: self
-                .vips
-                .iter()
-                .map(|v| VipPlan {
-                    subnet: v.subnet,
-                    preferred: v.preferred,
-                    persistence: v.persistence,
-                })
-                .collect(),
-            backends: self.backends.iter().map(|b| b.state).collect(),
+            nodes: self.nodes.slots().map(|n| n.map_or(NodePlan::HOLE, plan)).collect(),
+            vips: self.vips.slots().map(|v| v.map_or(VipPlan::HOLE, vip)).collect(),
+            backends: self.backends.slots().map(|b| b.map(|b| b.state)).collect(),
             partition: self.partition,
+            rejoin: self.rejoin,
             timing: self.timing,
+            balance: self.balance,
             digest: self.digest(),
+            version: self.version,
         }
     }
 
     /// What people call the things that have numbers.
     pub fn names(&self) -> Names {
+        let called = |c: &NodeCheck| CheckName {
+            name: c.name.clone(),
+            nodes: c.nodes,
+            critical: c.critical,
+        };
+        let no_check =
+            || CheckName { name: String::new(), nodes: NodeSet::EMPTY, critical: SubnetSet::EMPTY };
+        let nowhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+        let name = |name: Option<&String>| name.cloned().unwrap_or_default();
+        let no_backend = BackendName {
+            service: ServiceId(0),
+            address: SocketAddr::new(nowhere, 0),
+            state: BackendState::Disabled,
+        };
+        let backend =
+            |b: &Backend| BackendName { service: b.service, address: b.address, state: b.state };
         Names {
             cluster: self.name.clone(),
-            nodes: self.nodes.iter().map(|n| n.name.clone()).collect(),
-            subnets: self.subnets.iter().map(|s| s.name.clone()).collect(),
-            vips: self.vips.iter().map(|v| v.address).collect(),
-            vip_subnets: self.vips.iter().map(|v| v.subnet).collect(),
-            services: self.services.iter().map(|s| s.name.clone()).collect(),
-            backends: self
-                .backends
-                .iter()
-                .map(|b| BackendName { service: b.service, address: b.address })
+            nodes: self.nodes.slots().map(|n| name(n.map(|n| &n.name))).collect(),
+            subnets: self.subnets.slots().map(|s| name(s.map(|s| &s.name))).collect(),
+            vips: self.vips.slots().map(|v| v.map_or(nowhere, |v| v.address)).collect(),
+            vip_subnets: (self.vips.slots())
+                // A reader takes no number beyond all; the address says that there is none.
+                .map(|v| v.map_or(SubnetId(0), |v| v.subnet))
                 .collect(),
+            services: self.services.slots().map(|s| name(s.map(|s| &s.name))).collect(),
+            backends: (self.backends.slots()).map(|b| b.map_or(no_backend, backend)).collect(),
+            checks: self.checks.slots().map(|c| c.map_or(no_check(), called)).collect(),
         }
     }
 
-    /// Digest of everything that must be equal on all nodes; the key file's path need not be.
+    /// Digest of everything that must be equal on all nodes; the key file's path and the version need not be.
     pub fn digest(&self) -> u64 {
         digest::of(self)
     }
@@ -285,27 +336,29 @@ impl Config {
 
     /// The node of this name.
     pub fn node_named(&self, name: &str) -> Option<NodeId> {
-        let position = self.nodes.iter().position(|n| n.name == name)?;
-        Some(NodeId(position as u8))
+        self.nodes.find(|n| n.name == name)
     }
 
     /// The VIP with this address.
     pub fn vip_with_address(&self, address: IpAddr) -> Option<VipId> {
-        let position = self.vips.iter().position(|v| v.address == address)?;
-        Some(VipId(position as u16))
+        self.vips.find(|v| v.address == address)
     }
 
     /// The service of this name.
     pub fn service_named(&self, name: &str) -> Option<ServiceId> {
-        let position = self.services.iter().position(|s| s.name == name)?;
-        Some(ServiceId(position as u16))
+        self.services.find(|s| s.name == name)
+    }
+
+    /// What tells a backend from all others: `web 10.2.0.201:8080`.
+    pub fn backend_called(&self, backend: &Backend) -> String {
+        format!("{} {}", self.services[backend.service].name, backend.address)
     }
 
     /// Every end that a service has: protocol, VIP and port, each once; at most 128 * 1024, in the order of services.
     pub fn ends(&self) -> impl Iterator<Item = (Protocol, SocketAddr, ServiceId)> {
-        (0u16..).map(ServiceId).zip(&self.services).flat_map(move |(id, service)| {
+        self.services.iter().flat_map(move |(id, service)| {
             service.vips.iter().map(move |vip| {
-                let address = self.vips[vip.index()].address;
+                let address = self.vips[*vip].address;
                 (service.protocol, SocketAddr::new(address, service.port), id)
             })
         })
@@ -313,8 +366,8 @@ impl Config {
 
     /// The backends of a service, whatever their state.
     pub fn backends_of(&self, service: ServiceId) -> impl Iterator<Item = (BackendId, &Backend)> {
-        let own = self.services.get(service.index()).map_or(&[][..], |s| &s.backends);
-        own.iter().map(|id| (*id, &self.backends[id.index()]))
+        let own = self.services.get(service).map_or(&[][..], |s| &s.backends);
+        own.iter().map(|id| (*id, &self.backends[*id]))
     }
 
     /// The node that is named, or else the one that a machine with these addresses is.
@@ -326,13 +379,35 @@ impl Config {
             return self.node_named(name).ok_or_else(|| NodeUnknown::NoSuch(name.to_owned()));
         }
         let is_own = |node: &&Node| node.addresses.iter().flatten().any(|a| own.contains(a));
-        let found: Vec<&Node> = self.nodes.iter().filter(is_own).collect();
+        let found: Vec<&Node> = self.nodes.values().filter(is_own).collect();
         match found.as_slice() {
             [node] => self.node_named(&node.name).ok_or(NodeUnknown::None),
             [] => Err(NodeUnknown::None),
             several => Err(NodeUnknown::Several(several.iter().map(|n| n.name.clone()).collect())),
         }
     }
+}
+
+fn text_of(reader: impl Read, name: &str) -> Result<String, Problems> {
+    let mut bytes = Vec::new();
+    let mut reader = reader.take(TEXT_MAX as u64 + 1);
+    reader.read_to_end(&mut bytes).map_err(|e| unreadable(name, &e))?;
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let message = format!("{name} is not UTF-8 from byte {at} on");
+        without_place(name, message, "expected a text file")
+    })
+}
+
+fn unreadable(name: &str, error: &io::Error) -> Problems {
+    let message = format!("cannot read {name}: {error}");
+    without_place(name, message, "expected a readable dsc.toml; see dsc.toml(5)")
+}
+
+fn without_place(name: &str, message: String, expected: &str) -> Problems {
+    let mut problems = Problems::none(name, Arc::from(""));
+    problems.add(Problem::without_place(message, expected));
+    problems
 }
 
 /// Why a machine is not known to be a node.

@@ -1,10 +1,14 @@
 //! The configuration between reading and checking: each value legal by itself and with its place, nothing
 //! compared with anything else yet. A value that could not be read is absent and already reported.
 
+use crate::checks::{Check, OnRed};
 use crate::config::Flows;
+use crate::link::Link;
 use crate::network::{AddressRange, Network};
+use crate::node_checks::NodeCheckDraft;
+use crate::numbers::NumbersDraft;
 use crate::timing::TimingDraft;
-use dsc_wire::{BackendState, Partition, Persistence, Protocol, ServiceKind};
+use dsc_wire::{BackendState, Balance, Partition, Persistence, Protocol, Rejoin, ServiceKind};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -15,13 +19,18 @@ pub(crate) struct Draft {
     pub key_file: PathBuf,
     pub port: u16,
     pub partition: Spanned<Partition>,
+    pub rejoin: Rejoin,
     pub timing: TimingDraft,
+    pub version: u64,
     pub subnets: Vec<SubnetDraft>,
     pub nodes: Vec<NodeDraft>,
     pub vips: Vec<VipDraft>,
     pub services: Vec<ServiceDraft>,
     pub source_nats: Vec<SourceNatDraft>,
+    pub checks: Vec<NodeCheckDraft>,
     pub flows: Flows,
+    pub balance: Balance,
+    pub numbers: NumbersDraft,
 }
 
 pub(crate) struct SubnetDraft {
@@ -56,6 +65,10 @@ pub(crate) struct ServiceDraft {
     pub protocol: Option<Protocol>,
     pub port: Option<u16>,
     pub kind: Option<ServiceKind>,
+    pub check: Option<Check>,
+    pub on_red: Option<OnRed>,
+    pub slow_start_s: Option<u32>,
+    pub link: Option<Link>,
     /// Place of the key `backends`, if it is there.
     pub backends_at: Option<Range<usize>>,
     pub backends: Vec<BackendDraft>,

@@ -19,9 +19,14 @@ pub(crate) struct Fields<'t, 'i> {
 fn title(table: &str) -> String {
     match table {
         "" => "the file".to_owned(),
-        "timing" => "`timing`".to_owned(),
-        "cluster" | "flows" => format!("[{table}]"),
+        "joining" => "a file with `join`".to_owned(),
+        "cluster to join" => "a [cluster] with `join`".to_owned(),
+        "node that joins" => "[node] of a file with `join`".to_owned(),
+        "timing" => format!("`{table}`"),
+        "service.check" => "`check`".to_owned(),
+        "cluster" | "flows" | "balance" | "numbers" | "service.link" => format!("[{table}]"),
         "backends" => "a backend".to_owned(),
+        "certificates" => "a certificate".to_owned(),
         _ => format!("[[{table}]]"),
     }
 }

@@ -4,9 +4,8 @@
 /// A key of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyDoc {
-    /// The table it stands in: `cluster`, `timing`, `subnet`, `node`, `vip`, `service`, `backends`, `source_nat` or
-    /// `flows`;
-    /// empty at the top.
+    /// The table it stands in: `cluster`, `timing`, `subnet`, `node`, `vip`, `service`, `service.check`, `service.link`,
+    /// `certificates`, `backends`, `source_nat`, `check`, `flows`, `balance` or `numbers`; empty at the top.
     pub table: &'static str,
     /// The key.
     pub key: &'static str,
@@ -22,6 +21,16 @@ const fn may(table: &'static str, key: &'static str) -> KeyDoc {
     KeyDoc { table, key, required: false }
 }
 
+/// Those of a file that only says where to get the configuration, see [`crate::Join`].
+const JOIN_KEYS: &[KeyDoc] = &[
+    must("joining", "cluster"),
+    may("joining", "node"),
+    must("cluster to join", "join"),
+    may("cluster to join", "key_file"),
+    may("cluster to join", "port"),
+    may("node that joins", "name"),
+];
+
 /// All of them, in the order in which they are explained.
 pub const KEYS: &[KeyDoc] = &[
     must("", "cluster"),
@@ -30,12 +39,17 @@ pub const KEYS: &[KeyDoc] = &[
     may("", "vip"),
     may("", "service"),
     may("", "source_nat"),
+    may("", "check"),
     may("", "flows"),
+    may("", "balance"),
+    may("", "numbers"),
     must("cluster", "name"),
     may("cluster", "key_file"),
     may("cluster", "port"),
     may("cluster", "partition"),
+    may("cluster", "rejoin"),
     may("cluster", "timing"),
+    may("cluster", "version"),
     may("timing", "profile"),
     may("timing", "rotation_ms"),
     may("timing", "removal_ms"),
@@ -58,6 +72,41 @@ pub const KEYS: &[KeyDoc] = &[
     must("service", "port"),
     may("service", "kind"),
     may("service", "backends"),
+    may("service", "check"),
+    may("service", "on_red"),
+    may("service", "slow_start_s"),
+    may("service", "link"),
+    must("service.check", "kind"),
+    may("service.check", "every_ms"),
+    may("service.check", "timeout_ms"),
+    may("service.check", "rise"),
+    may("service.check", "fall"),
+    may("service.check", "port"),
+    may("service.check", "path"),
+    may("service.check", "host"),
+    may("service.check", "status"),
+    may("service.check", "body"),
+    may("service.check", "days"),
+    may("service.check", "send"),
+    may("service.check", "expect"),
+    may("service.check", "command"),
+    must("service.link", "speaks"),
+    may("service.link", "certificates"),
+    may("service.link", "balance"),
+    may("service.link", "resume"),
+    may("service.link", "silence_ms"),
+    may("service.link", "connect_ms"),
+    may("service.link", "head_ms"),
+    may("service.link", "client_head_ms"),
+    may("service.link", "idle_s"),
+    may("service.link", "verify_overlap"),
+    may("service.link", "forwarded"),
+    may("service.link", "proxy_in"),
+    may("service.link", "proxy_out"),
+    may("service.link", "connections"),
+    may("service.link", "access_log"),
+    must("certificates", "chain"),
+    must("certificates", "key"),
     must("backends", "address"),
     may("backends", "port"),
     may("backends", "weight"),
@@ -65,6 +114,29 @@ pub const KEYS: &[KeyDoc] = &[
     must("source_nat", "from"),
     must("source_nat", "vips"),
     may("source_nat", "ports"),
+    must("check", "name"),
+    must("check", "kind"),
+    may("check", "nodes"),
+    may("check", "critical"),
+    may("check", "hold_down_s"),
+    may("check", "every_ms"),
+    may("check", "timeout_ms"),
+    may("check", "rise"),
+    may("check", "fall"),
+    may("check", "address"),
+    may("check", "port"),
+    may("check", "path"),
+    may("check", "host"),
+    may("check", "status"),
+    may("check", "body"),
+    may("check", "days"),
+    may("check", "send"),
+    may("check", "expect"),
+    may("check", "command"),
+    may("check", "subnet"),
+    may("check", "errors"),
+    may("check", "from"),
+    may("check", "protocol"),
     may("flows", "max"),
     may("flows", "routing"),
     may("flows", "hold_ms"),
@@ -74,11 +146,20 @@ pub const KEYS: &[KeyDoc] = &[
     may("flows", "tcp_timeout_time_wait_s"),
     may("flows", "udp_timeout_s"),
     may("flows", "udp_timeout_stream_s"),
+    may("balance", "mode"),
+    may("balance", "hysteresis_percent"),
+    may("balance", "cooldown_s"),
+    may("numbers", "subnets"),
+    may("numbers", "nodes"),
+    may("numbers", "vips"),
+    may("numbers", "services"),
+    may("numbers", "backends"),
+    may("numbers", "checks"),
 ];
 
 /// The keys of one table.
 pub(crate) fn of(table: &str) -> impl Iterator<Item = &'static KeyDoc> {
-    KEYS.iter().filter(move |k| k.table == table)
+    KEYS.iter().chain(JOIN_KEYS).filter(move |k| k.table == table)
 }
 
 /// The one of `known` that `word` was probably meant to be.

@@ -122,6 +122,12 @@ impl AddressRange {
         (number(self.last) - number(self.first)).saturating_add(1)
     }
 
+    /// Is it the address after the last one?
+    pub(crate) fn is_followed_by(&self, next: IpAddr) -> bool {
+        next.is_ipv4() == self.last.is_ipv4()
+            && number(self.last).checked_add(1) == Some(number(next))
+    }
+
     /// The addresses in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = IpAddr> + use<> {
         let like = self.first;

@@ -74,6 +74,11 @@ impl Problems {
         Problems { file: file.to_owned(), text, list: Vec::new(), more: 0 }
     }
 
+    /// The text of the file.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Name of the file, as it was given.
     pub fn file(&self) -> &str {
         &self.file
@@ -112,6 +117,15 @@ impl Problems {
             *span = self.whole_characters(span.clone());
         }
         self.list.push(problem);
+    }
+
+    /// Puts one without a place before all others.
+    pub(crate) fn add_first(&mut self, problem: Problem) {
+        if self.list.len() == PROBLEMS_MAX {
+            self.list.pop();
+            self.more += 1;
+        }
+        self.list.insert(0, problem);
     }
 
     /// Into the file's order.

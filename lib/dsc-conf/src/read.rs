@@ -5,8 +5,11 @@ use crate::draft::{Draft, NodeDraft, SubnetDraft, VipDraft};
 use crate::fields::{Fields, Value, mistyped, string};
 use crate::network::{AddressRange, Network, NetworkError, RangeError};
 use crate::problem::{Problem, Problems};
-use crate::{KEY_FILE, NETWORKS_MAX, PORT, flows, services, source_nat, timing};
-use dsc_wire::{Partition, Persistence};
+use crate::{
+    KEY_FILE, NETWORKS_MAX, PORT, balance, flows, node_checks, numbers, services, source_nat,
+    timing,
+};
+use dsc_wire::{Partition, Persistence, Rejoin};
 use std::net::IpAddr;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -40,7 +43,10 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
     let vips = vips.into_iter().map(|(at, t)| vip(at, t, problems)).collect();
     let services = services::read(&file, problems);
     let source_nats = source_nat::read(&file, problems);
+    let checks = node_checks::read(&file, problems);
     let flows = flows::read(&file, problems);
+    let balance = balance::read(&file, problems);
+    let numbers = numbers::read(&file, problems);
     let value = file.get("cluster")?;
     let Some(table) = value.get_ref().as_table() else {
         problems.add(mistyped("cluster", value, "a table that begins with [cluster]"));
@@ -53,13 +59,18 @@ pub(crate) fn draft(text: &str, problems: &mut Problems) -> Option<Draft> {
         key_file: key_file(&cluster, problems),
         port: cluster.integer("port", 1, 65_534, problems).map_or(PORT, |p| p as u16),
         partition: partition(&cluster, value.span(), problems),
+        rejoin: rejoin(&cluster, problems),
         timing: timing::read(cluster.get("timing"), value.span(), problems),
+        version: cluster.integer("version", 0, i64::MAX, problems).map_or(0, i64::unsigned_abs),
         subnets,
         nodes,
         vips,
         services,
         source_nats,
+        checks,
         flows,
+        balance,
+        numbers,
     })
 }
 
@@ -79,6 +90,11 @@ fn partition(cluster: &Fields, at: Range<usize>, problems: &mut Problems) -> Spa
     let modes = [("serve", Partition::Serve), ("majority", Partition::Majority)];
     let mode = cluster.choice("partition", &modes, problems);
     mode.unwrap_or_else(|| Spanned::new(at, Partition::Serve))
+}
+
+fn rejoin(cluster: &Fields, problems: &mut Problems) -> Rejoin {
+    let ways = [("auto", Rejoin::Auto), ("manual", Rejoin::Manual)];
+    cluster.choice("rejoin", &ways, problems).map_or(Rejoin::Auto, Spanned::into_inner)
 }
 
 fn subnet(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> SubnetDraft {

@@ -2,20 +2,31 @@
 //! neighbour that all possible hosts of the service can reach.
 
 use crate::addresses::Row;
+use crate::checks::OnRed;
 use crate::config::{Backend, Service, Vip};
 use crate::draft::{BackendDraft, Draft, ServiceDraft, SubnetDraft, VipsDraft};
 use crate::keys;
+use crate::print;
 use crate::problem::{Problem, Problems};
 use dsc_wire::flow::SERVICE_ENDS_MAX;
 use dsc_wire::{BackendId, Protocol, ServiceId, ServiceKind, SubnetId, VipId};
 use std::collections::{BTreeSet, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::time::Duration;
 use toml::Spanned;
 
+pub(crate) mod link;
+pub(crate) mod probe;
 mod read;
 
 pub(crate) use read::read;
+
+/// As it is written in a file.
+pub(crate) fn on_red(on_red: OnRed) -> &'static str {
+    let word = read::ON_RED.iter().find(|(_, value)| *value == on_red);
+    word.map_or("", |(word, _)| word)
+}
 
 /// What the services are compared with.
 struct Ground<'a> {
@@ -77,9 +88,14 @@ pub(crate) fn check(
             backends: (backends.len()..backends.len() + own.len())
                 .map(|n| BackendId(n as u16))
                 .collect(),
+            check: service.check.clone(),
+            on_red: service.on_red.unwrap_or(OnRed::of(protocol)),
+            slow_start: Duration::from_secs(u64::from(service.slow_start_s.unwrap_or(0))),
+            link: service.link.clone(),
         });
         backends.extend(own);
     }
+    link::data_ports(&draft.services, &services, ground.vips, problems);
     (services, backends)
 }
 
@@ -208,14 +224,15 @@ impl Ground<'_> {
         match (&service.backends_at, service.kind) {
             (Some(place), Some(ServiceKind::Local)) => {
                 let message = format!("service `{who}` is local, but has backends");
-                let expected = "expected no backends, or kind = \"nat\"";
+                let expected = "expected no backends, or kind = \"nat\" or \"link\"";
                 problems.add(Problem::at(place.clone(), message, expected));
                 return Vec::new();
             }
-            (place, Some(ServiceKind::Nat))
+            (place, Some(kind @ (ServiceKind::Nat | ServiceKind::Link)))
                 if service.backends.is_empty() && service.backends_whole =>
             {
-                let message = format!("service `{who}` is nat, but has no backends");
+                let message =
+                    format!("service `{who}` is {}, but has no backends", print::kind(kind));
                 let expected = "expected at least one backend, or kind = \"local\"";
                 let place = place.as_ref().unwrap_or(&service.at);
                 problems.add(Problem::at(place.clone(), message, expected));

@@ -4,6 +4,7 @@
 use crate::addresses::Row;
 use crate::config::{Service, SourceNat, Vip};
 use crate::draft::{Draft, InsideDraft, SourceNatDraft, SubnetDraft};
+use crate::link::Link;
 use crate::network::Network;
 use crate::problem::{Problem, Problems};
 use crate::{PORTS_LEAST, keys};
@@ -262,6 +263,22 @@ impl Ground<'_> {
         if nodes > 0 && all < least {
             let message = format!("{all} ports are too few for {nodes} nodes");
             let expected = format!("expected at least {least}: {PORTS_LEAST} for each node");
+            problems.add(Problem::at(entry.ports.span(), message, expected));
+        }
+        for service in self.services {
+            let data = service.link.as_ref().and_then(Link::data_ports);
+            let Some((low, _)) = data.filter(|(low, high)| first <= *high && *low <= last) else {
+                continue;
+            };
+            let Some((vip, _)) = vips.iter().find(|(vip, _)| service.vips.contains(vip)) else {
+                continue;
+            };
+            let message = format!(
+                "some of ports {first}-{last} on VIP {} are for files of service `{}`",
+                self.vips[vip.index()].address,
+                service.name
+            );
+            let expected = format!("expected ports below {low}, or another VIP");
             problems.add(Problem::at(entry.ports.span(), message, expected));
         }
         for service in self.services.iter().filter(|s| (first..=last).contains(&s.port)) {

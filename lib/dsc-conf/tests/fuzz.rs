@@ -14,12 +14,23 @@ fn read(text: &str) {
             let again = Config::parse(&printed, "printed").unwrap_or_else(|p| panic!("{p}"));
             assert_eq!(again, config);
             assert_eq!(again.digest(), config.digest());
+            follows_itself(&config, again);
         }
         Err(problems) => {
             assert!(!problems.is_empty());
             assert!(!problems.render(false).is_empty());
         }
     }
+}
+
+/// What says the same follows it, with the next version and nothing else.
+fn follows_itself(config: &Config, again: Config) {
+    let Ok(next) = config.successor(again) else {
+        assert_eq!(config.version, i64::MAX as u64, "only a version may be missing");
+        return;
+    };
+    assert_eq!((next.version, next.digest()), (config.version + 1, config.digest()));
+    assert_eq!(config.changes(&next), []);
 }
 
 #[test]

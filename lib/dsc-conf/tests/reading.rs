@@ -2,9 +2,10 @@
 
 use dsc_conf::{Config, Flows, KEYS, NodeUnknown};
 use dsc_wire::{
-    BackendId, BackendState, FlowTimeouts, NodeId, Partition, Persistence, Protocol, Routing,
-    ServiceId, ServiceKind, SubnetId, Timing, VipId,
+    BackendId, BackendState, Balance, FlowTimeouts, NodeId, Partition, Persistence, Protocol,
+    Routing, ServiceId, ServiceKind, SubnetId, Timing, VipId,
 };
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -92,25 +93,26 @@ fn every_value_arrives() {
     assert_eq!(config.timing.lease, Duration::from_millis(30));
     assert_eq!(config.timing.lease_max, config.timing.lease, "a lease that is given is fixed");
     assert_eq!(config.timing.rotation, Timing::FAST.rotation);
-    let vips: Vec<_> = config.vips.iter().map(|v| v.address.to_string()).collect();
+    let vips: Vec<_> = config.vips.values().map(|v| v.address.to_string()).collect();
     assert_eq!(
         vips,
         ["10.1.0.100", "10.1.0.101", "10.1.0.102", "fd00:1::100", "10.2.0.100"],
         "the order of the pools is the order of the VIPs"
     );
-    assert_eq!(config.vips[1].preferred, Some(NodeId(1)));
-    assert_eq!(config.vips[1].persistence, Persistence::Preferred);
-    assert_eq!(config.vips[3].persistence, Persistence::Free);
-    assert_eq!(config.vips[0].persistence, Persistence::Current, "without an entry: 1");
-    assert_eq!(config.vips[4].subnet, SubnetId(1));
-    assert_eq!(config.nodes[2].addresses, [None, Some(ip("10.2.0.3"))]);
+    assert_eq!(config.vips[VipId(1)].preferred, Some(NodeId(1)));
+    assert_eq!(config.vips[VipId(1)].persistence, Persistence::Preferred);
+    assert_eq!(config.vips[VipId(3)].persistence, Persistence::Free);
+    assert_eq!(config.vips[VipId(0)].persistence, Persistence::Current, "without an entry: 1");
+    assert_eq!(config.vips[VipId(4)].subnet, SubnetId(1));
+    assert_eq!(config.nodes[NodeId(2)].addresses, [None, Some(ip("10.2.0.3"))]);
     assert_eq!(config.flows, Flows { max: 2048, ..Flows::default() });
 }
 
 #[test]
 fn services_and_backends_get_numbers() {
     let config = shop();
-    let [web, dns, mail] = config.services.as_slice() else { panic!("{:?}", config.services) };
+    let services: Vec<_> = config.services.values().collect();
+    let [web, dns, mail] = services[..] else { panic!("{:?}", config.services) };
     let of_ext = [VipId(0), VipId(1), VipId(2)];
     assert_eq!(web.vips, of_ext, "the pool's VIPs of the backends' family");
     assert_eq!((web.protocol, web.kind), (Protocol::Tcp, ServiceKind::Nat), "the defaults");
@@ -118,7 +120,7 @@ fn services_and_backends_get_numbers() {
     assert_eq!((dns.protocol, dns.port, dns.kind), (Protocol::Udp, 53, ServiceKind::Local));
     assert_eq!((dns.vips.as_slice(), dns.backends.len()), (&[VipId(2), VipId(3)][..], 0));
     assert_eq!(mail.backends, [BackendId(2)]);
-    let called: Vec<String> = config.backends.iter().map(|b| b.called()).collect();
+    let called: Vec<String> = config.backends.values().map(|b| b.called()).collect();
     assert_eq!(
         called,
         ["10.2.0.201:8080", "10.2.0.202:80", "10.2.0.201:25"],
@@ -126,10 +128,13 @@ fn services_and_backends_get_numbers() {
     );
     let of = |id| config.backends_of(ServiceId(id)).map(|(b, _)| b.0).collect::<Vec<_>>();
     assert_eq!((of(0), of(1), of(2), of(3)), (vec![0, 1], vec![], vec![2], vec![]));
-    let second = &config.backends[1];
+    let second = &config.backends[BackendId(1)];
     assert_eq!((second.service, second.subnet), (ServiceId(0), SubnetId(1)));
     assert_eq!((second.weight, second.state), (1, BackendState::Draining));
-    assert_eq!((config.backends[0].weight, config.backends[0].state), (2, BackendState::Enabled));
+    assert_eq!(
+        (config.backends[BackendId(0)].weight, config.backends[BackendId(0)].state),
+        (2, BackendState::Enabled)
+    );
     assert_eq!(config.service_named("mail"), Some(ServiceId(2)));
     assert_eq!(config.service_named("ftp"), None);
     let ends: Vec<_> = config.ends().map(|(p, at, id)| format!("{p} {at} {}", id.0)).collect();
@@ -180,10 +185,33 @@ fn flows_are_kept_and_routed_as_the_file_says() {
 }
 
 #[test]
+fn vips_move_for_the_load_as_the_file_says() {
+    let read = |more: &str| {
+        let text = format!("{SHOP}\n[balance]\n{more}");
+        Config::parse(&text, "t").unwrap_or_else(|problems| panic!("{problems}"))
+    };
+    let usual = Config::parse(SHOP, "t").unwrap();
+    assert_eq!((usual.balance, usual.cluster().balance), (Balance::DEFAULT, Balance::DEFAULT));
+    assert_eq!(
+        read("mode = \"on\"\nhysteresis_percent = 5\ncooldown_s = 3").digest(),
+        usual.digest()
+    );
+    let config = read("mode = \"off\"\nhysteresis_percent = 50\ncooldown_s = 3600");
+    let vip_cooldown = Duration::from_secs(3600);
+    let wanted = Balance { on: false, hysteresis_percent: 50, vip_cooldown, ..Balance::DEFAULT };
+    assert_eq!(config.balance, wanted);
+    assert_eq!(Config::parse(&config.to_toml(), "printed").unwrap().balance, wanted);
+    let digests = ["mode = \"off\"", "hysteresis_percent = 6", "cooldown_s = 4", ""]
+        .map(|more| read(more).digest());
+    let all: BTreeSet<u64> = digests.into_iter().collect();
+    assert_eq!(all.len(), 4, "each is part of the digest");
+}
+
+#[test]
 fn without_services_flows_are_as_usual() {
     let (before, _) = SHOP.split_once("[[service]]").unwrap();
     let config = Config::parse(before, "dsc.toml").unwrap_or_else(|p| panic!("{p}"));
-    assert_eq!((config.services.len(), config.backends.len()), (0, 0));
+    assert_eq!((config.services.count(), config.backends.count()), (0, 0));
     assert_eq!(config.flows, Flows::default());
 }
 
@@ -320,7 +348,7 @@ fn the_example_we_ship_is_legal_and_complete() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conf/dsc.toml");
     let config = Config::read(&path).unwrap_or_else(|p| panic!("{p}"));
     assert_eq!(config.timing, Timing::DEFAULT);
-    assert_eq!(config.vips.len(), 6);
+    assert_eq!(config.vips.count(), 6);
     let text = std::fs::read_to_string(path).unwrap();
     for doc in KEYS.iter().filter(|d| !d.table.is_empty()) {
         assert!(text.contains(&format!("{} = ", doc.key)), "{} is not shown", doc.key);
@@ -339,8 +367,11 @@ fn the_table_of_keys_is_the_truth() {
         let header = match doc.table {
             "cluster" => "[cluster]".to_owned(),
             "timing" => "[cluster.timing]".to_owned(),
-            "flows" => "[flows]".to_owned(),
+            "flows" | "balance" | "numbers" => format!("[{}]", doc.table),
             "backends" => "[[service]]\n[[service.backends]]".to_owned(),
+            "service.check" => "[[service]]\n[service.check]".to_owned(),
+            "service.link" => "[[service]]\n[service.link]".to_owned(),
+            "certificates" => "[[service]]\n[[service.link.certificates]]".to_owned(),
             table => format!("[[{table}]]"),
         };
         let unknown = |key: &str| {

@@ -1,6 +1,8 @@
 //! From the tables [[service]] to drafts: keys and the form of each value. Values are not compared with each other here.
 
+use super::{link, probe};
 use crate::WEIGHT_MAX;
+use crate::checks::OnRed;
 use crate::draft::{BackendDraft, ServiceDraft, VipsDraft};
 use crate::fields::{Fields, mistyped, string};
 use crate::problem::{Problem, Problems};
@@ -11,12 +13,20 @@ use toml::Spanned;
 use toml::de::DeTable;
 
 const PROTOCOLS: &[(&str, Protocol)] = &[("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
-const KINDS: &[(&str, ServiceKind)] = &[("nat", ServiceKind::Nat), ("local", ServiceKind::Local)];
+const KINDS: &[(&str, ServiceKind)] =
+    &[("nat", ServiceKind::Nat), ("local", ServiceKind::Local), ("link", ServiceKind::Link)];
 const STATES: &[(&str, BackendState)] = &[
     ("enabled", BackendState::Enabled),
     ("draining", BackendState::Draining),
     ("disabled", BackendState::Disabled),
 ];
+
+/// What becomes of the flows of a red backend, as it is written.
+pub(crate) const ON_RED: &[(&str, OnRed)] = &[("keep", OnRed::Keep), ("reset", OnRed::Reset)];
+/// Longest time in which a backend's share of new flows grows.
+const SLOW_START_MAX_S: i64 = 3600;
+/// Keys of a service that say something about backends that are checked.
+const OF_CHECKS: &[&str] = &["on_red", "slow_start_s"];
 
 /// What is expected of a list of VIPs or of backends.
 const VIPS: &str = "an array of VIPs, such as [\"10.1.0.100\"], or the name of a subnet";
@@ -39,7 +49,28 @@ fn service(at: Range<usize>, table: &DeTable, problems: &mut Problems) -> Servic
     let tables = fields.tables_such_as("backends", BACKENDS, problems);
     let backends_whole = problems.count() == before;
     let backends = tables.into_iter().map(|(at, t)| backend(at, t, port, problems)).collect();
+    let called = name.as_ref().map_or("?", |n| n.get_ref());
+    let check = probe::read(&fields, &probe::Of { service: called, protocol, kind }, problems);
+    let link = link::read(&fields, called, kind, protocol, problems);
+    for key in OF_CHECKS {
+        if let Some(value) = fields.get(key).filter(|_| fields.get("check").is_none()) {
+            let message = format!("service `{called}` has `{key}`, but no check");
+            let problem = Problem::at(value.span(), message, "expected a check, or nothing");
+            problems.add(problem.help("without a check no backend is red, and none recovers"));
+        }
+    }
+    if let Some(value) = fields.get("on_red").filter(|_| kind == Some(ServiceKind::Link)) {
+        let message = format!("service `{called}` is link, but has `on_red`");
+        let problem = Problem::at(value.span(), message, "expected nothing");
+        problems.add(problem.help("what can go on at another backend does, and nothing else ends"));
+    }
+    let slow_start_s = fields.integer("slow_start_s", 0, SLOW_START_MAX_S, problems);
+    let on_red = fields.choice("on_red", ON_RED, problems).map(Spanned::into_inner);
     ServiceDraft {
+        check,
+        link,
+        on_red,
+        slow_start_s: slow_start_s.map(|s| s as u32),
         name,
         vips,
         protocol,
