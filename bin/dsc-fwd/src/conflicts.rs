@@ -1,8 +1,8 @@
 //! Machines outside the cluster that say they have a VIP: from the kernel's raw claims to what is worth telling. Pure: time
 //! is an argument.
 
-use dsc_wire::Time;
 use dsc_wire::local::{Conflict, Mac};
+use dsc_wire::{Time, VipId};
 use std::time::Duration;
 
 /// Most pairs of VIP and MAC address that are remembered; a machine that invents addresses is not worth more.
@@ -57,6 +57,11 @@ impl Conflicts {
         self.claims.retain(|claim| claim.conflict.mac != mac);
     }
 
+    /// Forgets claims of other VIPs.
+    pub fn keep(&mut self, is_vip: impl Fn(VipId) -> bool) {
+        self.claims.retain(|claim| is_vip(claim.conflict.vip));
+    }
+
     /// Those that are believed and not over.
     pub fn list(&mut self, now: Time) -> Vec<Conflict> {
         self.expire(now);
@@ -83,7 +88,6 @@ impl Conflicts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use dsc_wire::VipId;
 
     fn claim(vip: u16, last: u8) -> Conflict {
         Conflict { vip: VipId(vip), mac: [2, 0, 0, 0, 0, last] }

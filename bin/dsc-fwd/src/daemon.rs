@@ -1,29 +1,38 @@
 //! The loop: a view, a change of interfaces, a claim, a question, an announcement that is due. Each brings the kernel in line
 //! with what is known now; nothing is undone at the end, because the kernel goes on without the daemon.
 
+mod facts;
+mod questions;
+mod reload;
 mod settle;
 mod share;
 mod states;
 
+pub use reload::{Ended, Files};
+
+use self::reload::Pending;
 use crate::addresses::Keeper;
 use crate::announce::{self, Announcer};
+use crate::balance::{Given, Tables};
 use crate::conflicts::Conflicts;
 use crate::flows::Flows;
 use crate::gratuitous::Voice;
 use crate::held::Waiting;
-use crate::inventory::Inventory;
-use crate::views::Views;
-use crate::{balance, control, ground, sources};
+use crate::prompts::Prompts;
+use crate::rates::Rates;
+use crate::signs::Signs;
+use crate::{balance, ground, sources};
 use dsc_bpf::{Claims, Datapath, Hook, LeaseMap, Opened, Walk};
 use dsc_conf::Config;
 use dsc_fwd::share::Sharing;
 use dsc_sys::clock::{self, Alarm};
+use dsc_sys::keyfile::KeyFile;
 use dsc_sys::link::Links;
-use dsc_sys::local::{Access, Context, Server, Teller};
+use dsc_sys::local::{Access, Context, Server, Teller, Views};
 use dsc_sys::notify::{self, Watchdog};
 use dsc_sys::readiness::Edge;
-use dsc_wire::local::{Counter, Facts, FwdRequest, HostState, Mac, View, socket};
-use dsc_wire::{BackendState, NodeId, SubnetId, SubnetSet, Time, VipId};
+use dsc_wire::local::{HostState, Mac, View, socket};
+use dsc_wire::{NodeId, SubnetId, Time, VipId};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -79,15 +88,22 @@ pub struct Daemon {
     claims: Claims,
     flows: Flows,
     waiting: Waiting,
+    prompts: Prompts,
     /// None without nat services: there are no flows to share.
     sharing: Option<Sharing>,
+    /// The keys of what peers are told.
+    key_file: Option<KeyFile>,
     /// The copies that peers take: where the walk of each is.
     gifts: BTreeMap<NodeId, (u64, Walk)>,
-    /// Hosted VIPs when it started: what an earlier daemon left in the table counts as known until the copy is whole.
+    /// There was a table when it started.
+    inherited: bool,
+    /// Hosted VIPs then: what an earlier daemon left in the table counts as known until the copy is whole.
     adopted: bool,
     /// What each backend is given, by its number: in the kernel, and as the ring says.
-    states: Vec<BackendState>,
-    wanted: Vec<BackendState>,
+    given: Given,
+    wanted: Given,
+    /// The services' tables as the kernel has them.
+    tables: Tables,
     /// Has the ring said it? Until then the ring daemon is told nothing, and what it heard last stands.
     informed: bool,
     /// Who hosts each VIP, by its number, as the ring says.
@@ -103,6 +119,10 @@ pub struct Daemon {
     slow: BTreeMap<SubnetId, String>,
     announcer: Announcer,
     conflicts: Conflicts,
+    rates: Rates,
+    signs: Signs,
+    files: Files,
+    pending: Pending,
     unsent: u64,
     number: u64,
     trouble: Option<String>,
@@ -120,6 +140,7 @@ impl Daemon {
     pub async fn open(
         config: Config,
         me: NodeId,
+        files: Files,
         places: Places,
         bpf_dir: &Path,
         run_dir: &Path,
@@ -132,18 +153,22 @@ impl Daemon {
         let lease = LeaseMap::open(bpf_dir).map_err(|e| e.to_string())?;
         let (max, hold) = (balance::flows_max(&config), config.flows.hold);
         let opened = Datapath::open(bpf_dir, me, places.hook, max, config.flows.routing);
-        let Opened { mut datapath, claims, flows, news, held } =
+        let Opened { mut datapath, claims, flows, inherited, news, held } =
             opened.map_err(|e| e.to_string())?;
         datapath.want_early(places.early);
         let vips = ground::vips(&config, me);
         datapath.set_vips(&vips).map_err(|e| e.to_string())?;
-        let (count, timeouts) = (config.backends.len(), config.flows.timeouts);
+        let (count, timeouts) = (config.backends.bound(), config.flows.timeouts);
         let mut flows = Flows::new(flows, news, count, max, timeouts, clock::now());
         let views = Views::new(&context, run_dir);
         let (views, said) = states::first(&config, views).await;
         let informed = said.is_some() || config.backends.is_empty();
-        let states = said.unwrap_or_else(|| config.backends.iter().map(|b| b.state).collect());
-        let (services, backends) = balance::rows(&config, &states);
+        let given = said.unwrap_or_else(|| Given::of_file(&config));
+        let mut tables = Tables::default();
+        let signs = Signs::new(&config, clock::now());
+        let (services, backends) = balance::rows(&config, &given, &mut tables);
+        let mut prompts = Prompts::open()?;
+        prompts.ending(clock::now(), balance::ending(&config, &given));
         let zones = sources::zones(&config);
         flows.know(&vips, &backends, &zones)?;
         datapath.set_services(&services, &backends).map_err(|e| e.to_string())?;
@@ -156,11 +181,15 @@ impl Daemon {
             claims,
             flows,
             waiting: Waiting::open(held, hold)?,
+            prompts,
             sharing: None,
+            key_file: None,
             gifts: BTreeMap::new(),
+            inherited,
             adopted: false,
-            wanted: states.clone(),
-            states,
+            wanted: given.clone(),
+            given,
+            tables,
             informed,
             hosts: Vec::new(),
             lease,
@@ -171,6 +200,10 @@ impl Daemon {
             slow: BTreeMap::new(),
             announcer: Announcer::default(),
             conflicts: Conflicts::default(),
+            rates: Rates::default(),
+            signs,
+            files,
+            pending: Pending::default(),
             unsent: 0,
             number: 0,
             trouble: None,
@@ -188,11 +221,11 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Runs until a signal asks to stop.
+    /// Runs until a signal asks to stop, or a configuration needs everything opened anew.
     ///
     /// # Errors
     /// A source of news that failed for good.
-    pub async fn run(mut self) -> Result<(), String> {
+    pub async fn run(mut self) -> Result<Ended, String> {
         let unwatched = |e| format!("cannot wait for signals: {e}");
         let mut terminate = signal(SignalKind::terminate()).map_err(unwatched)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(unwatched)?;
@@ -215,9 +248,14 @@ impl Daemon {
         Self::told(notify::ready("attached"));
         loop {
             self.flow_turn(clock::now())?;
+            if let Some((config, me)) = self.pending.anew.take() {
+                return Ok(Ended::Anew(config, me));
+            }
             let due = self.announcer.deadline().min(claims_due.unwrap_or(Time::NEVER));
             let due = due.min(self.flows.deadline()).min(self.waiting.deadline());
+            let due = due.min(self.prompts.deadline()).min(self.signs.deadline());
             let due = due.min(self.sharing.as_ref().map_or(Time::NEVER, Sharing::deadline));
+            let due = due.min(self.pending.deadline());
             alarm.set(due).map_err(|e| format!("cannot set a timer: {e}"))?;
             tokio::select! {
                 (views, result) = &mut asked => {
@@ -249,6 +287,8 @@ impl Daemon {
                         claims_due = None;
                     }
                     self.announce(now);
+                    self.look_at_signs(now);
+                    self.look_for_config(now);
                 }
                 result = self.server.news(), if !questions => {
                     result.map_err(|e| format!("cannot wait for questions: {e}"))?;
@@ -259,6 +299,8 @@ impl Daemon {
                     let now = clock::now();
                     watchdog.turn(now);
                     self.look_at_hosts(now);
+                    self.look_at_rates(now);
+                    self.look_at_keys();
                     // What was in the way may go without an event.
                     if self.trouble.is_some() || !self.faults.is_empty() {
                         self.settle();
@@ -270,11 +312,11 @@ impl Daemon {
             }
         }
         Self::told(notify::stopping("the kernel goes on"));
-        Ok(())
+        Ok(Ended::Asked)
     }
 
     fn subnet(&self, subnet: SubnetId) -> &str {
-        &self.config.subnets[subnet.index()].name
+        &self.config.subnets[subnet].name
     }
 
     fn set_macs(&mut self) -> Result<(), String> {
@@ -285,6 +327,9 @@ impl Daemon {
     /// Takes what the ring knows: where the nodes are, what backends are given, and which epoch this is.
     fn view(&mut self, view: &View) {
         let now = clock::now();
+        if view.config_digest != self.config.digest() {
+            self.follow_config(now, view);
+        }
         let before = self.macs.clone();
         for node in view.nodes.iter().filter(|node| node.id != self.me) {
             for (subnet, mac) in (0u8..).map(SubnetId).zip(&node.macs) {
@@ -360,71 +405,12 @@ impl Daemon {
 
     /// Is the MAC address of every node on every subnet known?
     fn all_known(&self) -> bool {
-        (0u8..).map(NodeId).zip(&self.config.nodes).all(|(id, node)| {
+        self.config.nodes.iter().all(|(id, node)| {
             (0u8..)
                 .map(SubnetId)
                 .zip(&node.addresses)
                 .all(|(subnet, address)| address.is_none() || self.macs.contains_key(&(id, subnet)))
         })
-    }
-
-    fn answer(&mut self) -> Result<bool, String> {
-        let own = |name: &str, count| Counter { name: name.to_owned(), count };
-        let own = vec![
-            own("announcements_unsent", self.unsent),
-            own("claims_forgotten", self.conflicts.forgotten),
-            own("requests_malformed", self.server.malformed),
-            own("answers_unsent", self.server.unsent),
-        ];
-        let shared = self.sharing.as_ref().map(Sharing::counters).unwrap_or_default();
-        let own = [own, self.flows.counters(), self.waiting.counters(), shared].concat();
-        let (datapath, lease, vips) = (&self.datapath, &self.lease, &self.vips);
-        let sharing = self.sharing.as_ref();
-        let inventory = Inventory {
-            config: &self.config,
-            states: &self.states,
-            datapath,
-            flows: &self.flows,
-            hosts: &self.hosts,
-        };
-        let answered = control::answer_waiting(&mut self.server, |request| match request {
-            FwdRequest::Counters => {
-                let sharing = sharing.map(|sharing| sharing.status(clock::now()));
-                control::encoded(&control::counters(datapath, lease, vips, own.clone(), sharing)?)
-            }
-            FwdRequest::Services => control::encoded(&inventory.services()?),
-            FwdRequest::Flows { filter, limit } => {
-                control::encoded(&inventory.flows(clock::now(), &filter, limit)?)
-            }
-        });
-        answered.map_err(|e| format!("cannot answer questions: {e}"))
-    }
-
-    /// The subnets whose interface has programs: one that is missing or at fault takes nothing from the others. None before
-    /// this node knows the flows of the others: a VIP that it hosted would lose them (§B.3).
-    fn ready(&self) -> SubnetSet {
-        if !self.knows_flows() {
-            return SubnetSet::EMPTY;
-        }
-        let served = self.datapath.nics().iter().map(|nic| nic.subnet);
-        served.filter(|subnet| !self.faults.contains_key(subnet)).collect()
-    }
-
-    /// All that ringd needs to know; the digest says that the kernel is ready for this configuration.
-    fn tell(&mut self) {
-        if !self.informed {
-            return;
-        }
-        self.number += 1;
-        let facts = Facts::Fwd {
-            number: self.number,
-            config_digest: if self.trouble.is_none() { self.config.digest() } else { 0 },
-            ready: self.ready(),
-            conflicts: self.conflicts.list(clock::now()),
-        };
-        if let Err(e) = self.teller.tell(&facts) {
-            tracing::warn!("{e}");
-        }
     }
 
     /// Remembers and logs what goes wrong while running, once, and that it is over.

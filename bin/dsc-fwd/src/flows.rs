@@ -90,6 +90,13 @@ impl Flows {
         self.table.know(vips, backends, zones).map_err(|e| e.to_string())
     }
 
+    /// Goes on with so many numbers of backends, and these timeouts.
+    pub fn change(&mut self, backends: usize, timeouts: FlowTimeouts) {
+        self.met.resize(backends, 0);
+        self.counted.resize(backends, 0);
+        self.timeouts = timeouts;
+    }
+
     /// The table itself, for questions.
     pub fn table(&self) -> &FlowTable {
         &self.table
@@ -121,12 +128,16 @@ impl Flows {
     /// # Errors
     /// The kernel refused.
     pub fn apply(&mut self, flows: &[Flow], now: Time) -> Result<(), String> {
-        for flow in flows {
-            if flow.state == FlowState::Gone {
-                self.table.remove(flow).map_err(|e| e.to_string())?;
-                continue;
+        let gone = |flow: &Flow| flow.state == FlowState::Gone;
+        let mut became = Vec::with_capacity(flows.len());
+        for flows in flows.chunk_by(|a, b| gone(a) == gone(b)) {
+            if flows.first().is_some_and(gone) {
+                flows.iter().try_for_each(|f| self.table.remove(f)).map_err(|e| e.to_string())?;
+            } else {
+                self.table.put(flows, now, &mut became).map_err(|e| e.to_string())?;
             }
-            let put = self.table.put(flow, now).map_err(|e| e.to_string())?;
+        }
+        for put in became {
             self.put[put as usize] += 1;
         }
         Ok(())

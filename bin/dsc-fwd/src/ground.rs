@@ -10,11 +10,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The VIPs of the subnets that `me` has an address on. A witness has none: to it they are any machine's addresses.
 pub fn vips(config: &Config, me: NodeId) -> Vec<(VipId, IpAddr, SubnetId)> {
-    let node = &config.nodes[me.index()];
-    (0u16..)
-        .map(VipId)
-        .zip(&config.vips)
-        .filter(|(_, vip)| !node.witness && node.addresses[vip.subnet.index()].is_some())
+    let node = &config.nodes[me];
+    (config.vips.iter())
+        .filter(|(_, vip)| !node.witness && node.address_on(vip.subnet).is_some())
         .map(|(id, vip)| (id, vip.address, vip.subnet))
         .collect()
 }
@@ -26,7 +24,7 @@ pub fn vips(config: &Config, me: NodeId) -> Vec<(VipId, IpAddr, SubnetId)> {
 pub fn nics(config: &Config, me: NodeId) -> Result<(Vec<Nic>, Vec<SubnetId>), String> {
     let machine = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let (mut found, mut missing) = (Vec::new(), Vec::new());
-    for (subnet, address) in (0u8..).map(SubnetId).zip(&config.nodes[me.index()].addresses) {
+    for (subnet, address) in (0u8..).map(SubnetId).zip(&config.nodes[me].addresses) {
         let Some(address) = address else { continue };
         match nic::carrying(&machine, *address).and_then(|nic| interface(config, nic, subnet)) {
             Some(nic) => found.push(nic),

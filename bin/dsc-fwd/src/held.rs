@@ -61,6 +61,11 @@ impl Waiting {
         })
     }
 
+    /// Keeps replies for so long from now on.
+    pub fn set_hold(&mut self, hold: Duration) {
+        self.hold = hold;
+    }
+
     /// Takes what the programs have left since the last call.
     pub fn take(&mut self, now: Time) {
         for (nic, frame) in self.source.by_ref() {

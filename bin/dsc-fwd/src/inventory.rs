@@ -1,5 +1,6 @@
 //! What `dscctl service`, `backend` and `flows` ask: the load balancer as this node's kernel has it now.
 
+use crate::balance::Given;
 use crate::flows::Flows;
 use dsc_bpf::{Datapath, Seen, Walk};
 use dsc_conf::Config;
@@ -7,7 +8,7 @@ use dsc_wire::local::{
     FLOWS_LISTED_MAX, FlowFilter, FlowTotals, FwdBackend, FwdFlow, FwdFlows, FwdService,
     FwdServices,
 };
-use dsc_wire::{BackendId, BackendState, Flow, NodeId, Protocol, ServiceId, Time};
+use dsc_wire::{BackendId, Flow, NodeId, Protocol, ServiceId, Time};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -19,8 +20,8 @@ const ENTRIES: usize = 16_384;
 pub struct Inventory<'a> {
     /// Services and backends.
     pub config: &'a Config,
-    /// States of the backends in force, by [`BackendId`].
-    pub states: &'a [BackendState],
+    /// States and health of the backends in force.
+    pub given: &'a Given,
     /// The kernel's counters.
     pub datapath: &'a Datapath,
     /// The kernel's flows.
@@ -35,20 +36,30 @@ impl Inventory<'_> {
     /// # Errors
     /// The kernel refused to read a map.
     pub fn services(&self) -> Result<FwdServices, String> {
-        let mut backends = Vec::with_capacity(self.config.backends.len());
-        for (id, backend) in (0u16..).map(BackendId).zip(&self.config.backends) {
+        let mut backends = Vec::with_capacity(self.config.backends.bound());
+        for (at, backend) in self.config.backends.slots().enumerate() {
+            let (id, Some(backend)) = (BackendId(at as u16), backend) else {
+                backends.push(FwdBackend::default());
+                continue;
+            };
             let count = self.datapath.backend_count(id).map_err(|e| e.to_string())?;
             backends.push(FwdBackend {
                 service: backend.service,
                 address: backend.address,
                 weight: backend.weight,
-                state: self.states[id.index()],
+                state: self.given.states[id.index()],
+                checked: self.config.services[backend.service].check.is_some(),
+                balanced: self.given.balanced(self.config, id),
+                green: self.given.health[id.index()].green.clone(),
+                red: self.given.health[id.index()].red.clone(),
+                share: self.given.health[id.index()].share,
                 flows: self.flows.of_backend(id),
                 packets: count.request_packets + count.reply_packets,
                 bytes: count.request_bytes + count.reply_bytes,
             });
         }
-        let services = self.config.services.iter().map(|service| {
+        let services = self.config.services.slots().map(|service| {
+            let Some(service) = service else { return FwdService::default() };
             let of = |value: fn(&FwdBackend) -> u64| -> u64 {
                 service.backends.iter().map(|id| value(&backends[id.index()])).sum()
             };

@@ -12,11 +12,14 @@ mod ground;
 mod held;
 mod inventory;
 mod pace;
+mod prompts;
+mod rates;
+mod signs;
 mod sources;
 mod symmetric;
-mod views;
 
 use clap::Parser;
+use daemon::{Daemon, Ended, Files, Places};
 use dsc_bpf::{Datapath, Hook, LeaseMap};
 use dsc_conf::Config;
 use dsc_sys::capability::{self, Capability};
@@ -40,6 +43,9 @@ struct Arguments {
     /// Which node this is [default: the one whose addresses this machine has].
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
+    /// Where dsc-ringd keeps what the cluster agreed on.
+    #[arg(long, value_name = "DIR", default_value = dsc_conf::STATE_DIR)]
+    state_dir: PathBuf,
     /// Where the daemons' sockets are.
     #[arg(long, value_name = "DIR", default_value = "/run/dsc")]
     run_dir: PathBuf,
@@ -74,11 +80,11 @@ fn start(arguments: &Arguments) -> Result<(), End> {
         let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
         return Ok(detach(&arguments.bpf_dir)?);
     }
-    let config = Config::read(&arguments.config);
-    let config = config.map_err(|p| End::Configuration(p.to_string()))?;
+    let in_force = Config::in_force(&arguments.config, &arguments.state_dir);
+    let mut config = in_force.map_err(|p| End::Configuration(p.to_string()))?.config;
     let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
     let me = config.find_node(arguments.node.as_deref(), &nic::all_addresses(&nics));
-    let me = me.map_err(|e| e.to_string())?;
+    let mut me = me.map_err(|e| e.to_string())?;
     fits_machine(&config, me, &nics)?;
     let _single = Single::take(&arguments.run_dir, "dsc-fwd").map_err(|e| e.to_string())?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -89,8 +95,16 @@ fn start(arguments: &Arguments) -> Result<(), End> {
     };
     let run = async {
         let (bpf_dir, run_dir) = (&arguments.bpf_dir, &arguments.run_dir);
-        let places = daemon::Places { hook, early: arguments.xdp };
-        daemon::Daemon::open(config, me, places, bpf_dir, run_dir).await?.run().await
+        let Arguments { config: file, state_dir, .. } = arguments;
+        loop {
+            let places = Places { hook, early: arguments.xdp };
+            let files = Files { config: file.clone(), state_dir: state_dir.clone() };
+            let daemon = Daemon::open(config, me, files, places, bpf_dir, run_dir).await?;
+            match daemon.run().await? {
+                Ended::Asked => return Ok::<(), String>(()),
+                Ended::Anew(new, number) => (config, me) = (*new, number),
+            }
+        }
     };
     Ok(runtime.block_on(run)?)
 }

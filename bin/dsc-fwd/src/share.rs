@@ -22,7 +22,7 @@ use dsc_sys::nic::Nic;
 use dsc_sys::paths::{Arrived, Paths, Sites};
 use dsc_sys::udp::{Arrivals, BATCH};
 use dsc_wire::local::{Counter, FwdLag, FwdPeer, FwdSharing};
-use dsc_wire::seal::{Key, Keyring};
+use dsc_wire::seal::Keyring;
 use dsc_wire::{Flow, Incarnation, NodeId, NodeSet, SubnetSet, Time, Timing};
 use std::future::poll_fn;
 use std::io;
@@ -84,24 +84,13 @@ impl Sharing {
     pub fn open(
         config: &Config,
         me: NodeId,
-        keys: &[Key],
+        keyring: Keyring,
         nics: &[Nic],
         incarnation: Incarnation,
         now: Time,
     ) -> Result<Sharing, String> {
-        let seals = keys.first().ok_or("there is no key")?;
-        let port = config.port.checked_add(1).ok_or("there is no port after the last one")?;
-        let sites = Sites {
-            port,
-            subnets: config.subnets.iter().map(|s| s.name.as_str()).collect(),
-            nodes: config.nodes.iter().map(|n| n.addresses.as_slice()).collect(),
-            turn_max: TURN_MAX,
-            arrivals: Arrivals::Stamped,
-        };
-        let paths = Paths::open(&sites, me, Keyring::for_flows(seals, keys.get(1)), nics)?;
-        let subnets: Vec<SubnetSet> = config.cluster().nodes.iter().map(|n| n.subnets).collect();
-        let nodes = share::Config { nodes: subnets.len() };
-        let rml = dsc_rml::Config { subnets, timing: TIMING };
+        let paths = Paths::open(&sites(config)?, me, keyring, nics)?;
+        let (nodes, rml) = peers(config);
         Ok(Sharing {
             share: Share::new(nodes, me, incarnation, now),
             rml: Rml::new(rml, me, incarnation, now),
@@ -111,6 +100,19 @@ impl Sharing {
             from_share: Vec::new(),
             todo: Vec::new(),
         })
+    }
+
+    /// Goes on with the nodes of another configuration. What is known of those that stay is kept; what cannot be bound is told,
+    /// and goes without.
+    pub fn change(&mut self, now: Time, config: &Config, nics: &[Nic]) {
+        let (nodes, rml) = peers(config);
+        self.share.change(now, nodes);
+        // It sends no messages, so none can fail.
+        self.rml.change(now, rml, &mut Vec::new());
+        match sites(config) {
+            Ok(sites) => self.paths.change(&sites, nics),
+            Err(e) => tracing::warn!("{e}"),
+        }
     }
 
     /// Ready when datagrams may be waiting for [`Sharing::turn`].
@@ -179,7 +181,7 @@ impl Sharing {
         self.share.is_ready()
     }
 
-    /// How far everything has come, for people.
+    /// How far everything has come, for people; whoever has the keys adds what they are called.
     pub fn status(&self, now: Time) -> FwdSharing {
         let counters = self.share.counters();
         let count = |name: &str| counters.iter().find(|c| c.name == name).map_or(0, |c| c.count);
@@ -202,7 +204,13 @@ impl Sharing {
             gaps: count("gaps"),
             lag: self.share.lag(now).map(lag),
             peers: self.share.progress().map(peer).collect(),
+            keys: Vec::new(),
         }
+    }
+
+    /// Seals and opens with other keys, made for flows, from now on.
+    pub fn set_keyring(&mut self, keyring: Keyring) {
+        self.paths.set_keyring(keyring);
     }
 
     /// Follows the node's addresses to other interfaces, or to one that was made again.
@@ -259,4 +267,21 @@ impl Sharing {
         }
         self.from_rml = out;
     }
+}
+
+/// Where the daemons of a configuration are.
+fn sites(config: &Config) -> Result<Sites<'_>, String> {
+    Ok(Sites {
+        port: config.port.checked_add(1).ok_or("there is no port after the last one")?,
+        subnets: config.subnets.slots().map(|s| s.map_or("", |s| &s.name)).collect(),
+        nodes: config.nodes.slots().map(|n| n.map_or(&[][..], |n| &n.addresses)).collect(),
+        turn_max: TURN_MAX,
+        arrivals: Arrivals::Stamped,
+    })
+}
+
+/// The nodes of a configuration, for the rooms below.
+fn peers(config: &Config) -> (share::Config, dsc_rml::Config) {
+    let subnets: Vec<SubnetSet> = config.cluster().nodes.iter().map(|n| n.subnets).collect();
+    (share::Config { nodes: subnets.len() }, dsc_rml::Config { subnets, timing: TIMING })
 }

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 
 /// The source NATs; they begin no flows while it is not `known` which there are.
 pub fn sources(config: &Config, known: bool) -> Vec<Source> {
-    let nodes = config.nodes.len();
-    let of = |vip: &dsc_wire::VipId| &config.vips[vip.index()];
+    let nodes = config.nodes.bound();
+    let of = |vip: &dsc_wire::VipId| &config.vips[*vip];
     let sources = config.source_nats.iter().map(|source| Source {
         vips: source.vips.iter().map(|vip| (*vip, of(vip).address)).collect(),
         subnet: source.vips.first().map_or(SubnetId(0), |vip| of(vip).subnet),
@@ -30,7 +30,7 @@ pub fn zones(config: &Config) -> Vec<Zone> {
         source: None,
         node: false,
     };
-    let subnets = (0u8..).map(SubnetId).zip(&config.subnets);
+    let subnets = config.subnets.iter();
     let mut zones: Vec<Zone> = subnets
         .flat_map(|(id, s)| s.networks.iter().map(move |n| zone(n.address, n.prefix, id)))
         .collect();
@@ -40,7 +40,7 @@ pub fn zones(config: &Config) -> Vec<Zone> {
             ..zone(network.address, network.prefix, *subnet)
         }));
     }
-    for node in &config.nodes {
+    for node in config.nodes.values() {
         let own = (0u8..).map(SubnetId).zip(&node.addresses);
         zones.extend(own.filter_map(|(subnet, address)| {
             let address = (*address)?;

@@ -176,6 +176,39 @@ fn replace_under_load(mut world: World) {
     assert_eq!(counted.links, [format!("eth0 {hook} ingress"), format!("eth0 {hook} egress")]);
 }
 
+/// What a build with another layout of the maps left behind is no use to this one, but its programs serve until they are
+/// replaced.
+#[test]
+fn the_programs_of_a_build_with_other_maps_are_replaced_under_load() {
+    on_each_hook(replace_other_maps);
+}
+
+fn replace_other_maps(mut world: World) {
+    let bpf = std::path::Path::new("/sys/fs/bpf/n1");
+    world.nodes[0].host(VIP4, HostState::On, &[]);
+    echo(&world.nodes[0], vip4());
+    let probes = Probes::start(&world.client, vip4());
+    probes.go_on(100);
+    world.nodes[0].kill();
+    std::fs::rename(bpf.join(dsc_bpf::LAYOUT), bpf.join("v3")).unwrap();
+    for other in ["vendor", "v"] {
+        std::fs::create_dir(bpf.join(other)).unwrap();
+    }
+    probes.go_on(100);
+    world.nodes[0].start();
+    probes.go_on(100);
+    let report = probes.stop();
+    assert!(report.lost.is_empty() && report.doubled.is_empty(), "{report:?}");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+    let mut left: Vec<_> = std::fs::read_dir(bpf).unwrap().map(name).collect();
+    left.sort();
+    let expected = ["hosts", "lease", "links", "qdiscs", "v", dsc_bpf::LAYOUT, "vendor"];
+    assert_eq!(left, expected);
+    let counted = counters(&world.nodes[0]);
+    let vip = counted.vips.iter().find(|v| v.vip == vip4()).unwrap();
+    assert!((100..report.sent).contains(&vip.packets), "its own maps, from the start on: {vip:?}");
+}
+
 #[test]
 fn a_second_daemon_is_refused() {
     let world = world();

@@ -6,7 +6,7 @@ use dsc_fwd::share::{Sharing, Todo};
 use dsc_sys::clock::{self, Alarm};
 use dsc_sys::nic::Nic;
 use dsc_sys::random;
-use dsc_wire::seal::Key;
+use dsc_wire::seal::{Key, Keyring};
 use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, NodeId, Protocol, Time};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -34,8 +34,8 @@ fn config(nodes: usize, test: u16) -> Config {
     }
     let mut config = Config::parse(&text, "test").unwrap_or_else(|problems| panic!("{problems}"));
     // A file may not say so, for no two machines share it.
-    for (n, node) in config.nodes.iter_mut().enumerate() {
-        node.addresses = vec![Some(address(n).into())];
+    for (id, node) in config.nodes.iter_mut() {
+        node.addresses = vec![Some(address(id.index()).into())];
     }
     config
 }
@@ -44,8 +44,8 @@ fn open(config: &Config, node: usize, key: u8) -> Result<Sharing, String> {
     let addresses = vec![(address(node).into(), 8)];
     let nics = [Nic { name: "lo".into(), addresses, mac: None }];
     let incarnation = random::incarnation().unwrap();
-    let keys = [Key::new([key; 32])];
-    Sharing::open(config, NodeId(node as u8), &keys, &nics, incarnation, clock::now())
+    let keyring = Keyring::for_flows(&Key::new([key; 32]), None);
+    Sharing::open(config, NodeId(node as u8), keyring, &nics, incarnation, clock::now())
 }
 
 fn flow(n: u16, state: FlowState) -> Flow {

@@ -83,6 +83,25 @@ fn the_ring_says_what_backends_are_given_and_a_new_daemon_asks_before_it_changes
 }
 
 #[test]
+fn a_node_that_has_another_number_now_goes_on_under_it() {
+    let mut world = world();
+    let node = &mut world.nodes[0];
+    until("dsc-fwd is ready", || node.ringd.ready());
+    let at = CONFIG.find("[[node]]").unwrap();
+    let next = at + 1 + CONFIG[at + 1..].find("[[node]]").unwrap();
+    let other = format!("{}{}{}", &CONFIG[..at], &CONFIG[next..], &CONFIG[at..next]);
+    std::fs::write("/mnt/dsc.toml", &other).unwrap();
+    let digest = Config::read(Path::new("/mnt/dsc.toml")).unwrap().digest();
+    assert!(!node.ringd.ready(), "it is another configuration");
+    node.ringd.change(|v| {
+        (v.config_digest, v.me) = (digest, NodeId(1));
+        v.nodes.reverse();
+        (v.nodes[0].id, v.nodes[1].id) = (NodeId(0), NodeId(1));
+    });
+    until("dsc-fwd is ready on what it has under its number", || node.ringd.ready());
+}
+
+#[test]
 fn a_new_daemon_tells_nothing_while_no_ring_says_what_backends_are_given() {
     let mut world = world();
     let node = &mut world.nodes[0];

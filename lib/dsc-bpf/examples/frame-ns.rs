@@ -92,9 +92,9 @@ fn balance(datapath: &mut Datapath, flows: &mut FlowTable, vips: &[(VipId, IpAdd
     }
     datapath.set_services(&services, &backends).expect("services");
     flows.know(vips, &backends, &[]).expect("flows");
-    for flow in known {
-        assert_eq!(flows.put(&flow, Time(1)).expect("flow"), Put::New);
-    }
+    let mut became = Vec::new();
+    flows.put(&known, Time(1), &mut became).expect("flows");
+    assert_eq!(became, vec![Put::New; known.len()]);
 }
 
 /// A TCP segment with as many hops as there are, and a right checksum.

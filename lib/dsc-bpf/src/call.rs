@@ -1,5 +1,5 @@
-//! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand, and TCX links. Called by the
-//! lease map, the loader and the hooks; it knows nothing of what maps and programs mean.
+//! The few bpf(2) calls that the loader crate does not offer: maps made, pinned and opened by hand, and mapped into memory, a
+//! program run by hand, and TCX links. Called by the lease map, the flows, the loader and the hooks; it knows nothing of what maps and programs mean.
 
 use crate::direction::Direction;
 use std::ffi::CString;
@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::ptr::NonNull;
 
 const MAP_CREATE: libc::c_long = 0;
 const OBJ_PIN: libc::c_long = 6;
@@ -118,6 +119,94 @@ pub(crate) fn shape(fd: BorrowedFd<'_>) -> io::Result<Shape> {
         max_entries: info.max_entries,
         flags: info.flags,
     })
+}
+
+/// Maps the memory of an array map into this process, for whoever takes it to unmap.
+pub(crate) fn map_memory(map: &OwnedFd, bytes: usize) -> io::Result<NonNull<u8>> {
+    // SAFETY: a fresh mapping at an address of the kernel's choice; the kernel checks the length against the map.
+    let start = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            bytes,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED,
+            map.as_raw_fd(),
+            0,
+        )
+    };
+    if start == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+const PROG_TEST_RUN: libc::c_long = 10;
+/// The kernel takes no frame for one that has nothing behind its Ethernet header.
+const FRAME_LEAST: usize = 64;
+
+#[repr(C)]
+#[derive(Default)]
+struct TestRun {
+    program: u32,
+    answer: u32,
+    bytes_in: u32,
+    bytes_out: u32,
+    data_in: u64,
+    data_out: u64,
+    repeat: u32,
+    duration: u32,
+}
+
+/// Runs a program of an interface once, now, on a frame that says nothing.
+pub(crate) fn test_run(program: BorrowedFd<'_>) -> io::Result<()> {
+    test_run_on(program, &[0u8; FRAME_LEAST]).map(drop)
+}
+
+/// The same on this frame, with its Ethernet header; what the program returned.
+pub(crate) fn test_run_on(program: BorrowedFd<'_>, frame: &[u8]) -> io::Result<i32> {
+    let mut attr = TestRun {
+        program: program.as_raw_fd() as u32,
+        bytes_in: frame.len() as u32,
+        data_in: frame.as_ptr() as u64,
+        repeat: 1,
+        ..TestRun::default()
+    };
+    bpf(PROG_TEST_RUN, &mut attr)?;
+    Ok(attr.answer as i32)
+}
+
+const PROG_LOAD: libc::c_long = 5;
+const SCHED_CLS: u32 = 3;
+
+#[repr(C)]
+#[derive(Default)]
+struct Load {
+    kind: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel: u32,
+    flags: u32,
+    name: [u8; 16],
+}
+
+/// Loads a program for frames, made of these instructions (linux/bpf.h's `struct bpf_insn`). `name` is for people and is cut to
+/// 15 bytes.
+pub(crate) fn program(name: &str, instructions: &[u64]) -> io::Result<OwnedFd> {
+    let mut attr = Load {
+        kind: SCHED_CLS,
+        count: instructions.len() as u32,
+        instructions: instructions.as_ptr() as u64,
+        license: c"Dual MIT/GPL".as_ptr() as u64,
+        ..Load::default()
+    };
+    for (to, from) in attr.name.iter_mut().zip(name.bytes().take(15)) {
+        *to = from;
+    }
+    bpf(PROG_LOAD, &mut attr).map(owned)
 }
 
 const MAP_DELETE_ELEM: libc::c_long = 3;

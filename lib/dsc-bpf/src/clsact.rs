@@ -31,9 +31,9 @@ pub(crate) struct Clsact {
 }
 
 impl Clsact {
-    /// With what an earlier daemon noted below `pins`.
-    pub(crate) fn open(pins: &Path) -> Result<Clsact, Error> {
-        let made = pins.join("qdiscs");
+    /// With what an earlier daemon noted below `dir`.
+    pub(crate) fn open(dir: &Path) -> Result<Clsact, Error> {
+        let made = dir.join("qdiscs");
         fs::create_dir_all(&made).map_err(|source| Error::Mount { dir: made.clone(), source })?;
         let tc = Tc::open().map_err(|source| Error::Hook { source })?;
         Ok(Clsact { tc, made, behind: BTreeSet::new() })

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// An interface of this node that carries a subnet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ pub struct Opened {
     pub claims: Claims,
     /// The flows.
     pub flows: FlowTable,
+    /// There was a table: what an earlier daemon knew is in it.
+    pub inherited: bool,
     /// Flows that the programs made.
     pub news: News,
     /// Replies that wait for their flow.
@@ -70,6 +72,7 @@ pub struct Opened {
 
 /// The programs and their maps.
 pub struct Datapath {
+    pub(crate) dir: PathBuf,
     hooks: Hooks,
     pub(crate) nics: Vec<Nic>,
     /// Where this daemon's programs are, as far as it knows; an earlier one's are not among them.
@@ -110,13 +113,15 @@ impl Datapath {
         // The programs share these two maps with dsc-ringd, which may not have started yet.
         drop(LeaseMap::open(dir)?);
         let pins = dir.join(LAYOUT);
-        let hooks = Hooks::open(&pins, hook)?;
+        fs::create_dir_all(&pins).map_err(|source| Error::Mount { dir: pins.clone(), source })?;
+        let hooks = Hooks::open(dir, hook)?;
         // Each flow has two entries.
         let entries = flows_max.saturating_mul(2);
         check_shapes(&pins)?;
         let pin = pins.join("flows");
+        let inherited = pin.exists();
         let outgrown = outgrown::unpin_other_size(&pin, entries)?;
-        let (mut ebpf, programs) = match Programs::load(&pins, me, entries, routing) {
+        let (mut ebpf, programs) = match Programs::load(dir, me, entries, routing) {
             Ok(loaded) => loaded,
             Err(e) => {
                 if let Some(old) = outgrown {
@@ -133,6 +138,7 @@ impl Datapath {
             flows.take_over(old)?;
         }
         let datapath = Datapath {
+            dir: dir.to_owned(),
             hooks,
             nics: Vec::new(),
             placed: BTreeSet::new(),
@@ -156,7 +162,7 @@ impl Datapath {
         drop(ebpf);
         // SAFETY: it only returns free pages to the system.
         unsafe { libc::malloc_trim(0) };
-        Ok(Opened { datapath, claims, flows, news, held })
+        Ok(Opened { datapath, claims, flows, inherited, news, held })
     }
 
     /// Makes these the services and their backends, by their numbers. Flows that exist are not touched.
@@ -407,19 +413,6 @@ impl Datapath {
     /// The kernel refused it.
     pub fn early_program(&self) -> BorrowedFd<'_> {
         self.programs.of(Direction::Driver).expect("the kernel took it")
-    }
-
-    /// Takes everything below `dir` away: programs off the interfaces, then maps. For an operator who uninstalls;
-    /// a running `dsc-ringd` would be left with maps that nobody reads.
-    ///
-    /// # Errors
-    /// [`Error`]: something could not be removed; the programs go first.
-    pub fn remove(dir: &Path) -> Result<(), Error> {
-        if !dir.exists() {
-            return Ok(());
-        }
-        Hooks::remove(dir)?;
-        fs::remove_dir_all(dir).map_err(|source| Error::Mount { dir: dir.to_owned(), source })
     }
 }
 

@@ -1,7 +1,8 @@
 //! Between a flow in our words and its two entries in the kernel's table: keys, marks, states. Pure.
 
 use crate::layout::{
-    BACKEND_NONE, Entry, EntryKey, MARK_FIN, MARK_OPEN, MARK_RESET, TICK_BITS, WAY_REQUEST,
+    BACKEND_NONE, Entry, EntryKey, MARK_FIN, MARK_JUDGED, MARK_OPEN, MARK_RESET, TICK_BITS,
+    WAY_REQUEST,
 };
 use crate::octets;
 use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, Protocol, Time};
@@ -78,20 +79,14 @@ pub(crate) fn joined(request: u32, reply: u32) -> FlowState {
     }
 }
 
-/// Does `told` take the place of `known`, which has another backend? The later state does; of one state the lower backend
-/// does, so that nodes which chose differently, each on its side of a cut, agree without asking.
-pub(crate) fn supersedes(told: &Flow, known: &Flow) -> bool {
-    (told.state, known.backend) > (known.state, told.backend)
-}
-
 /// What a state says about the two directions.
 pub(crate) fn marks(state: FlowState) -> (u32, u32) {
     match state {
         FlowState::Opening => (0, 0),
-        FlowState::Open => (MARK_OPEN, 0),
-        FlowState::ClientClosed => (MARK_OPEN | MARK_FIN, 0),
-        FlowState::ServerClosed => (MARK_OPEN, MARK_FIN),
-        FlowState::Closed | FlowState::Gone => (MARK_OPEN | MARK_FIN, MARK_FIN),
+        FlowState::Open => (MARK_OPEN, MARK_JUDGED),
+        FlowState::ClientClosed => (MARK_OPEN | MARK_FIN, MARK_JUDGED),
+        FlowState::ServerClosed => (MARK_OPEN, MARK_JUDGED | MARK_FIN),
+        FlowState::Closed | FlowState::Gone => (MARK_OPEN | MARK_FIN, MARK_JUDGED | MARK_FIN),
     }
 }
 

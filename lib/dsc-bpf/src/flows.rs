@@ -1,24 +1,20 @@
 //! The kernel's table of flows as user space sees it: what the programs made, what peers made, what is old. Each flow has two
 //! entries, one per direction; they are put and removed together. Called by `dsc-fwd` alone.
 
-use crate::entry::{
-    end, entry_key, flow_of, joined, marks, reply_key, request_key, supersedes, tick,
-};
+use crate::entry::{end, entry_key, flow_of, joined, marks, reply_key, request_key, tick};
 use crate::layout::{BACKEND_NONE, Entry, EntryKey, TICK_BITS, WAY_DIRECT, WAY_REPLY, WAY_REQUEST};
+use crate::puts::{Put, PutEntry, Puts, state_code};
 use crate::services::Backend;
 use crate::sources::Zone;
 use crate::{Error, call, octets};
 use aya::Ebpf;
 use aya::maps::{HashMap, Map, MapData, MapError};
-use dsc_wire::{BackendId, Flow, FlowKey, FlowKind, FlowState, Protocol, SubnetId, Time, VipId};
+use dsc_wire::{BackendId, Flow, FlowKind, Protocol, SubnetId, Time, VipId};
 use std::collections::HashMap as StdMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-/// What is told again of a flow is only put in if it was seen longer ago than this, in the table's unit: less than the shortest
-/// time that a silent flow is kept.
-const STALE_TICKS: u32 = 3;
 /// How long packets that pass directly may cease, in the table's unit: as an idle connection (RFC 5382, requirement 5).
 const DIRECT_TICKS: u32 = 7_000;
 /// Entries that are taken over at once.
@@ -35,21 +31,6 @@ pub struct Seen {
     pub at: Time,
 }
 
-/// What became of a flow that was to be put into the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Put {
-    /// It was not there.
-    New,
-    /// It was there, and is now as far as either knew.
-    Known,
-    /// The backend's port has a flow from the same client's port to another VIP, made since as far as can be told.
-    Clash,
-    /// The table is full.
-    Full,
-    /// Its VIP or backend is in no service of this node's configuration, or no source NAT is for its inner end.
-    Foreign,
-}
-
 /// Where a walk through the table is. It meets every flow that is there from its beginning to its end.
 #[derive(Clone, Debug, Default)]
 pub struct Walk {
@@ -61,6 +42,7 @@ pub struct FlowTable {
     map: HashMap<MapData, EntryKey, Entry>,
     /// The same, for what the loader crate does not offer.
     fd: OwnedFd,
+    puts: Puts,
     vips: StdMap<IpAddr, (VipId, SubnetId)>,
     backends: StdMap<(Protocol, SocketAddr), (BackendId, SubnetId)>,
     /// Those of source NAT.
@@ -90,7 +72,9 @@ impl FlowTable {
         let fd = data.fd().as_fd().try_clone_to_owned();
         let fd = fd.map_err(|source| Error::Flows { source })?;
         let map = HashMap::try_from(map).map_err(|e| crate::maps::fill("flows", e))?;
-        Ok(FlowTable { map, fd, vips: StdMap::new(), backends: StdMap::new(), zones: Vec::new() })
+        let puts = Puts::take(ebpf)?;
+        let (vips, backends) = (StdMap::new(), StdMap::new());
+        Ok(FlowTable { map, fd, puts, vips, backends, zones: Vec::new() })
     }
 
     /// Copies the entries of an earlier table, as many as there is room for. Those that its programs make meanwhile are
@@ -161,90 +145,44 @@ impl FlowTable {
         Some(Places { vip, vip_subnet, backend, subnet })
     }
 
-    /// Puts a flow in that a peer knows, or joins what it knows with what is here.
+    /// Puts flows in that a peer knows, in their order, or joins what it knows with what is here. Adds what became of each,
+    /// those that are [`Put::Foreign`] first.
     ///
     /// # Errors
-    /// [`Error::Fill`]: the kernel refused for another reason than a full table.
-    pub fn put(&mut self, flow: &Flow, now: Time) -> Result<Put, Error> {
-        let Some(places) = self.places(flow) else { return Ok(Put::Foreign) };
+    /// [`Error::Flows`]: the kernel refused for another reason than a full table.
+    pub fn put(&mut self, flows: &[Flow], now: Time, became: &mut Vec<Put>) -> Result<(), Error> {
+        let told: Vec<PutEntry> = flows.iter().filter_map(|flow| self.entry(flow, now)).collect();
+        became.extend((told.len()..flows.len()).map(|_| Put::Foreign));
+        self.puts.run(&told, became)
+    }
+
+    /// The program that puts them in, to be looked at.
+    pub fn program(&self) -> BorrowedFd<'_> {
+        self.puts.program()
+    }
+
+    /// None of a flow that is foreign here.
+    fn entry(&self, flow: &Flow, now: Time) -> Option<PutEntry> {
+        let places = self.places(flow)?;
         let (request_marks, reply_marks) = marks(flow.state);
-        let seen = tick(now);
-        let key = request_key(&flow.key);
-        let request = places.of(Entry {
-            address: octets(flow.backend.ip()),
-            port: flow.backend.port().to_be_bytes(),
-            way: WAY_REQUEST,
-            marks: request_marks,
-            seen,
-            ..Entry::default()
-        });
-        let back = reply_key(flow);
-        let reply = places.of(Entry {
-            address: octets(flow.key.vip.ip()),
-            port: flow.key.vip.port().to_be_bytes(),
-            way: WAY_REPLY,
-            marks: reply_marks,
-            seen,
-            ..Entry::default()
-        });
-        let old = self.get(&key)?.filter(|old| old.way == WAY_REQUEST);
-        let mut there = self.get(&back)?.filter(|there| there.way == WAY_REPLY);
-        let same_vip = |there: &Entry| (there.address, there.port) == (reply.address, reply.port);
-        let known = old.and_then(|old| flow_of(&key, &old));
-        if let (Some(old), Some(known)) = (old, known) {
-            let known_back = reply_key(&known);
-            let other = if known_back == back { there } else { self.get(&known_back)? };
-            let other_marks = other.map_or(0, |other| other.marks);
-            let known = Flow { state: joined(old.marks, other_marks), ..known };
-            if known.backend == flow.backend
-                && there.is_some_and(|there| same_vip(&there))
-                && joined(old.marks | request.marks, other_marks | reply.marks) == known.state
-                && (flow.state != FlowState::Opening || known.state == FlowState::Opening)
-                && seen.saturating_sub(old.seen) < STALE_TICKS
-            {
-                return Ok(Put::Known);
-            }
-            let anew = flow.state == FlowState::Opening && known.state == FlowState::Closed;
-            if known.backend != flow.backend && !anew && !supersedes(flow, &known) {
-                return Ok(Put::Known);
-            }
-            if anew || known.backend != flow.backend {
-                self.delete(&known_back)?;
-                there = there.filter(|_| known_back != back);
-            }
-        }
-        if let Some(there) = there.filter(|there| !same_vip(there)) {
-            // To the backend they are one connection. Whoever made this one knew that the other had ended; news of one
-            // that was made before may come late.
-            if flow.state != FlowState::Opening {
-                return Ok(Put::Clash);
-            }
-            let vip = end(&back, there.address, there.port);
-            let other = request_key(&FlowKey { vip, ..flow.key });
-            // One that begins inside may have been made by two nodes at once, each with a port of its own: all keep the same.
-            if flow.kind == FlowKind::SourceNat
-                && let Some(entry) = self.get(&other)?
-            {
-                let opening = joined(entry.marks, there.marks) == FlowState::Opening;
-                if opening && vip < flow.key.vip {
-                    return Ok(Put::Clash);
-                }
-            }
-            self.delete(&other)?;
-        }
-        // Both entries are of the same flow as told; what each node has seen of it adds up.
-        let of_this = there.filter(same_vip);
-        let reply = Entry { marks: reply.marks | of_this.map_or(0, |there| there.marks), ..reply };
-        let same = old.filter(|_| of_this.is_some());
-        let request = Entry { marks: request.marks | same.map_or(0, |old| old.marks), ..request };
-        if !self.set(&back, &reply)? {
-            return Ok(Put::Full);
-        }
-        if !self.set(&key, &request)? {
-            self.delete(&back)?;
-            return Ok(Put::Full);
-        }
-        Ok(if same.is_some() { Put::Known } else { Put::New })
+        let side = |replaced: SocketAddr, way, marks| {
+            places.of(Entry {
+                address: octets(replaced.ip()),
+                port: replaced.port().to_be_bytes(),
+                way,
+                marks,
+                seen: tick(now),
+                ..Entry::default()
+            })
+        };
+        Some(PutEntry {
+            key: request_key(&flow.key),
+            back: reply_key(flow),
+            request: side(flow.backend, WAY_REQUEST, request_marks),
+            reply: side(flow.key.vip, WAY_REPLY, reply_marks),
+            state: state_code(flow.state),
+            ..PutEntry::default()
+        })
     }
 
     /// Takes a flow out; nothing happens if it is not there.

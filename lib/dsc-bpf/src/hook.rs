@@ -8,7 +8,6 @@ use crate::direction::Direction;
 use crate::links;
 use std::fmt;
 use std::fs;
-use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -62,11 +61,11 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// With what an earlier daemon noted below `pins`.
-    pub(crate) fn open(pins: &Path, hook: Hook) -> Result<Hooks, Error> {
-        let links = pins.join("links");
+    /// With what an earlier daemon, of whatever build, noted below `dir`.
+    pub(crate) fn open(dir: &Path, hook: Hook) -> Result<Hooks, Error> {
+        let links = dir.join("links");
         fs::create_dir_all(&links).map_err(|source| Error::Mount { dir: links.clone(), source })?;
-        Ok(Hooks { hook, links, clsact: Clsact::open(pins)? })
+        Ok(Hooks { hook, links, clsact: Clsact::open(dir)? })
     }
 
     pub(crate) fn hook(&self) -> Hook {
@@ -115,13 +114,9 @@ impl Hooks {
         self.clsact.keep_only(clsact)
     }
 
-    /// Detaches everything that was noted below any of the directories in `dir`, and what was not.
+    /// Detaches everything that was noted below `dir`, and what was not.
     pub(crate) fn remove(dir: &Path) -> Result<(), Error> {
-        let failed = |source: io::Error| Error::Mount { dir: dir.to_owned(), source };
-        for pins in fs::read_dir(dir).map_err(failed)? {
-            // Either hook will do: nothing is kept.
-            Hooks::open(&pins.map_err(failed)?.path(), Hook::Tcx)?.keep_only(&[], &[], &[])?;
-        }
-        Ok(())
+        // Either hook will do: nothing is kept.
+        Hooks::open(dir, Hook::Tcx)?.keep_only(&[], &[], &[])
     }
 }

@@ -205,10 +205,11 @@ pub(crate) const WAY_REPLY: u8 = 1;
 pub(crate) const WAY_DIRECT: u8 = 2;
 /// `BACKEND_NONE`: of a flow that began inside.
 pub(crate) const BACKEND_NONE: u16 = u16::MAX;
-/// `MARK_OPEN`, `MARK_FIN`, `MARK_RESET`.
+/// `MARK_OPEN`, `MARK_FIN`, `MARK_RESET`, `MARK_JUDGED`.
 pub(crate) const MARK_OPEN: u32 = 1;
 pub(crate) const MARK_FIN: u32 = 2;
 pub(crate) const MARK_RESET: u32 = 4;
+pub(crate) const MARK_JUDGED: u32 = 8;
 /// `TICK`: the unit of `seen` is 2^30 nanoseconds.
 pub(crate) const TICK_BITS: u32 = 30;
 
@@ -299,8 +300,10 @@ pub(crate) struct BackendCountEntry {
     pub request_bytes: u64,
     pub reply_packets: u64,
     pub reply_bytes: u64,
+    pub opened: u64,
+    pub refused: u64,
 }
-const _: () = assert!(size_of::<BackendCountEntry>() == 40);
+const _: () = assert!(size_of::<BackendCountEntry>() == 56);
 
 /// Bytes of a `struct news`: key, entry, time.
 pub(crate) const NEWS_BYTES: usize = size_of::<EntryKey>() + size_of::<Entry>() + 8;

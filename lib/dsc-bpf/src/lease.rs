@@ -3,15 +3,19 @@
 //! next frame; no call into the kernel can stall it.
 
 use crate::call::{self, Shape};
-use crate::{Error, LAYOUT, bpffs};
+use crate::{Error, bpffs};
 use dsc_wire::ids::{PAST_MAX, VIPS_MAX};
 use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, Time, VipId};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Names of the maps, here and in the programs.
+pub(crate) const LEASE: &str = "lease";
+pub(crate) const HOSTS: &str = "hosts";
 
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_F_MMAPABLE: u32 = 1 << 10;
@@ -38,11 +42,10 @@ impl LeaseMap {
     /// # Errors
     /// [`Error`]: the file system cannot be mounted, a right is missing, or the pinned maps are another build's.
     pub fn open(dir: &Path) -> Result<LeaseMap, Error> {
-        let dir = dir.join(LAYOUT);
-        bpffs::prepare(&dir)?;
+        bpffs::prepare(dir)?;
         Ok(LeaseMap {
-            lease: Words::open(&dir, "lease", 1)?,
-            hosts: Words::open(&dir, "hosts", VIPS_MAX)?,
+            lease: Words::open(dir, LEASE, 1)?,
+            hosts: Words::open(dir, HOSTS, VIPS_MAX)?,
         })
     }
 
@@ -148,7 +151,7 @@ impl Words {
         if call::shape(map.as_fd()).map_err(failed("examine"))? != shape {
             return Err(Error::Layout { path });
         }
-        let start = map_memory(&map, count).map_err(failed("map into memory"))?;
+        let start = call::map_memory(&map, count * 8).map_err(failed("map into memory"))?.cast();
         Ok(Words { start, count, _map: map })
     }
 
@@ -165,24 +168,6 @@ impl Drop for Words {
         // SAFETY: the mapping was made with this address and length and nothing borrows from it any more.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.count * 8) };
     }
-}
-
-fn map_memory(map: &OwnedFd, count: usize) -> io::Result<NonNull<AtomicU64>> {
-    // SAFETY: a fresh mapping at an address of the kernel's choice; the kernel checks the length against the map.
-    let start = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            count * 8,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED,
-            map.as_raw_fd(),
-            0,
-        )
-    };
-    if start == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(start.cast()).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 #[cfg(test)]

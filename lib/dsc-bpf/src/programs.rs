@@ -1,7 +1,8 @@
 //! The compiled programs, and how they come into the kernel.
 
-use crate::Error;
 use crate::direction::Direction;
+use crate::lease::{HOSTS, LEASE};
+use crate::{Error, LAYOUT};
 use aya::programs::{Program, ProgramError};
 use aya::{Ebpf, EbpfLoader};
 use dsc_wire::{NodeId, Routing};
@@ -20,17 +21,19 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Hands the programs and their maps to the kernel, with the maps pinned below `pins` and room for `entries` entries of
+    /// Hands the programs and their maps to the kernel, with the maps pinned below `dir` and room for `entries` entries of
     /// flows.
     pub(crate) fn load(
-        pins: &Path,
+        dir: &Path,
         me: NodeId,
         entries: u32,
         routing: Routing,
     ) -> Result<(Ebpf, Programs), Error> {
         let mut ebpf = EbpfLoader::new()
             .btf(None)
-            .default_map_pin_directory(pins)
+            .default_map_pin_directory(dir.join(LAYOUT))
+            .map_pin_path(LEASE, dir.join(LEASE))
+            .map_pin_path(HOSTS, dir.join(HOSTS))
             .override_global("me", &u32::from(me.0), true)
             .override_global("symmetric", &u32::from(routing == Routing::Symmetric), true)
             .map_max_entries("flows", entries)
@@ -55,7 +58,7 @@ impl Programs {
 }
 
 /// Hands one program to the kernel.
-fn load_one(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, Error> {
+pub(crate) fn load_one(ebpf: &mut Ebpf, name: &str) -> Result<OwnedFd, Error> {
     let refused = |e: ProgramError| Error::Load(Box::new(e.into()));
     let loaded = match ebpf.program_mut(name).expect("the object has this program") {
         Program::Xdp(program) => program.load().and_then(|()| program.fd()),

@@ -56,6 +56,10 @@ pub struct BackendCount {
     pub reply_packets: u64,
     /// Their bytes.
     pub reply_bytes: u64,
+    /// Flows of which both ends were heard here: of TCP the client after its opening, of UDP the backend.
+    pub opened: u64,
+    /// Flows to which the first answer that came here was a reset, or an ICMP error that the backend is not reached.
+    pub refused: u64,
 }
 
 /// The maps.
@@ -78,13 +82,18 @@ impl ServiceMaps {
         })
     }
 
-    /// Makes these the services. What leads to something comes after it, and goes before it.
+    /// Makes these the services. What leads to something comes after it, and goes before it: no new flow meets a backend that
+    /// was disabled a moment before it left the tables.
     pub fn set(&mut self, services: &[Service], backends: &[Backend]) -> Result<(), Error> {
         debug_assert!(services.len() <= SERVICES_MAX && backends.len() <= BACKENDS_MAX);
         let mut ends = BTreeMap::new();
+        let mut disabled = Vec::new();
         for (index, backend) in (0u32..).zip(backends) {
             let entry = backend_entry(backend);
-            if self.backends.get(&index, 0).map_err(|e| fill("backends", e))? != entry {
+            let old = self.backends.get(&index, 0).map_err(|e| fill("backends", e))?;
+            if entry == (BackendEntry { state: BACKEND_DISABLED, ..old }) && entry != old {
+                disabled.push((index, entry));
+            } else if entry != old {
                 self.backends.set(index, entry, 0).map_err(|e| fill("backends", e))?;
             }
             ends.insert(end_key(backend), index);
@@ -95,7 +104,7 @@ impl ServiceMaps {
             self.set_slots(index, &service.slots)?;
             let kind = match service.kind {
                 ServiceKind::Nat => SERVICE_NAT,
-                ServiceKind::Local => SERVICE_LOCAL,
+                ServiceKind::Local | ServiceKind::Link => SERVICE_LOCAL,
             };
             let port = service.port.to_be_bytes();
             for vip in &service.vips {
@@ -107,6 +116,9 @@ impl ServiceMaps {
                     keys.insert(ServiceKey { port: PORT_ANY, ..key }, some);
                 }
             }
+        }
+        for (index, entry) in disabled {
+            self.backends.set(index, entry, 0).map_err(|e| fill("backends", e))?;
         }
         crate::maps::insert("ends", &mut self.ends, &ends)?;
         crate::maps::insert("services", &mut self.services, &keys)?;
@@ -136,6 +148,8 @@ impl ServiceMaps {
             request_bytes: sum.request_bytes + count.request_bytes,
             reply_packets: sum.reply_packets + count.reply_packets,
             reply_bytes: sum.reply_bytes + count.reply_bytes,
+            opened: sum.opened + count.opened,
+            refused: sum.refused + count.refused,
         }))
     }
 }

@@ -119,10 +119,13 @@ fn world(count: u16) -> World {
     let backends: Vec<Backend> = ends.iter().map(one).collect();
     datapath.set_services(&[], &backends).unwrap();
     flows.know(&vips, &backends, &[]).unwrap();
-    for (version, n) in ends {
-        let known = flow(Protocol::Tcp, client(version), vip(version, n), backend(version, n));
-        assert_eq!(flows.put(&known, Time(1)).unwrap(), Put::New);
-    }
+    let known = |(version, n): (u8, u16)| {
+        flow(Protocol::Tcp, client(version), vip(version, n), backend(version, n))
+    };
+    let known: Vec<_> = ends.into_iter().map(known).collect();
+    let mut became = Vec::new();
+    flows.put(&known, Time(1), &mut became).unwrap();
+    assert_eq!(became, vec![Put::New; known.len()]);
     lease.set_lease(Time::NEVER);
     vips.iter().for_each(|(vip, ..)| lease.set_host(*vip, HostState::On, &[]));
     let nics = [nic("d0", 0), nic("e0", 1)];
@@ -168,6 +171,9 @@ fn frame(packet: Packet) -> Vec<u8> {
 
 #[test]
 fn a_frame_for_another_machine_is_not_ours() {
+    if !place::drivers_tell() {
+        return;
+    }
     let world = world(1);
     for version in [4, 6] {
         assert_eq!(world.goes_to(false, &frame(request(version))), Some(HOST));
@@ -180,6 +186,9 @@ fn a_frame_for_another_machine_is_not_ours() {
 
 #[test]
 fn what_does_not_fit_or_has_no_hop_left_is_the_stacks() {
+    if !place::drivers_tell() {
+        return;
+    }
     let world = world(1);
     for version in [4, 6] {
         let last = Packet { ttl: 1, ..request(version) };
@@ -196,6 +205,9 @@ fn what_does_not_fit_or_has_no_hop_left_is_the_stacks() {
 /// A driver that does not send what others redirect to it loses it without a word.
 #[test]
 fn nothing_goes_to_a_driver_that_does_not_send() {
+    if !place::drivers_tell() {
+        return;
+    }
     let mut world = world(1);
     gro("e1", "off");
     world.start();
@@ -210,6 +222,9 @@ fn nothing_goes_to_a_driver_that_does_not_send() {
 /// Of an interface that is no subnet's nobody has asked whether its driver sends.
 #[test]
 fn a_better_route_by_another_interface_is_not_taken() {
+    if !place::drivers_tell() {
+        return;
+    }
     let world = world(1);
     assert_eq!(world.goes_to(true, &frame(reply(6, 0))), Some(HOST));
     ip("route add 2001:db8::/32 via fd00:3::250 metric 10");
@@ -220,6 +235,9 @@ fn a_better_route_by_another_interface_is_not_taken() {
 /// Only the stack asks a neighbour whether it is still there.
 #[test]
 fn now_and_then_a_packet_is_left_to_the_stack() {
+    if !place::drivers_tell() {
+        return;
+    }
     let world = world(1);
     let frame = frame(request(4));
     assert_eq!(world.goes_to(false, &frame), Some(HOST));
@@ -229,6 +247,9 @@ fn now_and_then_a_packet_is_left_to_the_stack() {
 /// Replies of many VIPs to one client, every other one with another router: more than there are places for ways out.
 #[test]
 fn the_way_out_is_that_of_the_source() {
+    if !place::drivers_tell() {
+        return;
+    }
     const COUNT: u16 = 300;
     let world = world(COUNT);
     ip("rule add from 10.1.1.0/24 lookup 101");

@@ -63,8 +63,7 @@ fn something_else_under_the_name_is_refused() {
     place::enter();
     let dir = Path::new(place::BPF_DIR);
     drop(LeaseMap::open(dir).unwrap());
-    let pins = dir.join(dsc_bpf::LAYOUT);
-    std::fs::rename(pins.join("hosts"), pins.join("lease")).unwrap();
+    std::fs::rename(dir.join("hosts"), dir.join("lease")).unwrap();
     let refused = LeaseMap::open(dir).unwrap_err();
     assert!(matches!(refused, Error::Layout { .. }), "{refused}");
 }

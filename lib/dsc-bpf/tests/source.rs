@@ -111,20 +111,20 @@ fn what_peers_tell_serves_here() {
     let of = |port, state| dsc_wire::Flow { state, ..flow(Protocol::Tcp, r, vip(4, port), s) };
     node.prepare(&Row::new("told", Vec::new()));
     let first = of(FIRST, FlowState::Opening);
-    assert_eq!(node.flows.put(&first, Time(1)).unwrap(), Put::New);
+    assert_eq!(node.put(&first, Time(1)), Put::New);
     assert_eq!(send(&node, Packet::tcp(s, r, SYN)), [("source_out".to_owned(), 1)]);
     let answer = Packet::tcp(r, first.key.vip, SYN_ACK);
     assert_eq!(send(&node, answer), [("source_in".to_owned(), 1)]);
     // Another member made it anew, with another port; the end of the old one is told late.
     let second = of(FIRST + SLICE, FlowState::Opening);
-    assert_eq!(node.flows.put(&second, Time(1)).unwrap(), Put::New);
+    assert_eq!(node.put(&second, Time(1)), Put::New);
     node.flows.remove(&dsc_wire::Flow { state: FlowState::Gone, ..first }).unwrap();
     assert_eq!(node.all_flows().iter().map(|seen| seen.flow).collect::<Vec<_>>(), [second]);
     assert_eq!(send(&node, Packet::tcp(s, r, ACK)), [("source_out".to_owned(), 1)]);
     let answer = Packet::tcp(r, second.key.vip, ACK);
     assert_eq!(send(&node, answer), [("source_in".to_owned(), 1)]);
     let nobody = dsc_wire::Flow { backend: "10.2.0.9:5555".parse().unwrap(), ..second };
-    assert_eq!(node.flows.put(&nobody, Time(1)).unwrap(), Put::Foreign);
+    assert_eq!(node.put(&nobody, Time(1)), Put::Foreign);
 }
 
 /// Nobody else's connections suffer, and no half of one is left.

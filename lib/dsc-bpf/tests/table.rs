@@ -42,20 +42,20 @@ fn what_peers_tell_is_joined() {
         known.state = told;
         let anew = told == FlowState::Opening && then == told;
         let put = if anew { Put::New } else { Put::Known };
-        assert_eq!(node.flows.put(&known, Time(1)).unwrap(), put, "{told:?}");
+        assert_eq!(node.put(&known, Time(1)), put, "{told:?}");
         assert_eq!(state(&node), [then], "told {told:?}");
     }
     // Another vip's flow between the same ends of the backend.
     let inside = std::net::SocketAddr::new("10.2.0.100".parse().unwrap(), WEB);
     let mut other = flow(Protocol::Tcp, c, inside, b);
     other.state = FlowState::Closed;
-    assert_eq!(node.flows.put(&other, Time(1)).unwrap(), Put::Clash);
+    assert_eq!(node.put(&other, Time(1)), Put::Clash);
     other.state = FlowState::Opening;
-    assert_eq!(node.flows.put(&other, Time(1)).unwrap(), Put::New);
+    assert_eq!(node.put(&other, Time(1)), Put::New);
     let flows = node.all_flows();
     assert_eq!(flows.iter().map(|seen| seen.flow).collect::<Vec<_>>(), [other]);
     let nobody = flow(Protocol::Tcp, c, v, backend(4, TALK));
-    assert_eq!(node.flows.put(&nobody, Time(1)).unwrap(), Put::Foreign);
+    assert_eq!(node.put(&nobody, Time(1)), Put::Foreign);
     known.state = FlowState::Gone;
     node.flows.remove(&known).unwrap();
     assert_eq!(node.all_flows().len(), 1, "it is not this one's");
@@ -113,7 +113,7 @@ fn a_reminder_counts_as_a_packet_even_for_a_short_life() {
     node.prepare(&Row::new("known", Vec::new()));
     for seconds in [1, 6, 11] {
         let now = Time::from_ms(seconds * 1_000);
-        node.flows.put(&known, now).unwrap();
+        node.put(&known, now);
         let at = node.all_flows()[0].at;
         assert!(now.since(at).as_millis() <= 1_074, "{seconds} s: {at:?}");
     }
@@ -134,7 +134,7 @@ fn of_two_ports_for_one_connection_from_inside_all_nodes_keep_the_same() {
     for told in [both, [both[1], both[0]]] {
         node.prepare(&Row::new("both", Vec::new()));
         for flow in &told {
-            node.flows.put(flow, Time(1)).unwrap();
+            node.put(flow, Time(1));
         }
         let kept: Vec<_> = node.all_flows().iter().map(|seen| seen.flow).collect();
         assert_eq!(kept, [both[0]]);

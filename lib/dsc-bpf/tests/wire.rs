@@ -392,6 +392,9 @@ fn sums_that_were_left_open_are_right_in_the_end() {
 /// its senders have to fill in their sums, and its receivers to take what a driver sends.
 #[test]
 fn packets_of_known_flows_are_taken_in_the_driver() {
+    if !place::drivers_tell() {
+        return;
+    }
     place::enter();
     let client = Machine::new();
     wire("outside", 1500, 0, 250, &client);

@@ -106,6 +106,17 @@ pub struct Model {
     pub doors: Vec<SubnetId>,
     /// Flows, and what each end has done.
     pub flows: BTreeMap<FlowKey, State>,
+    /// What became of beginnings, by the number of the backend.
+    pub begun: BTreeMap<u16, Begun>,
+}
+
+/// Flows of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Both ends were heard.
+    pub opened: u64,
+    /// The first answer was a reset.
+    pub refused: u64,
 }
 
 /// A flow as the model keeps it.
@@ -121,6 +132,8 @@ pub struct State {
     pub server_fin: bool,
     /// Either has reset it.
     pub reset: bool,
+    /// Its inner end was heard.
+    pub judged: bool,
 }
 
 /// The end of a flow inside.
@@ -134,7 +147,7 @@ pub enum Inner {
 
 impl State {
     fn new(inner: Inner, open: bool) -> State {
-        State { inner, open, client_fin: false, server_fin: false, reset: false }
+        State { inner, open, client_fin: false, server_fin: false, reset: false, judged: false }
     }
 
     fn ended(&self) -> bool {
@@ -248,7 +261,9 @@ impl Model {
             if let (Outcome::Route(..), Some(state), true) =
                 (outcome, self.flows.get_mut(&key), tcp)
             {
-                state.open |= packet.flags & SYN == 0;
+                if packet.flags & SYN == 0 && !std::mem::replace(&mut state.open, true) {
+                    count(&mut self.begun, state.inner).opened += 1;
+                }
                 state.client_fin |= packet.flags & FIN != 0;
                 state.reset |= packet.flags & RST != 0;
             }
@@ -335,6 +350,13 @@ impl Model {
         let subnet = self.vips.get(&key.vip.ip()).copied();
         let outcome = self.route(packet, name, subnet, key.vip, packet.dest);
         if let (Outcome::Route(..), Some(state)) = (outcome, self.flows.get_mut(&key)) {
+            let first = !std::mem::replace(&mut state.judged, true);
+            if first && tcp && packet.flags & RST != 0 {
+                count(&mut self.begun, state.inner).refused += 1;
+            }
+            if !tcp && !server && !state.open {
+                count(&mut self.begun, state.inner).opened += 1;
+            }
             if tcp {
                 state.server_fin |= packet.flags & FIN != 0;
                 state.reset |= packet.flags & RST != 0;
@@ -353,6 +375,12 @@ impl Model {
         let held = packet.bytes <= HELD_MAX;
         Outcome::Drop(if held { "nat_held" } else { "nat_held_lost" })
     }
+}
+
+/// Where a flow is counted: of source NAT, nowhere that is looked at.
+fn count(begun: &mut BTreeMap<u16, Begun>, inner: Inner) -> &mut Begun {
+    let number = if let Inner::Backend(number) = inner { number } else { u16::MAX };
+    begun.entry(number).or_default()
 }
 
 /// The programs' hash of a flow: of the bytes of its request's key, eight at a time, as the machine orders them. Nodes of

@@ -106,6 +106,36 @@ pub fn rewritten(
     Some(packet)
 }
 
+/// A packet without data that asks `dest` for one of its own connection with `source`: the answer to an opening that was
+/// answered before. Who has the connection says where it is (RFC 9293 3.10.7.4, RFC 5961 4.2), whatever the numbers; who has
+/// none resets it. None if the ends are of two families.
+pub fn prompt(source: SocketAddr, dest: SocketAddr) -> Option<Vec<u8>> {
+    const SYN_ACK: u8 = 0x12;
+    let mut packet = match (source.ip(), dest.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            let head = [0x45, 0, 0, 40, 0, 0, 0x40, 0, 64, 6, 0, 0];
+            [&head[..], &from.octets(), &to.octets()].concat()
+        }
+        (IpAddr::V6(from), IpAddr::V6(to)) => {
+            let head = [0x60, 0, 0, 0, 0, 20, 6, 64];
+            [&head[..], &from.octets(), &to.octets()].concat()
+        }
+        _ => return None,
+    };
+    let transport = packet.len();
+    if source.is_ipv4() {
+        let sum = !folded(sum_of(&packet));
+        packet[10..12].copy_from_slice(&sum.to_be_bytes());
+    }
+    packet.extend(source.port().to_be_bytes());
+    packet.extend(dest.port().to_be_bytes());
+    packet.extend([0, 0, 0, 0, 0, 0, 0, 0, 0x50, SYN_ACK, 0, 0, 0, 0, 0, 0]);
+    let length = packet.len();
+    let ends = Ends { protocol: Protocol::Tcp, source, dest, transport, length };
+    set_checksum(&mut packet, &ends, source.ip(), dest.ip());
+    Some(packet)
+}
+
 fn set_checksum(packet: &mut [u8], ends: &Ends, source: IpAddr, dest: IpAddr) {
     let at = ends.transport;
     let place = at + if ends.protocol == Protocol::Tcp { 16 } else { 6 };
@@ -189,6 +219,22 @@ mod tests {
                 assert!(six || folded(sum_of(&sent[..20])) == 0xFFFF);
                 assert_eq!(sent[if six { 7 } else { 8 }], 63);
             }
+        }
+    }
+
+    #[test]
+    fn a_prompt_is_an_answer_to_an_opening_with_right_checksums() {
+        for six in [false, true] {
+            let client =
+                if six { "[fd00:1::250]:4444" } else { "10.1.0.250:4444" }.parse().unwrap();
+            let sent = prompt(vip(six), client).unwrap();
+            let ends = read(&[&[0; 14], &sent[..]].concat()).unwrap();
+            assert_eq!((ends.source, ends.dest, ends.length), (vip(six), client, sent.len()));
+            assert_eq!((ends.protocol, sent[ends.transport + 13]), (Protocol::Tcp, 0x12));
+            let segment = &sent[ends.transport..];
+            assert_eq!(transport_sum(segment, vip(six).ip(), client.ip(), Protocol::Tcp), 0);
+            assert!(six || folded(sum_of(&sent[..20])) == 0xFFFF);
+            assert_eq!(prompt(vip(!six), client), None);
         }
     }
 

@@ -44,6 +44,13 @@ impl Daemon {
             if let (Some(sharing), Ok(nics)) = (&mut self.sharing, nic::nics()) {
                 sharing.follow(&nics);
             }
+            if self.datapath.faults().is_empty() {
+                for layout in self.datapath.remove_earlier().map_err(|e| e.to_string())? {
+                    tracing::info!(
+                        "replaced the programs of another build, and removed its maps ({layout})"
+                    );
+                }
+            }
         } else if self.datapath.mend().map_err(|e| e.to_string())? {
             tracing::warn!("put back programs that were taken off their interfaces");
         }

@@ -7,9 +7,12 @@ use crate::sources;
 use crate::symmetric::Hosts;
 use dsc_bpf::{Told, Walk};
 use dsc_fwd::share::{Sharing, Todo};
-use dsc_sys::{clock, keyfile, nic, random, realtime};
-use dsc_wire::local::HostState;
+use dsc_sys::keyfile::KeyFile;
+use dsc_sys::{clock, nic, random, realtime};
+use dsc_wire::local::{FwdSharing, HostState};
+use dsc_wire::seal::Keyring;
 use dsc_wire::{Flow, FlowState, NodeId, Routing, Time};
+use std::net::IpAddr;
 
 impl Daemon {
     /// Opens the sockets to the peers, if there are flows to share.
@@ -17,7 +20,7 @@ impl Daemon {
         if !balance::has_flows(&self.config) {
             return Ok(());
         }
-        let keys = keyfile::keys(&self.config.key_file).map_err(|e| e.to_string())?;
+        let key_file = KeyFile::open(&self.config.key_file).map_err(|e| e.to_string())?;
         let nics = nic::nics().map_err(|e| format!("cannot read this machine's addresses: {e}"))?;
         let life = random::incarnation().map_err(|e| format!("cannot get random numbers: {e}"))?;
         if let Err(e) = realtime::prefer() {
@@ -28,10 +31,28 @@ impl Daemon {
             );
         }
         let now = clock::now();
-        self.sharing = Some(Sharing::open(&self.config, self.me, &keys, &nics, life, now)?);
-        self.adopted = now < self.lease.lease()
+        let keyring = key_file.keyring(Keyring::for_flows);
+        self.sharing = Some(Sharing::open(&self.config, self.me, keyring, &nics, life, now)?);
+        self.key_file = Some(key_file);
+        self.adopted = self.inherited
+            && now < self.lease.lease()
             && self.vips.iter().any(|(vip, ..)| self.lease.host(*vip).0 == HostState::On);
         Ok(())
+    }
+
+    /// Takes other keys when their file has them.
+    pub(super) fn look_at_keys(&mut self) {
+        if let (Some(sharing), Some(key_file)) = (&mut self.sharing, &mut self.key_file)
+            && key_file.look()
+        {
+            sharing.set_keyring(key_file.keyring(Keyring::for_flows));
+        }
+    }
+
+    /// How flows are shared, for people.
+    pub(super) fn sharing_status(&self, now: Time) -> Option<FwdSharing> {
+        let keys = self.key_file.as_ref().map(KeyFile::ids).unwrap_or_default();
+        Some(FwdSharing { keys, ..self.sharing.as_ref()?.status(now) })
     }
 
     /// Brings source NAT into the kernel, as far as the others' flows are known.
@@ -64,6 +85,7 @@ impl Daemon {
                 self.todo(now, todo)?;
             }
         }
+        self.prompt(now)?;
         self.waiting.take(now);
         let symmetric = self.config.flows.routing == Routing::Symmetric;
         let hosts = symmetric.then(|| Hosts {
@@ -73,6 +95,16 @@ impl Daemon {
             voices: &mut self.voices,
         });
         self.waiting.turn(now, self.flows.table_mut(), hosts)
+    }
+
+    /// Asks the clients of flows that have ended for a packet, as the host of their VIP.
+    fn prompt(&mut self, now: Time) -> Result<(), String> {
+        let holds = now < self.lease.lease();
+        let mine = |address: IpAddr| {
+            let vip = self.vips.iter().find(|(_, own, _)| *own == address);
+            holds && vip.is_some_and(|(vip, ..)| self.lease.host(*vip).0 == HostState::On)
+        };
+        self.prompts.turn(now, self.flows.table(), mine)
     }
 
     fn todo(&mut self, now: Time, todo: Todo) -> Result<(), String> {

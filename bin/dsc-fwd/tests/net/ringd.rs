@@ -65,7 +65,7 @@ impl Ringd {
 
     /// Is it on all subnets?
     pub fn ready(&self) -> bool {
-        let subnets = (0u8..).map(SubnetId).take(config().subnets.len());
+        let subnets = (0u8..).map(SubnetId).take(config().subnets.bound());
         self.ready_on() == subnets.collect()
     }
 }
@@ -84,7 +84,7 @@ fn view(config: &Config, me: NodeId, macs: &[[u8; 6]]) -> View {
                    "load": {"cpu_permille": 0, "bytes_per_s": [0]}})
         })
         .collect();
-    let vips: Vec<_> = (0..config.vips.len())
+    let vips: Vec<_> = (0..config.vips.bound())
         .map(|i| {
             json!({"id": i, "host": null, "heir": null, "next": null, "fence_ms": 0,
                    "preferred": null, "persistence": 1, "past": [], "moves": 0})

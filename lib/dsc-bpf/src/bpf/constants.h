@@ -63,6 +63,10 @@
 #define AT_MAX 255
 #define ND_BYTES 24
 #define ICMP_BYTES 8
+/* Errors that say that something is not reached, and the code of the one that is about a size. */
+#define ICMP_UNREACHABLE 3
+#define ICMP_TOO_BIG 4
+#define ICMP6_UNREACHABLE 1
 /* Every interface takes as much (RFC 791, RFC 8200). */
 #define MTU4_LEAST 68
 #define MTU6_LEAST 1280
@@ -171,6 +175,24 @@
 #define MARK_OPEN 1  /* both ends have spoken */
 #define MARK_FIN 2   /* this end has closed */
 #define MARK_RESET 4 /* either end has reset it */
+#define MARK_JUDGED 8 /* in a reply's: the backend has answered, or somebody inside has refused it; the programs' own */
+
+/* How far a flow has come; asserted against flows.rs. */
+#define STATE_OPENING 0
+#define STATE_OPEN 1
+#define STATE_CLIENT_CLOSED 2
+#define STATE_SERVER_CLOSED 3
+#define STATE_CLOSED 4
+
+/* Flows of peers that are brought in at once. */
+#define PUTS_MAX 64
+/* What is to be done with one of them, and what became of it; asserted against puts.rs. */
+#define PUT_NOTHING 0
+#define PUT_ASKED 1
+#define PUT_NEW 2
+#define PUT_KNOWN 3
+#define PUT_CLASH 4
+#define PUT_FULL 5
 
 /* Flags of an interface. */
 #define NIC_ROUTER 1

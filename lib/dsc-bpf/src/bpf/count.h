@@ -38,6 +38,21 @@ static __always_inline void count_backend(__u32 bytes, const struct flow *flow, 
 	}
 }
 
+/* What became of a flow's beginning. */
+static __always_inline void count_begin(const struct flow *flow, int opened, int refused)
+{
+	__u32 index = flow->backend;
+	struct backend_count *count;
+
+	if (!opened && !refused)
+		return;
+	count = bpf_map_lookup_elem(&backend_counts, &index);
+	if (!count)
+		return;
+	count->opened += opened;
+	count->refused += refused;
+}
+
 static __always_inline void count_verdict(enum verdict verdict)
 {
 	__u32 index = verdict;

@@ -17,6 +17,7 @@
 #include "nat.h"
 #include "neighbour.h"
 #include "parse.h"
+#include "put.h"
 #include "steer.h"
 
 /* A frame of a VLAN is its own interface's; tag 0 only has a priority and is ours. */
@@ -107,6 +108,15 @@ int egress(struct __sk_buff *skb)
 
 	/* What the OS sends is not counted as long as there is nothing to say about it. */
 	return verdict == V_other ? NEXT : leave(skb, verdict);
+}
+
+/* Attached to nothing; dsc-fwd runs it. */
+SEC("classifier")
+int put(struct __sk_buff *skb)
+{
+	for (__u32 i = 0; i < PUTS_MAX && put_one(i); i++)
+		;
+	return DROP;
 }
 
 char LICENSE[] SEC("license") = "GPL";

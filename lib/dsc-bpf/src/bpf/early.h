@@ -182,7 +182,7 @@ static __always_inline int of_known_flow_early(struct xdp_md *ctx)
 	__builtin_memcpy(eth->h_dest, hop->macs, 12);
 	follow(head.tcp, flags, &key, flow, now);
 	count_backend(bytes, flow, 0);
-	if (flow->way == WAY_REQUEST)
+	if (is_of_host(flow))
 		count_vip(bytes, flow->vip, done);
 	count_verdict(done);
 	return bpf_redirect(hop->nic, 0);

@@ -3,6 +3,7 @@
 #ifndef DSC_FLOW_H
 #define DSC_FLOW_H
 
+#include "count.h"
 #include "parse.h"
 
 /* Is it source NAT's? Then it has no backend. */
@@ -90,7 +91,7 @@ static __always_inline void reset(const struct flow_key *key, struct flow *flow)
 /* A packet of the flow came: at what time, and what its flags, if it is of TCP, say about how far the flow has come. */
 static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *key, struct flow *flow, __u64 now)
 {
-	__u32 bits = 0;
+	__u32 bits = flow->way == WAY_REPLY ? MARK_JUDGED : 0;
 
 	touch(flow, now);
 	/* Whoever did not begin has answered. */
@@ -106,10 +107,12 @@ static __always_inline void follow(int tcp, __u8 flags, const struct flow_key *k
 	} else if (!began_inside(flow) && flow->way == WAY_REPLY) {
 		bits |= MARK_OPEN;
 	}
-	if ((flow->marks & bits) == bits)
+	bits &= ~flow->marks;
+	if (!bits)
 		return;
 	mark(flow, bits);
-	if (flow->way != WAY_DIRECT)
+	count_begin(flow, !!(bits & MARK_OPEN), bits & MARK_JUDGED && tcp && flags & TCP_RST);
+	if (flow->way != WAY_DIRECT && bits != MARK_JUDGED)
 		tell(key, flow, BPF_RB_NO_WAKEUP);
 }
 

@@ -40,7 +40,7 @@ static __noinline enum verdict of_known_flow(struct __sk_buff *skb)
 		return V_dropped_failed;
 	follow(head.tcp, flags, &key, flow, now);
 	count_backend(skb->len, flow, 0);
-	if (flow->way == WAY_REQUEST)
+	if (is_of_host(flow))
 		count_vip(skb->len, flow->vip, done);
 	return done;
 }

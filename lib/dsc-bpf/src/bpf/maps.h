@@ -226,6 +226,23 @@ struct news {
 SIZE(news, 80);
 AT(news, at, 72);
 
+/* A flow that a peer told of: as the table is to have it, and what has become of it. */
+struct put {
+	struct flow_key key;
+	struct flow_key back;
+	struct flow request;
+	struct flow reply;
+	__u8 state;  /* STATE_* */
+	__u8 became; /* PUT_* */
+	__u8 unused[6];
+} BY_WORDS;
+SIZE(put, 152);
+AT(put, back, 40);
+AT(put, request, 80);
+AT(put, reply, 112);
+AT(put, state, 144);
+AT(put, became, 145);
+
 /* A reply that came before its flow. */
 struct held {
 	__u32 nic;
@@ -279,8 +296,10 @@ struct backend_count {
 	__u64 request_bytes;
 	__u64 reply_packets;
 	__u64 reply_bytes;
+	__u64 opened; /* flows of which both ends were heard here */
+	__u64 refused; /* flows to which the first answer was a reset, or that its address or port is not reached */
 };
-SIZE(backend_count, 40);
+SIZE(backend_count, 56);
 
 #define MAP(name, kind, key_type, value_type, count, map_bits) \
 	struct { \
@@ -357,6 +376,15 @@ struct {
 	__type(key, __u32);
 	__type(value, struct desk);
 } desks SEC(".maps");
+
+/* Each daemon's own, and in its memory: see put.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PUTS_MAX);
+	__type(key, __u32);
+	__type(value, struct put);
+	__uint(map_flags, BPF_F_MMAPABLE);
+} puts SEC(".maps");
 
 /* An address; the compiler would move bytes one by one. */
 static __always_inline void copy16(__be32 *to, const __be32 *from)

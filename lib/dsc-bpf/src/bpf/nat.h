@@ -265,8 +265,26 @@ static __always_inline enum verdict hold(struct __sk_buff *skb)
 	return V_nat_held;
 }
 
+/* Is it for a connection that a program of this node has with the backend itself, as the probes of dsc-mon are? */
+static __noinline int own_connection(struct __sk_buff *skb, struct frame *f)
+{
+	struct bpf_sock *socket;
+	int own;
+
+	if (!f || !f->tcp || f->fragment)
+		return 0;
+	socket = bpf_skc_lookup_tcp(skb, &f->tuple, f->is6 ? sizeof(f->tuple.ipv6) : sizeof(f->tuple.ipv4),
+				    BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	/* One that listens has no connection with anybody. */
+	own = socket->state != BPF_TCP_LISTEN;
+	bpf_sk_release(socket);
+	return own;
+}
+
 /* A packet of no flow; does it come from a backend? UNDECIDED: it may begin a connection from inside. */
-static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const struct frame *f)
+static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, struct frame *f)
 {
 	struct end end = { .protocol = f->proto, .six = f->is6 };
 
@@ -283,10 +301,25 @@ static __always_inline enum verdict of_no_flow(struct __sk_buff *skb, const stru
 		return has_sources() ? UNDECIDED : V_other;
 	if (f->fragment == FRAGMENT_LATER)
 		return V_nat_fragment_lost;
+	if (own_connection(skb, f))
+		return V_other;
 	/* Only a flow's first reply can be ahead of it. */
 	if (!f->tcp || (f->flags & (TCP_SYN | TCP_ACK)) == (TCP_SYN | TCP_ACK))
 		return hold(skb);
 	return V_nat_unknown;
+}
+
+/* An error from inside about a packet of the flow: does it say that the backend is not reached, before it has answered? */
+static __always_inline void judge_error(struct __sk_buff *skb, const struct frame *f, struct flow *flow)
+{
+	__u8 told[2]; /* type and code */
+
+	if (flow->marks & MARK_JUDGED || bpf_skb_load_bytes(skb, f->quote, told, 2) < 0)
+		return;
+	if (f->is6 ? told[0] != ICMP6_UNREACHABLE : told[0] != ICMP_UNREACHABLE || told[1] == ICMP_TOO_BIG)
+		return;
+	mark(flow, MARK_JUDGED);
+	count_begin(flow, 0, 1);
 }
 
 /* A packet through this node; is it a backend's reply, or an error about a packet to a backend? UNDECIDED: as above; the key
@@ -326,13 +359,17 @@ static __noinline enum verdict from_end(struct __sk_buff *skb, struct frame *f)
 		if (verdict != V_nat_reply)
 			return verdict;
 	}
-	if (f->quote)
+	if (f->quote) {
+		judge_error(skb, f, flow);
 		return route_error(skb, f, key, flow);
+	}
 	done = one_of(began_inside(flow), V_nat_reply, V_source_out);
 	verdict = route(skb, f, key, flow, done);
 	if (verdict == done) {
 		follow_frame(f, key, flow, about_now());
 		count_backend(skb->len, flow, 0);
+		if (is_of_host(flow))
+			count_vip(skb->len, flow->vip, done);
 	}
 	return verdict;
 }

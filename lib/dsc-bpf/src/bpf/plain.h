@@ -71,6 +71,13 @@ static __always_inline int is_plain(const struct flow *flow, __u8 flags, __u64 n
 	return backend && backend->state != BACKEND_DISABLED;
 }
 
+/* Does this node forward the packet because it hosts the flow's VIP? Replies leave by the node that their gateway is on,
+   unless routing is symmetric. */
+static __always_inline int is_of_host(const struct flow *flow)
+{
+	return flow->way == WAY_REQUEST || (symmetric && !began_inside(flow));
+}
+
 /* What is counted for a packet of the flow that goes on. */
 static __always_inline enum verdict done_with(const struct flow *flow)
 {

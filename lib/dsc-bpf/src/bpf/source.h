@@ -109,7 +109,8 @@ static __always_inline enum verdict make_source(struct desk *desk, const struct 
 	struct flow *out = &desk->fresh, *in = &desk->reply;
 	__u32 hash = hash_of(&desk->key);
 	__u32 vip = vip_for(desk->key.source, source->vips);
-	long result = -1;
+	/* Before Linux 6.4 an insertion's answer has 32 bits, and what is above them is not its sign. */
+	int result = -1;
 
 	KEEP(vip);
 	__builtin_memcpy(out->address, source->addresses[vip & (SOURCE_VIPS_MAX - 1)], 16);

@@ -1,4 +1,5 @@
-/* Who gets a frame for a VIP: this node, the present host, or an earlier host with the connection (B.2). Frames are
+/* Who gets a frame for a VIP: this node, the present host, or an earlier host with the connection, or with a
+   program that waits for one that nobody waits for here, as for the next file of an FTP session (B.2). Frames are
    handed on by rewriting MAC addresses: no tunnel, no smaller MTU. The source MAC is rewritten too, or switches would
    learn the client's on our port; by it the receiver knows that the frame was handed on. */
 #ifndef DSC_STEER_H
@@ -82,6 +83,29 @@ static __always_inline int socket_here(struct __sk_buff *skb, struct frame *f)
 	return here;
 }
 
+/* Does a program of this node wait for the connection that the frame opens, or have it already? With `named`, only one that
+   listens on the VIP itself: what listens on every address is on every node, and is the host's matter. */
+static __noinline int listens_here(struct __sk_buff *skb, struct frame *f, int named)
+{
+	struct bpf_sock *socket;
+	int here = 1;
+
+	if (!f)
+		return 0;
+	socket = bpf_skc_lookup_tcp(skb, &f->tuple, f->is6 ? sizeof(f->tuple.ipv6) : sizeof(f->tuple.ipv4),
+				    BPF_F_CURRENT_NETNS, 0);
+	if (!socket)
+		return 0;
+	if (named && socket->state != BPF_TCP_LISTEN)
+		here = 0;
+	else if (named && f->is6)
+		here = (socket->src_ip6[0] | socket->src_ip6[1] | socket->src_ip6[2] | socket->src_ip6[3]) != 0;
+	else if (named)
+		here = socket->src_ip4 != 0;
+	bpf_sk_release(socket);
+	return here;
+}
+
 /* The node that may have the connection after this one; -1 at the end of the chain, -2 if this node is not in it. */
 static __always_inline int next_past(const struct host *host)
 {
@@ -108,7 +132,7 @@ static __always_inline enum verdict from_outside(struct __sk_buff *skb, const st
 	if (host->state == HOST_ON) {
 		if (!lease)
 			return V_dropped_lease;
-		if (!f->tcp || f->syn || !host->pasts || socket_here(skb, f))
+		if (!f->tcp || !host->pasts || (f->syn ? listens_here(skb, f, 0) : socket_here(skb, f)))
 			return V_delivered;
 		return steer(skb, nic, host->past[0], V_steered_past);
 	}
@@ -124,23 +148,22 @@ static __always_inline enum verdict from_member(struct __sk_buff *skb, const str
 						const struct host *host)
 {
 	int serves = host->state == HOST_INCOMING || (host->state == HOST_ON && lease_holds());
-	int segment = f->tcp && !f->syn;
 	int next;
 
 	if (f->tcp && socket_here(skb, f))
 		return V_delivered_steered;
 	if (serves) {
 		/* The sender may have hosted it only for a moment: the chain has to be searched from its start. */
-		if (segment && host->pasts)
+		if (f->tcp && host->pasts && !(f->syn && listens_here(skb, f, 0)))
 			return steer_on(skb, nic, f, host->past[0]);
 		return V_delivered_steered;
 	}
-	if (!segment)
-		return V_dropped_stray;
 	next = next_past(host);
-	if (next >= 0)
-		return steer_on(skb, nic, f, next);
-	return next == -1 ? V_refused : V_dropped_stray;
+	if (!f->tcp || next == -2)
+		return V_dropped_stray;
+	if (f->syn && listens_here(skb, f, 1))
+		return V_delivered_steered;
+	return next == -1 ? V_refused : steer_on(skb, nic, f, next);
 }
 
 #endif

@@ -51,7 +51,7 @@
 	X(answered_arp)         /* made into an ARP reply */ \
 	X(answered_nd)          /* made into a neighbour advertisement */ \
 	X(steered)              /* to the member that hosts the VIP */ \
-	X(steered_past)         /* to an earlier host, which may have the connection */ \
+	X(steered_past)         /* to an earlier host, which may have the connection, or wait for it */ \
 	X(nat_steered)          /* from a backend, to the member that hosts the flow's VIP (B.7) */ \
 	X(source_asked)         /* to the member whose port it is for: its flow is not known here */
 

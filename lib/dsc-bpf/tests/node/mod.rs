@@ -14,7 +14,7 @@ use dsc_wire::{
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{IpAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 
@@ -46,6 +46,7 @@ pub struct Node {
     pub inside: u32,
     pub ports: rows::Ports,
     _sockets: Vec<(TcpListener, TcpStream, TcpStream)>,
+    _listeners: [TcpListener; 3],
 }
 
 pub fn ip(arguments: &str) {
@@ -53,16 +54,16 @@ pub fn ip(arguments: &str) {
     assert!(status.success(), "ip {arguments}");
 }
 
-fn dial(server: IpAddr, client: IpAddr) -> TcpStream {
+fn dial(server: SocketAddr, client: IpAddr) -> TcpStream {
     use socket2::{Domain, Socket, Type};
-    let socket = Socket::new(Domain::for_address((server, 80).into()), Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from((client, 0)).into()).unwrap();
-    socket.connect(&std::net::SocketAddr::from((server, 80)).into()).unwrap();
+    let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((client, 0)).into()).unwrap();
+    socket.connect(&server.into()).unwrap();
     socket.into()
 }
 
-fn connect(server: IpAddr, client: IpAddr) -> (TcpListener, TcpStream, TcpStream) {
-    let listener = TcpListener::bind((server, 80)).unwrap();
+fn connect(server: SocketAddr, client: IpAddr) -> (TcpListener, TcpStream, TcpStream) {
+    let listener = TcpListener::bind(server).unwrap();
     let mut near = dial(server, client);
     let (mut far, _) = listener.accept().unwrap();
     near.write_all(b"x").unwrap();
@@ -72,7 +73,7 @@ fn connect(server: IpAddr, client: IpAddr) -> (TcpListener, TcpStream, TcpStream
 
 /// A connection that the server closed first; the client's port.
 fn close(listener: &TcpListener) -> u16 {
-    let mut near = dial(listener.local_addr().unwrap().ip(), "10.1.0.250".parse().unwrap());
+    let mut near = dial(listener.local_addr().unwrap(), "10.1.0.250".parse().unwrap());
     let (far, client) = listener.accept().unwrap();
     drop(far);
     // The end of the stream: the server's FIN is here, and ours lets its socket wait for late segments.
@@ -166,7 +167,17 @@ pub fn node_with(routing: Routing) -> Node {
     place::enter();
     ip("link set lo up");
     ip("link add d0 address 02:00:00:00:00:01 type veth peer name d1");
-    for address in ["10.1.0.100/32", "10.1.0.250/32", "fd00:1::100/128", "fd00:1::250/128"] {
+    // Those inside are a backend and this node, for a connection between them.
+    for address in [
+        "10.1.0.100/32",
+        "10.1.0.250/32",
+        "fd00:1::100/128",
+        "fd00:1::250/128",
+        "10.2.0.201/32",
+        "10.2.0.2/32",
+        "fd00:2::201/128",
+        "fd00:2::2/128",
+    ] {
         ip(&format!(
             "addr add {address} dev lo{}",
             if address.contains(':') { " nodad" } else { "" }
@@ -178,7 +189,7 @@ pub fn node_with(routing: Routing) -> Node {
     let index = index_of("d0");
     let dir = Path::new(place::BPF_DIR);
     let lease = LeaseMap::open(dir).unwrap();
-    let Opened { mut datapath, claims, flows, news, held } =
+    let Opened { mut datapath, claims, flows, news, held, .. } =
         Datapath::open(dir, NodeId(1), Hook::best().unwrap(), FLOWS, routing)
             .unwrap_or_else(|e| panic!("{e}: {e:#?}"));
     datapath
@@ -206,12 +217,25 @@ pub fn node_with(routing: Routing) -> Node {
     datapath.set_nics(&[outside, inside]).unwrap();
     let mut flows = flows;
     serve(&mut datapath, &mut flows);
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let everywhere = IpAddr::from([0; 16]);
+    let listeners = [rows::nat::own(4), rows::nat::own(6), everywhere];
+    let listeners = listeners.map(|address| TcpListener::bind((address, 0)).unwrap());
     let sockets = vec![
-        connect("10.1.0.100".parse().unwrap(), "10.1.0.250".parse().unwrap()),
-        connect("fd00:1::100".parse().unwrap(), "fd00:1::250".parse().unwrap()),
+        connect((ip("10.1.0.100"), 80).into(), ip("10.1.0.250")),
+        connect((ip("fd00:1::100"), 80).into(), ip("fd00:1::250")),
+        connect(rows::nat::backend(4, rows::nat::WEB), rows::nat::own(4)),
+        connect(rows::nat::backend(6, rows::nat::WEB), rows::nat::own(6)),
     ];
     let port = |i: usize| -> u16 { sockets[i].1.local_addr().unwrap().port() };
-    let ports = rows::Ports { four: port(0), six: port(1), closed: close(&sockets[0].0) };
+    let ports = rows::Ports {
+        four: port(0),
+        six: port(1),
+        closed: close(&sockets[0].0),
+        probes: [port(2), port(3)],
+        listening: [0, 1].map(|i| listeners[i].local_addr().unwrap().port()),
+        everywhere: listeners[2].local_addr().unwrap().port(),
+    };
     Node {
         datapath,
         claims,
@@ -223,6 +247,7 @@ pub fn node_with(routing: Routing) -> Node {
         inside: inside_index,
         ports,
         _sockets: sockets,
+        _listeners: listeners,
     }
 }
 
@@ -232,7 +257,7 @@ impl Node {
             self.flows.remove(&old.flow).unwrap();
         }
         for flow in &row.flows {
-            assert_eq!(self.flows.put(flow, Time(1)).unwrap(), Put::New, "{}", row.name);
+            assert_eq!(self.put(flow, Time(1)), Put::New, "{}", row.name);
         }
         self.lease.set_lease(if row.lease { Time::NEVER } else { Time(1) });
         let past: Vec<NodeId> = row.past.iter().map(|n| NodeId(*n)).collect();
@@ -242,6 +267,14 @@ impl Node {
         for frame in &row.before {
             self.run_row(row, frame);
         }
+    }
+
+    /// Puts one flow in.
+    pub fn put(&mut self, flow: &Flow, now: Time) -> Put {
+        let mut became = Vec::new();
+        self.flows.put(std::slice::from_ref(flow), now, &mut became).unwrap();
+        assert_eq!(became.len(), 1);
+        became[0]
     }
 
     pub fn all_flows(&self) -> Vec<Seen> {

@@ -1,7 +1,7 @@
 //! IP frames for VIPs, from outside and from members.
 
 use super::*;
-use crate::frames::{RST, icmp, ip4_packet, ip6_packet, tcp, udp};
+use crate::frames::{RST, SYN, icmp, ip4_packet, ip6_packet, tcp, udp};
 
 /// One hop less, IPv4 checksum made again.
 fn one_hop_less(frame: Vec<u8>) -> Vec<u8> {
@@ -32,6 +32,8 @@ pub fn rows(ports: Ports) -> Vec<Row> {
     let mut rows = plain();
     rows.extend(of_version(4, ports.four));
     rows.extend(of_version(6, ports.six));
+    rows.extend(openings(4, ports));
+    rows.extend(openings(6, ports));
     rows
 }
 
@@ -359,16 +361,6 @@ fn of_version(version: u8, port: u16) -> Vec<Row> {
         .host(OFF)
         .drop("dropped_stray"),
         Row::new(
-            name(
-                "from a member: tcp4 opening, not the host",
-                "from a member: tcp6 opening, not the host",
-            ),
-            opening(NODE2, version),
-        )
-        .host(steer(2))
-        .past(&[1, 0])
-        .drop("dropped_stray"),
-        Row::new(
             name("from a member: udp4, not the host", "from a member: udp6, not the host"),
             datagram(NODE2),
         )
@@ -381,5 +373,61 @@ fn of_version(version: u8, port: u16) -> Vec<Row> {
         )
         .past(&[0])
         .drop("dropped_hops"),
+    ]
+}
+
+/// What opens a connection, at hosts with a past: a program that listens on the VIP itself at an earlier one, as that for the next
+/// file of an FTP session, is found where nobody waits for it here. At port 80 somebody listens on the VIP.
+fn openings(version: u8, ports: Ports) -> Vec<Row> {
+    let name = |what: &str| -> &'static str { format!("tcp{version} opening, {what}").leak() };
+    let to = |from, port| to_vip(from, version, 6, &tcp(4444, port, SYN));
+    let on = |port, node| steered(one_hop_less(to(NODE2, port)), node);
+    let (unknown, everywhere) = (81, ports.everywhere);
+    vec![
+        Row::new(name("host without a past, nobody listens"), to(CLIENT, unknown))
+            .pass("delivered"),
+        Row::new(name("host with a past, nobody listens"), to(CLIENT, unknown))
+            .past(&[2, 0])
+            .send("steered_past", steered(to(CLIENT, unknown), NODE2)),
+        Row::new(name("host with a past, somebody listens everywhere"), to(CLIENT, everywhere))
+            .past(&[2])
+            .pass("delivered"),
+        Row::new(name("host with a past, nobody listens, lease over"), to(CLIENT, unknown))
+            .past(&[2])
+            .no_lease()
+            .drop("dropped_lease"),
+        Row::new(name("from a member, host with a past, nobody listens"), to(NODE2, unknown))
+            .past(&[0])
+            .send("steered_past", on(unknown, NODE0)),
+        Row::new(
+            name("from a member, host with a past, listens everywhere"),
+            to(NODE2, everywhere),
+        )
+        .past(&[0])
+        .pass("delivered_steered"),
+        Row::new(name("from a member, in the chain, listens on the VIP"), to(NODE2, 80))
+            .host(steer(2))
+            .past(&[1, 0])
+            .no_lease()
+            .pass("delivered_steered"),
+        Row::new(name("from a member, in the chain, listens everywhere"), to(NODE2, everywhere))
+            .host(steer(2))
+            .past(&[1, 0])
+            .send("steered_past", on(everywhere, NODE0)),
+        Row::new(name("from a member, in the chain, nobody listens"), to(NODE2, unknown))
+            .host(steer(2))
+            .past(&[1, 0])
+            .send("steered_past", on(unknown, NODE0)),
+        Row::new(name("from a member, end of the chain, nobody listens"), to(NODE2, unknown))
+            .host(steer(2))
+            .past(&[0, 1])
+            .pass("refused"),
+        Row::new(name("from a member, not in the chain, listens on the VIP"), to(NODE2, 80))
+            .host(steer(2))
+            .past(&[0, 3])
+            .drop("dropped_stray"),
+        Row::new(name("from a member, no chain, listens on the VIP"), to(NODE2, 80))
+            .host(OFF)
+            .drop("dropped_stray"),
     ]
 }

@@ -182,6 +182,12 @@ pub struct Ports {
     pub six: u16,
     /// An IPv4 connection that this node closed: its socket only waits for late segments.
     pub closed: u16,
+    /// This node's ports of connections that it has with the backend of `nat::WEB`, IPv4 and IPv6.
+    pub probes: [u16; 2],
+    /// Its ports inside at which somebody listens.
+    pub listening: [u16; 2],
+    /// Its port at which somebody listens on all addresses.
+    pub everywhere: u16,
 }
 
 /// All rows.
@@ -193,6 +199,7 @@ pub fn table(ports: Ports) -> Vec<Row> {
         forward::rows(ports),
         odd::rows(ports),
         nat::rows(),
+        nat::own_connections(ports),
         errors::rows(),
         fragments::rows(),
         mtu::rows(),

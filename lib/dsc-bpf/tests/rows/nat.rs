@@ -43,6 +43,11 @@ pub fn backend(version: u8, port: u16) -> SocketAddr {
     at(if version == 4 { "10.2.0.201" } else { "fd00:2::201" }, port)
 }
 
+/// This node's address on the backends' subnet.
+pub fn own(version: u8) -> IpAddr {
+    at(if version == 4 { "10.2.0.2" } else { "fd00:2::2" }, 0).ip()
+}
+
 pub fn at(ip: &str, port: u16) -> SocketAddr {
     SocketAddr::new(ip.parse::<IpAddr>().unwrap(), port)
 }
@@ -263,4 +268,32 @@ fn of_version(version: u8) -> Vec<Row> {
 
 pub fn rows() -> Vec<Row> {
     [of_version(4), of_version(6)].concat()
+}
+
+/// What a backend sends to this node itself: for a connection of one of its programs, as probes are, it is no reply that is ahead
+/// of its flow. One that listens has no connection with the backend.
+pub fn own_connections(ports: Ports) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (version, at) in [(4, 0), (6, 1)] {
+        let name = |text: &str| -> &'static str { format!("nat{version}: {text}").leak() };
+        let from = |backend, port, flags| {
+            Packet::tcp(backend, SocketAddr::new(own(version), port), flags).frame(ME, HOST)
+        };
+        let backend = |port| backend(version, port);
+        let (probe, listening) = (ports.probes[at], ports.listening[at]);
+        rows.extend([
+            Row::new(name("to a probe"), from(backend(WEB), probe, ACK)).pass("other"),
+            Row::new(name("first reply to a probe"), from(backend(WEB), probe, SYN_ACK))
+                .pass("other"),
+            Row::new(name("to a probe of another backend"), from(backend(NOWHERE), probe, ACK))
+                .drop("nat_unknown"),
+            Row::new(name("to a probe that is over"), from(backend(WEB), 1, ACK))
+                .drop("nat_unknown"),
+            Row::new(name("to who listens"), from(backend(WEB), listening, ACK))
+                .drop("nat_unknown"),
+            Row::new(name("first reply to who listens"), from(backend(WEB), listening, SYN_ACK))
+                .drop("nat_held"),
+        ]);
+    }
+    rows
 }

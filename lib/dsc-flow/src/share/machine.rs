@@ -64,6 +64,17 @@ impl Share {
         }
     }
 
+    /// Goes on with so many nodes. One that is not there any more is forgotten; what it has told stays.
+    pub fn change(&mut self, now: Time, config: Config) {
+        let nodes = config.nodes.min(NODES_MAX);
+        let others = self.join.others;
+        if others.iter().any(|n| n.index() >= nodes) {
+            let stay = others.iter().filter(|n| n.index() < nodes);
+            self.members(now, stay.chain([self.me]).collect());
+        }
+        self.peers.resize_with(nodes, Peer::default);
+    }
+
     /// Takes one input; appends what to do, in order.
     pub fn step(&mut self, now: Time, input: Input<'_>, out: &mut Vec<Output>) {
         match input {
