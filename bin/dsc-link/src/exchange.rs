@@ -1,0 +1,179 @@
+//! One request and the head of its answer, with one backend: over a connection that waits, or over a new one.
+
+use crate::backend::{Active, Backend, Sender};
+use crate::connection::Client;
+use crate::proxy_header;
+use crate::upload::Upload;
+use dsc_conf::Link;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header;
+use hyper::http::request::Parts;
+use hyper::{Request, StatusCode};
+use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant, timeout};
+
+/// Largest head of an answer.
+const HEAD_MAX: usize = 64 << 10;
+/// How often one who waits looks whether the backend has become red.
+pub(crate) const LOOK: Duration = Duration::from_millis(250);
+/// A request that must not be sent twice goes over a connection that was used so short a time ago, or a new one: the backend
+/// may be closing an older one just now.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// The head of an answer, and what belongs to its body.
+pub(crate) struct Answer {
+    pub response: Response<Incoming>,
+    pub sender: Sender,
+    pub active: Active,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(crate) enum Failed {
+    /// No connection.
+    Connect(io::Error),
+    /// The connection ended first, or what came was no HTTP.
+    Broken(hyper::Error),
+    /// Nothing came in time.
+    Late,
+    /// The backend became red meanwhile.
+    Red,
+    /// An answer that contradicts itself.
+    Odd,
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failed::Connect(e) => write!(f, "no connection: {e}"),
+            Failed::Broken(e) => write!(f, "no answer: {e}"),
+            Failed::Late => f.write_str("no answer in time"),
+            Failed::Red => f.write_str("it became red before it answered"),
+            Failed::Odd => f.write_str("an answer that contradicts itself"),
+        }
+    }
+}
+
+/// A request's head, and how long it may wait.
+pub(crate) struct Question<'a> {
+    pub head: &'a Parts,
+    /// May it be sent twice? Then it has no body.
+    pub repeatable: bool,
+    /// Longest wait for the answer's head.
+    pub limit: Duration,
+}
+
+/// Asks `backend`. A body that was not sent is in `upload` again: then any request may be sent elsewhere.
+pub(crate) async fn exchange(
+    client: &Client,
+    link: &Link,
+    backend: &Arc<Backend>,
+    question: &Question<'_>,
+    upload: &mut Option<Upload>,
+) -> Result<Answer, Failed> {
+    let active = backend.begin();
+    let age = if question.repeatable { link.idle } else { FRESH.min(link.idle) };
+    let oldest = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+    let mut kept = if link.proxy_out { None } else { backend.take(client.worker, oldest) };
+    loop {
+        let reused = kept.is_some();
+        let mut sender = match kept.take() {
+            Some(sender) => sender,
+            None => match connect(client, link, backend).await {
+                Ok(sender) => sender,
+                Err(e) => {
+                    backend.suspect(Instant::now());
+                    return Err(Failed::Connect(e));
+                }
+            },
+        };
+        let body = upload.take().unwrap_or(Upload::Empty);
+        let request = Request::from_parts(question.head.clone(), body);
+        let sending = sender.try_send_request(request);
+        let failed = match wait(backend, question, sending).await {
+            Ok(Ok(response)) if is_odd(&response) => {
+                client.service.counters.answers_refused.add();
+                return Err(Failed::Odd);
+            }
+            Ok(Ok(response)) => return Ok(Answer { response, sender, active }),
+            Ok(Err(mut error)) => {
+                let unsent = error.take_message().map(Request::into_body);
+                let again = unsent.is_some() || question.repeatable;
+                *upload = unsent;
+                // It had been closed while it waited: that says nothing of the backend.
+                if reused && again {
+                    kept = backend.take(client.worker, oldest);
+                    continue;
+                }
+                Failed::Broken(error.into_error())
+            }
+            Err(failed) => failed,
+        };
+        backend.suspect(Instant::now());
+        return Err(failed);
+    }
+}
+
+/// Waits for the answer's head; one that may be had elsewhere is not awaited from a backend that has become red.
+async fn wait<T>(
+    backend: &Backend,
+    question: &Question<'_>,
+    sending: impl Future<Output = T>,
+) -> Result<T, Failed> {
+    let mut sending = std::pin::pin!(sending);
+    let mut left = question.limit;
+    loop {
+        let step = left.min(LOOK);
+        if let Ok(answer) = timeout(step, &mut sending).await {
+            return Ok(answer);
+        }
+        left -= step;
+        if left.is_zero() {
+            return Err(Failed::Late);
+        }
+        if question.repeatable && backend.has_failed() {
+            return Err(Failed::Red);
+        }
+    }
+}
+
+/// Nobody knows where its body ends, or it ends HTTP though nobody asked for that.
+fn is_odd(response: &Response<Incoming>) -> bool {
+    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let coded = codings.next().is_some_and(|c| {
+        !c.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked")
+            || response.headers().contains_key(header::CONTENT_LENGTH)
+    });
+    let lengths = response.headers().get_all(header::CONTENT_LENGTH).iter().count();
+    coded || codings.next().is_some() || lengths > 1 || response.status() == StatusCode::CONTINUE
+}
+
+async fn connect(client: &Client, link: &Link, backend: &Backend) -> io::Result<Sender> {
+    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let connecting = TcpStream::connect(backend.address);
+    let mut stream = timeout(link.connect, connecting).await.map_err(late)??;
+    stream.set_nodelay(true)?;
+    if link.proxy_out {
+        let header = proxy_header::write(client.peer, client.local);
+        timeout(link.connect, stream.write_all(&header)).await.map_err(late)??;
+    }
+    let mut builder = http1::Builder::new();
+    builder.max_header_size(HEAD_MAX);
+    let shake = builder.handshake(TokioIo::new(stream)).await;
+    let (sender, connection) = shake.map_err(io::Error::other)?;
+    let service = client.service.name.clone();
+    let address = backend.address;
+    tokio::spawn(async move {
+        if let Err(e) = connection.with_upgrades().await {
+            tracing::debug!("{service}: connection to {address}: {e}");
+        }
+    });
+    Ok(sender)
+}

@@ -1,0 +1,217 @@
+//! What a client's connection is doing, and until when: a head that does not come to its end, a client that reads nothing, a
+//! connection that nobody uses.
+
+use dsc_conf::Link;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// What a client did not do in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    /// It did not finish a head.
+    Head,
+    /// It reads nothing of what it asked for.
+    Reading,
+    /// It asks for nothing more.
+    Idle,
+    /// Nothing, but it has had nothing to do for a while.
+    Resting,
+}
+
+/// The state of one connection, told by those who serve it.
+pub(crate) struct Doing {
+    is_h2: AtomicBool,
+    begun: AtomicBool,
+    running: AtomicU32,
+    /// Each in milliseconds since [`base`], 0 if it is not so.
+    head_since: AtomicU64,
+    idle_since: AtomicU64,
+    blocked_since: AtomicU64,
+    /// Bodies that gave bytes and were not asked for more, and when any was asked last.
+    full: AtomicU32,
+    asked: AtomicU64,
+    /// A response was cut that has no other end than the connection's.
+    reset: AtomicBool,
+}
+
+fn base() -> Instant {
+    static BASE: OnceLock<Instant> = OnceLock::new();
+    *BASE.get_or_init(|| Instant::now() - Duration::from_millis(1))
+}
+
+fn now_ms() -> u64 {
+    base().elapsed().as_millis() as u64
+}
+
+impl Doing {
+    /// A connection that has just been accepted.
+    pub fn new(is_h2: bool) -> Doing {
+        let now = now_ms();
+        Doing {
+            is_h2: AtomicBool::new(is_h2),
+            begun: AtomicBool::new(false),
+            running: AtomicU32::new(0),
+            head_since: AtomicU64::new(now),
+            idle_since: AtomicU64::new(now),
+            blocked_since: AtomicU64::new(0),
+            full: AtomicU32::new(0),
+            asked: AtomicU64::new(now),
+            reset: AtomicBool::new(false),
+        }
+    }
+
+    /// A request's head is complete.
+    pub fn begin(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+        self.begun.store(true, Ordering::Relaxed);
+        self.head_since.store(0, Ordering::Relaxed);
+    }
+
+    /// A response is complete, or given up.
+    pub fn end(&self) {
+        if self.running.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.idle_since.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Is its first request still to come? HTTP/2 can refuse it without losing it.
+    pub fn is_fresh(&self) -> bool {
+        !self.begun.load(Ordering::Relaxed) && !self.is_h2.load(Ordering::Relaxed)
+    }
+
+    /// Are there no requests?
+    pub fn is_idle(&self) -> bool {
+        self.running.load(Ordering::Relaxed) == 0
+    }
+
+    /// Bytes came. Between two requests they are the begin of a head; with HTTP/2 they may be anything.
+    pub fn read(&self) {
+        if self.is_idle()
+            && self.head_since.load(Ordering::Relaxed) == 0
+            && !self.is_h2.load(Ordering::Relaxed)
+        {
+            self.head_since.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes could be sent, or not.
+    pub fn wrote(&self, any: bool) {
+        let since = self.blocked_since.load(Ordering::Relaxed);
+        if any && since != 0 {
+            self.blocked_since.store(0, Ordering::Relaxed);
+        } else if !any && since == 0 {
+            self.blocked_since.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// A body gave bytes. With HTTP/2 a client may leave them where they are although the connection flows.
+    pub fn gave(&self) {
+        self.full.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It is asked for more, or given up.
+    pub fn asked(&self) {
+        self.full.fetch_sub(1, Ordering::Relaxed);
+        if self.is_h2.load(Ordering::Relaxed) {
+            self.asked.store(now_ms(), Ordering::Relaxed);
+        }
+    }
+
+    /// Only a reset can tell the client that the response is not whole.
+    pub fn reset(&self) {
+        self.reset.store(true, Ordering::Relaxed);
+    }
+
+    /// Is it to be reset?
+    pub fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Relaxed)
+    }
+
+    /// What it owes next, and when; or when it has had nothing to do for `rests`.
+    pub fn deadline(&self, link: &Link, rests: Option<Duration>) -> Option<(Instant, Late)> {
+        let after = |since: &AtomicU64, limit: Duration, late: Late| {
+            let since = since.load(Ordering::Relaxed);
+            (since != 0).then(|| (base() + Duration::from_millis(since) + limit, late))
+        };
+        let blocked = after(&self.blocked_since, link.idle, Late::Reading);
+        if !self.is_idle() {
+            let full = self.is_h2.load(Ordering::Relaxed) && self.full.load(Ordering::Relaxed) > 0;
+            let left = full.then(|| after(&self.asked, link.idle, Late::Reading)).flatten();
+            return [blocked, left].into_iter().flatten().min_by_key(|(at, _)| *at);
+        }
+        let head = after(&self.head_since, link.client_head, Late::Head);
+        let idle = match head {
+            Some(_) => None,
+            None => match rests.filter(|rests| blocked.is_none() && *rests < link.idle) {
+                Some(rests) => after(&self.idle_since, rests, Late::Resting),
+                None => after(&self.idle_since, link.idle, Late::Idle),
+            },
+        };
+        [blocked, head, idle].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+/// When something passed last.
+pub(crate) struct Activity(AtomicU64);
+
+impl Default for Activity {
+    fn default() -> Activity {
+        Activity(AtomicU64::new(now_ms()))
+    }
+}
+
+impl Activity {
+    /// Something passes.
+    pub fn now(&self) {
+        self.0.store(now_ms(), Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has passed for so long.
+    pub async fn over(&self, limit: Duration) {
+        loop {
+            let silent = Duration::from_millis(now_ms() - self.0.load(Ordering::Relaxed));
+            match limit.checked_sub(silent) {
+                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
+                _ => return,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use dsc_conf::Speaks;
+
+    #[test]
+    fn each_state_has_its_limit() {
+        let mut link = Link::of(Speaks::Http);
+        link.client_head = Duration::from_secs(10);
+        link.idle = Duration::from_secs(60);
+        let late = |d: &Doing| d.deadline(&link, None).map(|(_, late)| late);
+        let doing = Doing::new(false);
+        assert_eq!(late(&doing), Some(Late::Head), "the first head is owed");
+        doing.begin();
+        assert_eq!(late(&doing), None, "a backend may think");
+        doing.wrote(false);
+        assert_eq!(late(&doing), Some(Late::Reading));
+        doing.wrote(true);
+        assert_eq!(late(&doing), None);
+        doing.end();
+        assert_eq!(late(&doing), Some(Late::Idle));
+        let rests = |d: &Doing| d.deadline(&link, Some(Duration::from_secs(1))).map(|(_, l)| l);
+        assert_eq!(rests(&doing), Some(Late::Resting));
+        doing.read();
+        assert_eq!((late(&doing), rests(&doing)), (Some(Late::Head), Some(Late::Head)));
+        let h2 = Doing::new(true);
+        h2.begin();
+        h2.gave();
+        assert_eq!(late(&h2), Some(Late::Reading), "bytes wait for it");
+        h2.asked();
+        assert_eq!(late(&h2), None);
+        h2.end();
+        h2.read();
+        assert_eq!(late(&h2), Some(Late::Idle), "a ping is no head");
+    }
+}

@@ -1,0 +1,86 @@
+//! The body of a request on its way to a backend.
+
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::time::{Duration, Sleep};
+
+/// A body, or none.
+pub(crate) enum Upload {
+    /// None.
+    Empty,
+    /// What the client sends; it may pause for so long.
+    Of {
+        /// From the client.
+        incoming: Incoming,
+        /// Longest pause.
+        idle: Duration,
+        /// Runs while nothing comes.
+        pause: Option<Pin<Box<Sleep>>>,
+    },
+}
+
+impl Upload {
+    /// What follows a request's head.
+    pub fn of(incoming: Incoming, idle: Duration) -> Upload {
+        if incoming.is_end_stream() {
+            Upload::Empty
+        } else {
+            Upload::Of { incoming, idle, pause: None }
+        }
+    }
+}
+
+/// Why a request's body ended early; the connection to the backend ends with it.
+#[derive(Debug)]
+pub(crate) enum UploadError {
+    /// The client's connection failed.
+    Client(hyper::Error),
+    /// The client paused for too long.
+    Slow,
+}
+
+impl fmt::Display for UploadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            UploadError::Client(e) => write!(f, "the client's body: {e}"),
+            UploadError::Slow => f.write_str("the client's body: it pauses for too long"),
+        }
+    }
+}
+
+impl std::error::Error for UploadError {}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let Upload::Of { incoming, idle, pause } = self.get_mut() else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
+            *pause = None;
+            return Poll::Ready(frame.map(|f| f.map_err(UploadError::Client)));
+        }
+        let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(*idle)));
+        ready!(pause.as_mut().poll(cx));
+        Poll::Ready(Some(Err(UploadError::Slow)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Upload::Empty => true,
+            Upload::Of { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Upload::Empty => SizeHint::with_exact(0),
+            Upload::Of { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
