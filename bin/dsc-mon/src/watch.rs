@@ -1,6 +1,7 @@
 //! What the health daemon knows of the node's interfaces: which carries which subnet, whether it has a carrier, how much
 //! passes. Pure: readings and time are arguments.
 
+use crate::probes::Found;
 use dsc_sys::link::Link;
 use dsc_sys::load::{CpuTicks, NicBytes, busy_permille};
 use dsc_sys::nic::{self, Nic};
@@ -14,6 +15,7 @@ const LINKS_MAX: usize = 4096;
 
 /// The interfaces of one node.
 pub struct Watch {
+    config_digest: u64,
     addresses: Vec<Option<IpAddr>>,
     devices: Vec<Option<String>>,
     carriers: HashMap<String, bool>,
@@ -26,9 +28,10 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Of a node with these addresses, by subnet.
-    pub fn new(addresses: Vec<Option<IpAddr>>) -> Watch {
+    /// Of a node with these addresses, by subnet; the digest is of the configuration that says so.
+    pub fn new(config_digest: u64, addresses: Vec<Option<IpAddr>>) -> Watch {
         Watch {
+            config_digest,
             devices: vec![None; addresses.len()],
             addresses,
             carriers: HashMap::new(),
@@ -39,6 +42,20 @@ impl Watch {
             cpu_permille: 0,
             number: 0,
         }
+    }
+
+    /// The node has these addresses from now on.
+    pub fn change(&mut self, config_digest: u64, addresses: Vec<Option<IpAddr>>) {
+        self.config_digest = config_digest;
+        for (at, address) in addresses.iter().enumerate() {
+            if self.addresses.get(at) != Some(address)
+                && let Some(device) = self.devices.get_mut(at)
+            {
+                *device = None;
+            }
+        }
+        self.devices.resize(addresses.len(), None);
+        self.addresses = addresses;
     }
 
     /// Finds the interface of each subnet; an address that no interface has keeps the one that last had it. Says what
@@ -104,8 +121,8 @@ impl Watch {
         self.ticks = ticks;
     }
 
-    /// All of it, for the ring daemon.
-    pub fn facts(&mut self) -> Facts {
+    /// All of it, for the ring daemon, with what the checks found.
+    pub fn facts(&mut self, found: &Found) -> Facts {
         self.number += 1;
         let nics = (0u8..).zip(self.addresses.iter().zip(&self.devices));
         let nics = nics.filter(|(_, (address, _))| address.is_some()).map(|(i, (_, device))| {
@@ -118,7 +135,16 @@ impl Watch {
                 tx_bytes_per_s: tx,
             }
         });
-        Facts::Mon { number: self.number, nics: nics.collect(), cpu_permille: self.cpu_permille }
+        let (number, cpu_permille) = (self.number, self.cpu_permille);
+        Facts::Mon {
+            number,
+            nics: nics.collect(),
+            cpu_permille,
+            config_digest: Some(self.config_digest),
+            health: found.health.clone(),
+            growing: found.growing.clone(),
+            lights: Some(found.lights.clone()),
+        }
     }
 }
 
@@ -128,7 +154,7 @@ mod tests {
 
     fn watch() -> Watch {
         let address = |text: &str| Some(text.parse().unwrap());
-        Watch::new(vec![address("10.1.0.1"), None, address("10.2.0.1")])
+        Watch::new(1, vec![address("10.1.0.1"), None, address("10.2.0.1")])
     }
 
     fn nic(name: &str, address: &str) -> Nic {
@@ -140,7 +166,9 @@ mod tests {
     }
 
     fn nics(watch: &mut Watch) -> Vec<(u8, bool, u64, u64)> {
-        let Facts::Mon { nics, .. } = watch.facts() else { panic!("not from mon") };
+        let Facts::Mon { nics, .. } = watch.facts(&Found::default()) else {
+            panic!("not from mon")
+        };
         nics.iter().map(|n| (n.subnet.0, n.carrier, n.rx_bytes_per_s, n.tx_bytes_per_s)).collect()
     }
 
@@ -176,13 +204,15 @@ mod tests {
     fn rates_are_per_second_and_survive_a_counter_that_starts_again() {
         let mut watch = watch();
         watch.locate(&[nic("eth0", "10.1.0.1")]);
-        let reading = |rx, tx| vec![NicBytes { name: "eth0".to_owned(), rx, tx }];
+        let reading = |rx, tx| vec![NicBytes { name: "eth0".to_owned(), rx, tx, errors: 0 }];
         let ticks = |busy, total| Some(CpuTicks { busy, total });
         watch.readings(Time::from_ms(1_000), reading(1_000, 0), ticks(0, 0));
         assert_eq!(nics(&mut watch)[0], (0, false, 0, 0));
         watch.readings(Time::from_ms(1_500), reading(2_000, 50), ticks(5, 10));
         assert_eq!(nics(&mut watch)[0], (0, false, 2_000, 100));
-        let Facts::Mon { cpu_permille, number, .. } = watch.facts() else { panic!("not from mon") };
+        let Facts::Mon { cpu_permille, number, .. } = watch.facts(&Found::default()) else {
+            panic!("not from mon")
+        };
         assert_eq!((cpu_permille, number), (500, 3));
         watch.readings(Time::from_ms(2_500), reading(10, 50), None);
         assert_eq!(nics(&mut watch)[0], (0, false, 0, 0));

@@ -3,7 +3,8 @@
 
 use dsc_sys::local::{Access, Context, Server};
 use dsc_wire::SubnetId;
-use dsc_wire::local::{Facts, NicFacts, socket};
+use dsc_wire::local::{Facts, NicFacts, Reply, View, socket};
+use serde_json::json;
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -167,5 +168,55 @@ fn the_first_facts_are_true_however_many_interfaces_there_are() {
             daemon.wait().unwrap();
             while server.take().unwrap().is_some() {}
         }
+    });
+}
+
+/// A ring daemon that has begun anew, with another configuration, may have another number.
+#[test]
+fn a_node_that_has_another_number_now_is_watched_under_it() {
+    let mut node = Node::new("number", 0);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (context, run_dir) = (Context::new(), node.dir.join("run"));
+        let mut facts = Server::open(&context, &run_dir.join(socket::FACTS), Access::Root).unwrap();
+        let mut status =
+            Server::open(&context, &run_dir.join(socket::STATUS), Access::Read).unwrap();
+        node.daemon = Some(node.command().spawn().unwrap());
+        until(&mut facts, PATIENCE, |nics| nics[0].carrier).await;
+        let file = node.dir.join("dsc.toml");
+        let before = fs::read_to_string(&file).unwrap();
+        let first = "[[node]]\nname = \"n0\"\naddresses = { ext = \"10.1.0.9\" }\n";
+        fs::write(&file, before.replace("[[node]]", &format!("{first}[[node]]"))).unwrap();
+        let digest = dsc_conf::Config::read(&file).unwrap().digest();
+        let view = json!({
+            "number": 1, "incarnation": 7, "me": 1, "state": "member",
+            "key": {"epoch": {"counter": 1, "proposer": 1, "incarnation": 7}, "seq": 1},
+            "members": [0, 1], "quorum": true, "partition": "serve", "lease_end": 0,
+            "lease_ms": 95, "rotation_us": 0, "nodes": [], "vips": [], "config_digest": digest,
+        });
+        let asker = loop {
+            if let Some((asker, _)) = status.take().unwrap() {
+                break asker;
+            }
+            tokio::time::timeout(PATIENCE, status.news()).await.expect("a question").unwrap();
+        };
+        let view = Box::new(serde_json::from_value::<View>(view).unwrap());
+        status.answer(&asker, serde_json::to_vec(&Reply::View { view }).unwrap());
+        let told = |body: &[u8]| match serde_json::from_slice(body).unwrap() {
+            Facts::Mon { nics, config_digest, .. } => {
+                (config_digest == Some(digest)).then_some(nics)
+            }
+            other => panic!("not from dsc-mon: {other:?}"),
+        };
+        let follows = async {
+            loop {
+                if let Some(nics) = facts.take().unwrap().and_then(|(_, body)| told(&body)) {
+                    return nics;
+                }
+                facts.news().await.unwrap();
+            }
+        };
+        let nics = tokio::time::timeout(PATIENCE, follows).await.expect("facts of the new one");
+        assert!(nics[0].carrier, "it looks at another node's address: {nics:?}");
     });
 }

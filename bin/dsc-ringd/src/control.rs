@@ -33,6 +33,27 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
+/// What an operator wants to be changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// By the ring.
+    Command {
+        /// Names it in [`Control::done`].
+        id: u64,
+        /// What.
+        command: Command,
+    },
+    /// The configuration.
+    Apply {
+        /// Names it in [`Control::done`].
+        id: u64,
+        /// Version and digest of what it was made from.
+        base: (u64, u64),
+        /// The new file.
+        document: String,
+    },
+}
+
 /// Questions that wait, and what they wait for.
 #[derive(Default)]
 pub struct Control {
@@ -55,6 +76,7 @@ enum Question {
     View { after: u64 },
     Events { after: u64 },
     Command { id: u64, result: Option<Result<String, String>> },
+    Config,
     Answered(String),
 }
 
@@ -65,22 +87,16 @@ impl Control {
         Control { view_number: 1, ..Control::default() }
     }
 
-    /// Takes one request; [`Control::answers`] has the answer, now or later. Returns a command to carry out, whose end is
-    /// told with [`Control::done`].
-    pub fn ask(
-        &mut self,
-        now: Time,
-        door: Door,
-        asker: Asker,
-        request: &[u8],
-    ) -> Option<(u64, Command)> {
-        let mut command_out = None;
+    /// Takes one request; [`Control::answers`] has the answer, now or later. Returns what is to be carried out,
+    /// whose end is told with [`Control::done`].
+    pub fn ask(&mut self, now: Time, door: Door, asker: Asker, request: &[u8]) -> Option<Wanted> {
+        let mut asked = None;
         let full = self.waiting.iter().filter(|w| w.door == door).count() >= WAITING_MAX;
         let (question, wait_ms) = match (serde_json::from_slice(request), door) {
             (Err(e), _) => (self.refuse(format!("cannot understand the request: {e}")), 0),
             (Ok(Request::View { after, wait_ms }), _) => (Question::View { after }, wait_ms),
             (Ok(Request::Events { after, wait_ms }), _) => (Question::Events { after }, wait_ms),
-            (Ok(Request::Command { .. }), Door::Status) => {
+            (Ok(Request::Command { .. } | Request::Apply { .. }), Door::Status) => {
                 (self.refuse("changes are asked for at the control socket".to_owned()), 0)
             }
             (Ok(Request::Command { .. }), Door::Control) if full => {
@@ -90,14 +106,26 @@ impl Control {
             (Ok(Request::Command { command, wait_ms }), Door::Control) => {
                 self.last_command += 1;
                 let id = self.last_command;
-                command_out = Some((id, command));
+                asked = Some(Wanted::Command { id, command });
+                (Question::Command { id, result: None }, wait_ms)
+            }
+            (Ok(Request::Config), _) => (Question::Config, 0),
+            (Ok(Request::Apply { .. }), Door::Control) if full => {
+                let reason = format!("{WAITING_MAX} questions are waiting already: try again");
+                (self.refuse(reason), 0)
+            }
+            (Ok(Request::Apply { base_version, base_digest, document, wait_ms }), _) => {
+                self.last_command += 1;
+                let id = self.last_command;
+                let base = (base_version, base_digest);
+                asked = Some(Wanted::Apply { id, base, document });
                 (Question::Command { id, result: None }, wait_ms)
             }
         };
         let wait_ms = if full { 0 } else { wait_ms.min(WAIT_MAX_MS) };
         let until = now + Duration::from_millis(wait_ms);
         self.waiting.push(Waiting { door, asker, until, question });
-        command_out
+        asked
     }
 
     fn refuse(&mut self, reason: String) -> Question {
@@ -154,8 +182,15 @@ impl Control {
         }
     }
 
-    /// The answers that are due. `view` is the present one, needed if [`Control::wants_view`].
-    pub fn answers(&mut self, now: Time, view: Option<View>, out: &mut Vec<Answer>) {
+    /// The answers that are due. `view` is the present one, needed if [`Control::wants_view`]; `config` makes the answer to
+    /// who asks for the configuration in force.
+    pub fn answers(
+        &mut self,
+        now: Time,
+        view: Option<View>,
+        config: impl Fn() -> Reply,
+        out: &mut Vec<Answer>,
+    ) {
         if self.waiting.is_empty() {
             return;
         }
@@ -163,6 +198,7 @@ impl Control {
         for waiting in std::mem::take(&mut self.waiting) {
             let over = now >= waiting.until;
             let body = match &waiting.question {
+                Question::Config => Some(encode(&config())),
                 Question::View { .. } if !self.is_view_due(&waiting, now) => None,
                 Question::View { .. } => view.clone(),
                 Question::Events { after } => {
@@ -229,17 +265,24 @@ mod tests {
             nodes: vec![],
             vips: vec![],
             config_digest: 0,
+            config_version: 0,
+            config_file: None,
             backends: vec![],
+            health: vec![],
+            switches: vec![],
             names: Default::default(),
             counters: vec![],
             heard: Default::default(),
             paths_down: vec![],
+            keys: vec![],
         }
     }
 
-    fn ask(control: &mut Control, door: Door, request: &Request) -> Option<(u64, Command)> {
+    fn ask(control: &mut Control, door: Door, request: &Request) -> Option<u64> {
         let text = serde_json::to_vec(request).unwrap();
-        control.ask(Time::ZERO, door, Asker::new(vec![1]), &text)
+        let wanted = control.ask(Time::ZERO, door, Asker::new(vec![1]), &text)?;
+        let (Wanted::Command { id, .. } | Wanted::Apply { id, .. }) = wanted;
+        Some(id)
     }
 
     /// As many questions wait at `door` as may.
@@ -254,7 +297,8 @@ mod tests {
     fn answers(control: &mut Control, now: Time) -> Vec<Reply> {
         let mut out = Vec::new();
         let view = control.wants_view(now).then(|| view(control.view_number()));
-        control.answers(now, view, &mut out);
+        let config = || Reply::Done { text: "the configuration".to_owned() };
+        control.answers(now, view, config, &mut out);
         out.iter().map(|a| serde_json::from_slice(&a.body).unwrap()).collect()
     }
 
@@ -292,14 +336,14 @@ mod tests {
     #[test]
     fn a_command_ends_done_or_refused_or_pending() {
         let mut control = Control::new();
-        let (id, _) = ask(&mut control, Door::Control, &MOVE).unwrap();
+        let id = ask(&mut control, Door::Control, &MOVE).unwrap();
         control.done(id, Ok("moved".to_owned()));
         assert_eq!(answers(&mut control, Time::ZERO), [Reply::Done { text: "moved".to_owned() }]);
-        let (id, _) = ask(&mut control, Door::Control, &MOVE).unwrap();
+        let id = ask(&mut control, Door::Control, &MOVE).unwrap();
         control.done(id, Err("closed".to_owned()));
         let refused = Reply::Refused { reason: "closed".to_owned() };
         assert_eq!(answers(&mut control, Time::ZERO), [refused]);
-        let (id, _) = ask(&mut control, Door::Control, &MOVE).unwrap();
+        let id = ask(&mut control, Door::Control, &MOVE).unwrap();
         assert_eq!(answers(&mut control, Time::from_ms(999)), []);
         let late = answers(&mut control, Time::from_ms(1_000));
         assert!(matches!(late[..], [Reply::Pending { .. }]), "{late:?}");
@@ -334,7 +378,7 @@ mod tests {
         ask(&mut control, Door::Status, &Request::View { after: 1, wait_ms: 9_000 });
         let replies = answers(&mut control, Time::ZERO);
         assert!(matches!(replies[..], [Reply::View { .. }]), "{replies:?}");
-        let (id, _) = ask(&mut control, Door::Control, &MOVE).expect("the command is carried out");
+        let id = ask(&mut control, Door::Control, &MOVE).expect("the command is carried out");
         assert_eq!(answers(&mut control, Time::ZERO), [], "it waits for its end");
         control.done(id, Ok("moved".to_owned()));
         assert_eq!(answers(&mut control, Time::ZERO), [Reply::Done { text: "moved".to_owned() }]);

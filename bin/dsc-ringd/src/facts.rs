@@ -1,8 +1,10 @@
 //! What the node's other daemons say, turned into what the ring wants to know: where this node can host, and its load.
 //! The loop hands it every message and one turn now and then. Pure: time is an argument.
 
-use dsc_wire::local::{Conflict, Facts, Heard, Load};
-use dsc_wire::{SubnetId, SubnetSet, Time};
+use crate::critical::{Critical, Plan};
+use dsc_wire::health::{Growth, NodeLight, Verdict};
+use dsc_wire::local::{Conflict, Facts, Heard, Load, VipLoad};
+use dsc_wire::{BackendId, SubnetId, SubnetSet, Time};
 use std::time::Duration;
 
 /// A daemon that has not spoken for this long, three of its usual intervals, is silent.
@@ -10,16 +12,29 @@ pub const SILENCE: Duration = Duration::from_secs(3);
 /// Most conflicts that are kept; one machine seldom claims more than one address.
 pub const CONFLICTS_MAX: usize = 64;
 
+/// Configurations that were in force before and are remembered.
+const BEFORE_MAX: usize = 8;
+
 /// The facts of one node.
 pub struct NodeFacts {
     mine: SubnetSet,
     config_digest: u64,
+    /// Digests of configurations that were in force before, the latest last: a data path that was filled for one of them goes
+    /// on with what stays, until its daemon has read the next.
+    before: Vec<u64>,
     silence_judged: Time,
     /// None until the health daemon has spoken, or is taken to be absent.
     carrier: Option<SubnetSet>,
     /// Where the data path daemon has an interface with programs, as it said last.
     ready: SubnetSet,
     load: Load,
+    /// What the data path daemon counted last; none while it is silent or does not count.
+    vip_loads: Option<Vec<VipLoad>>,
+    health: Vec<Verdict>,
+    growing: Vec<Growth>,
+    failing: Vec<BackendId>,
+    lights: Vec<NodeLight>,
+    critical: Critical,
     heard: Heard,
     told: Told,
 }
@@ -29,6 +44,12 @@ pub struct NodeFacts {
 struct Told {
     able: SubnetSet,
     load: Load,
+    vip_loads: Option<Vec<VipLoad>>,
+    health: Vec<Verdict>,
+    growing: Vec<Growth>,
+    failing: Vec<BackendId>,
+    lights: Vec<NodeLight>,
+    unfit: SubnetSet,
 }
 
 /// What is new for the ring.
@@ -38,29 +59,81 @@ pub enum News {
     Able(SubnetSet),
     /// Its load.
     Load(Load),
+    /// What it carries for its VIPs.
+    VipLoads(Option<Vec<VipLoad>>),
+    /// What its checks of backends found, all of it.
+    Checked(Vec<Verdict>),
+    /// Which of those start slowly.
+    Growing(Vec<Growth>),
+    /// Backends whose new flows fail here.
+    Failing(Vec<BackendId>),
+    /// What its own checks say of it, all of it, and where it should host nothing because of critical ones.
+    Lights(Vec<NodeLight>, SubnetSet),
     /// A machine outside the cluster claims a VIP, as was not known before.
     Conflict(Conflict),
 }
 
 impl NodeFacts {
     /// Of a node on the subnets `mine`, whose ring daemon works with the configuration of this digest.
-    pub fn new(mine: SubnetSet, config_digest: u64, now: Time) -> NodeFacts {
+    pub fn new(mine: SubnetSet, config_digest: u64, critical: Critical, now: Time) -> NodeFacts {
         NodeFacts {
             mine,
             config_digest,
+            before: Vec::new(),
             silence_judged: now,
             carrier: None,
             ready: SubnetSet::EMPTY,
             load: Load::default(),
+            vip_loads: None,
+            health: Vec::new(),
+            growing: Vec::new(),
+            failing: Vec::new(),
+            lights: Vec::new(),
+            critical,
             heard: Heard::default(),
             told: Told::default(),
         }
     }
 
+    /// Another configuration is in force.
+    pub fn change(
+        &mut self,
+        now: Time,
+        mine: SubnetSet,
+        config_digest: u64,
+        plans: impl Iterator<Item = Plan>,
+        news: &mut Vec<News>,
+    ) {
+        let before = std::mem::replace(&mut self.config_digest, config_digest);
+        if self.before.len() == BEFORE_MAX {
+            self.before.remove(0);
+        }
+        self.before.push(before);
+        self.mine = mine;
+        self.critical.change(plans);
+        self.tell(now, news);
+    }
+
+    /// Is it of a configuration whose numbers mean what they mean now?
+    fn known(&self, digest: u64) -> bool {
+        digest == self.config_digest || self.before.contains(&digest)
+    }
+
     /// Takes one message.
     pub fn hear(&mut self, now: Time, facts: Facts, news: &mut Vec<News>) {
         match facts {
-            Facts::Mon { nics, cpu_permille, .. } => {
+            Facts::Mon { nics, cpu_permille, config_digest, health, growing, lights, .. } => {
+                // The numbers of another configuration mean other backends and checks.
+                if config_digest.is_none_or(|digest| self.known(digest)) {
+                    if let Some(health) = health {
+                        (self.health, self.growing) = (health, growing);
+                    }
+                    self.lights = lights.unwrap_or_else(|| std::mem::take(&mut self.lights));
+                    self.critical.hear(now, &self.lights);
+                } else {
+                    (self.health, self.growing) = (Vec::new(), Vec::new());
+                }
+                self.heard.mon_config_digest = config_digest;
                 self.heard.mon = Some(now);
                 let here = |s: SubnetId| self.mine.contains(s);
                 let up = nics.iter().filter(|n| n.carrier && here(n.subnet)).map(|n| n.subnet);
@@ -73,7 +146,12 @@ impl NodeFacts {
                 }
                 self.load = Load { cpu_permille: cpu_permille.min(1000), bytes_per_s };
             }
-            Facts::Fwd { config_digest, ready, mut conflicts, .. } => {
+            Facts::Fwd { config_digest, ready, mut conflicts, vip_loads, mut failing, .. } => {
+                // The numbers of another configuration mean other VIPs, and other backends.
+                let ours = self.known(config_digest);
+                self.vip_loads = vip_loads.filter(|_| ours);
+                failing.retain(|_| ours);
+                self.failing = failing;
                 self.ready = ready;
                 self.heard.fwd = Some(now);
                 self.heard.fwd_config_digest = Some(config_digest);
@@ -86,20 +164,31 @@ impl NodeFacts {
                 self.heard.conflicts = conflicts;
             }
         }
-        self.tell(news);
+        self.tell(now, news);
     }
 
     /// Judges silence; owed about every second.
     pub fn turn(&mut self, now: Time, news: &mut Vec<News>) {
-        let spoke = self.heard.mon.unwrap_or(self.silence_judged);
-        if now < spoke + SILENCE {
-            return;
+        let silent = |spoke: Option<Time>| now >= spoke.unwrap_or(self.silence_judged) + SILENCE;
+        let (mon_silent, fwd_silent) = (silent(self.heard.mon), silent(self.heard.fwd));
+        if fwd_silent {
+            self.vip_loads = None;
+            self.failing = Vec::new();
         }
+        if mon_silent {
+            self.mon_is_silent();
+        }
+        self.tell(now, news);
+    }
+
+    fn mon_is_silent(&mut self) {
         // The last carrier stands, and one that was never seen is taken for granted: a node is not taken out because its
         // watcher is missing. A dead link is noticed without it, by the peers' silence on it.
         self.carrier.get_or_insert(self.mine);
         self.load = Load::default();
-        self.tell(news);
+        // Nobody looks at the backends from here any more.
+        (self.health, self.growing) = (Vec::new(), Vec::new());
+        self.lights = Vec::new();
     }
 
     /// For the view.
@@ -107,9 +196,9 @@ impl NodeFacts {
         &self.heard
     }
 
-    fn tell(&mut self, news: &mut Vec<News>) {
+    fn tell(&mut self, now: Time, news: &mut Vec<News>) {
         // A data path that was made ready goes on without its daemon, so its silence takes nothing away.
-        let filled = self.heard.fwd_config_digest == Some(self.config_digest);
+        let filled = self.heard.fwd_config_digest.is_some_and(|digest| self.known(digest));
         let able = match self.carrier {
             Some(carrier) if filled => carrier.iter().filter(|s| self.ready.contains(*s)).collect(),
             _ => SubnetSet::EMPTY,
@@ -122,133 +211,32 @@ impl NodeFacts {
             self.told.load = self.load.clone();
             news.push(News::Load(self.load.clone()));
         }
+        if self.vip_loads != self.told.vip_loads {
+            self.told.vip_loads.clone_from(&self.vip_loads);
+            news.push(News::VipLoads(self.vip_loads.clone()));
+        }
+        // Before the verdict: a backend that is green at once, and starts slowly a moment later, would get all its weight.
+        if self.growing != self.told.growing {
+            self.told.growing = self.growing.clone();
+            news.push(News::Growing(self.growing.clone()));
+        }
+        if self.health != self.told.health {
+            self.told.health = self.health.clone();
+            news.push(News::Checked(self.health.clone()));
+        }
+        if self.failing != self.told.failing {
+            self.told.failing = self.failing.clone();
+            news.push(News::Failing(self.failing.clone()));
+        }
+        let unfit = self.critical.unfit(now);
+        if (&self.lights, unfit) != (&self.told.lights, self.told.unfit) {
+            self.told.lights.clone_from(&self.lights);
+            self.told.unfit = unfit;
+            news.push(News::Lights(self.lights.clone(), unfit));
+        }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use dsc_wire::VipId;
-    use dsc_wire::local::NicFacts;
-
-    const DIGEST: u64 = 7;
-
-    fn both() -> SubnetSet {
-        [SubnetId(0), SubnetId(1)].into_iter().collect()
-    }
-
-    fn mon(carriers: [bool; 2]) -> Facts {
-        let nic = |(i, carrier)| NicFacts {
-            subnet: SubnetId(i),
-            carrier,
-            rx_bytes_per_s: 10,
-            tx_bytes_per_s: 5,
-        };
-        let nics = (0..).zip(carriers).map(nic).collect();
-        Facts::Mon { number: 1, nics, cpu_permille: 250 }
-    }
-
-    fn fwd(config_digest: u64, conflicts: Vec<Conflict>) -> Facts {
-        Facts::Fwd { number: 1, config_digest, ready: both(), conflicts }
-    }
-
-    fn ready(ready: SubnetSet) -> Facts {
-        Facts::Fwd { number: 1, config_digest: DIGEST, ready, conflicts: vec![] }
-    }
-
-    fn able(news: &[News]) -> Vec<SubnetSet> {
-        news.iter().filter_map(|n| if let News::Able(s) = n { Some(*s) } else { None }).collect()
-    }
-
-    #[test]
-    fn able_needs_carrier_and_a_data_path_of_the_same_configuration() {
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, mon([true, true]), &mut news);
-        facts.hear(Time::ZERO, fwd(DIGEST + 1, vec![]), &mut news);
-        assert_eq!(able(&news), []);
-        facts.hear(Time::ZERO, fwd(DIGEST, vec![]), &mut news);
-        facts.hear(Time::ZERO, mon([false, true]), &mut news);
-        let second = [SubnetId(1)].into_iter().collect();
-        assert_eq!(able(&news), [both(), second]);
-        facts.hear(Time::ZERO, fwd(DIGEST + 1, vec![]), &mut news);
-        assert_eq!(able(&news)[2..], [SubnetSet::EMPTY]);
-    }
-
-    #[test]
-    fn an_interface_without_programs_takes_nothing_from_the_other_subnets() {
-        let (first, second) = (SubnetId(0), SubnetId(1));
-        let only = |subnet| [subnet].into_iter().collect::<SubnetSet>();
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, mon([true, true]), &mut news);
-        facts.hear(Time::ZERO, ready(only(first)), &mut news);
-        facts.hear(Time::ZERO, ready(both()), &mut news);
-        facts.hear(Time::ZERO, ready(only(second)), &mut news);
-        // Carrier and programs, each on another subnet, make none.
-        facts.hear(Time::ZERO, mon([true, false]), &mut news);
-        assert_eq!(able(&news), [only(first), both(), only(second), SubnetSet::EMPTY]);
-    }
-
-    /// The message of a build that did not tell subnets apart.
-    #[test]
-    fn a_data_path_daemon_that_names_no_subnets_is_ready_on_all() {
-        let text = r#"{"from": "fwd", "number": 1, "config_digest": 7, "conflicts": []}"#;
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, mon([true, true]), &mut news);
-        facts.hear(Time::ZERO, serde_json::from_str(text).unwrap(), &mut news);
-        assert_eq!(able(&news), [both()]);
-    }
-
-    #[test]
-    fn silence_keeps_the_carrier_and_forgets_the_load() {
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, fwd(DIGEST, vec![]), &mut news);
-        facts.hear(Time::ZERO, mon([false, true]), &mut news);
-        let load = Load { cpu_permille: 250, bytes_per_s: vec![15, 15] };
-        assert!(news.contains(&News::Load(load)));
-        news.clear();
-        facts.turn(Time::from_ms(2_999), &mut news);
-        assert_eq!(news, []);
-        facts.turn(Time::ZERO + SILENCE, &mut news);
-        assert_eq!(news, [News::Load(Load::default())]);
-        facts.turn(Time::ZERO + 2 * SILENCE, &mut news);
-        assert_eq!(news.len(), 1, "told once");
-    }
-
-    #[test]
-    fn without_a_health_daemon_the_carrier_is_taken_for_granted_after_a_while() {
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, fwd(DIGEST, vec![]), &mut news);
-        facts.turn(Time::from_ms(2_999), &mut news);
-        assert_eq!(news, []);
-        facts.turn(Time::ZERO + SILENCE, &mut news);
-        assert_eq!(news, [News::Able(both())]);
-    }
-
-    #[test]
-    fn a_conflict_is_news_once_and_again_after_it_was_gone() {
-        let mut facts = NodeFacts::new(both(), DIGEST, Time::ZERO);
-        let conflict = Conflict { vip: VipId(3), mac: [1; 6] };
-        let mut news = Vec::new();
-        for conflicts in
-            [vec![conflict.clone()], vec![conflict.clone()], vec![], vec![conflict.clone()]]
-        {
-            facts.hear(Time::ZERO, fwd(DIGEST + 1, conflicts), &mut news);
-        }
-        assert_eq!(news, [News::Conflict(conflict.clone()), News::Conflict(conflict)]);
-    }
-
-    #[test]
-    fn subnets_that_are_not_ours_are_ignored() {
-        let first: SubnetSet = [SubnetId(0)].into_iter().collect();
-        let mut facts = NodeFacts::new(first, DIGEST, Time::ZERO);
-        let mut news = Vec::new();
-        facts.hear(Time::ZERO, fwd(DIGEST, vec![]), &mut news);
-        facts.hear(Time::ZERO, mon([true, true]), &mut news);
-        assert_eq!(able(&news), [first]);
-    }
-}
+#[path = "facts_tests.rs"]
+mod tests;

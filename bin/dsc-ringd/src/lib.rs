@@ -8,9 +8,31 @@
 //!                          member
 //! ```
 
+pub mod changes;
 pub mod control;
+pub mod critical;
 pub mod daemon;
+pub mod documents;
 pub mod doors;
 pub mod facts;
+pub mod join;
 pub mod member;
+pub mod store;
 pub mod words;
+
+use dsc_sys::paths::Sites;
+use dsc_sys::udp::{Arrivals, BATCH};
+
+/// Most datagrams of one path in one turn: a flood must not keep the ring from its own deadlines.
+const TURN_MAX: usize = 32 * BATCH;
+
+/// Where the ring daemons of a configuration are.
+pub fn sites(config: &dsc_conf::Config) -> Sites<'_> {
+    Sites {
+        port: config.port,
+        subnets: config.subnets.slots().map(|s| s.map_or("", |s| &s.name)).collect(),
+        nodes: config.nodes.slots().map(|n| n.map_or(&[][..], |n| &n.addresses)).collect(),
+        turn_max: TURN_MAX,
+        arrivals: Arrivals::Plain,
+    }
+}

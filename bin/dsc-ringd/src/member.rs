@@ -1,13 +1,17 @@
 //! One member of the cluster: the ring on top of the reliable messages. The daemon's loop and the simulator feed
 //! it packets, facts and the time, and carry out its effects in order. It knows no clock, socket or address.
 
+use crate::documents::{Configuration, Documents};
 use dsc_ring::Ring;
 use dsc_rml::Rml;
 use dsc_wire::local::{Counter, Event, HostState, PathDown, View};
 use dsc_wire::message::{Beacon, Message, Verdict};
-use dsc_wire::packet::Packet;
-use dsc_wire::{Cluster, Incarnation, NodeId, SubnetId, SubnetSet, Time, VipId};
+use dsc_wire::packet::{Body, Packet};
+use dsc_wire::{Incarnation, NodeId, SubnetId, SubnetSet, Time, VipId};
 use std::collections::VecDeque;
+use std::sync::Arc;
+
+mod exchange;
 
 /// Most rounds that ring and messages may go on talking to each other within one input. Each round follows
 /// from an answer of the one before; far fewer happen, so more than this is a fault of our own.
@@ -49,6 +53,28 @@ pub enum Effect {
         /// What happened, for people.
         result: Result<String, String>,
     },
+    /// The document of a new configuration is here: check it, store it beside the one in force, and say
+    /// [`Member::prepared`] or [`dsc_ring::Input::Unfit`].
+    Prepare {
+        /// As others call it.
+        version: u64,
+        /// Its digest.
+        digest: u64,
+        /// It.
+        document: Arc<[u8]>,
+    },
+    /// From now on this configuration is in force: the one that is prepared, or the same with another version.
+    Configured {
+        /// Its version.
+        version: u64,
+        /// Its digest.
+        digest: u64,
+    },
+    /// This node is not in a configuration that is prepared, and leaves; [`Effect::Left`] follows.
+    Removed {
+        /// That configuration.
+        configuration: Box<Configuration>,
+    },
     /// The view changed in something a reader cares about.
     Changed,
     /// A planned stop is complete.
@@ -60,6 +86,11 @@ pub enum Effect {
 pub struct Member {
     ring: Ring,
     rml: Rml,
+    me: NodeId,
+    incarnation: Incarnation,
+    documents: Documents,
+    /// Packets sent beside the reliable messages, and the path of the last.
+    beside: u64,
     linked: SubnetSet,
     from_ring: Vec<dsc_ring::Output>,
     from_rml: Vec<dsc_rml::Output>,
@@ -69,9 +100,19 @@ pub struct Member {
 
 impl Member {
     /// Starts node `me` of the cluster in a new life.
-    pub fn new(cluster: Cluster, me: NodeId, incarnation: Incarnation, now: Time) -> Member {
+    pub fn new(
+        configuration: Configuration,
+        me: NodeId,
+        incarnation: Incarnation,
+        now: Time,
+    ) -> Member {
+        let cluster = configuration.cluster.clone();
         let config = dsc_rml::Config::from(&cluster);
         Member {
+            me,
+            incarnation,
+            documents: Documents::new(configuration),
+            beside: 0,
             rml: Rml::new(config, me, incarnation, now),
             ring: Ring::new(cluster, me, incarnation, now),
             linked: SubnetSet::EMPTY,
@@ -91,8 +132,54 @@ impl Member {
         packet: Packet,
         out: &mut Vec<Effect>,
     ) {
-        self.feed_rml(now, dsc_rml::Input::Packet { from, path, packet }, out);
+        match packet.body {
+            Body::Ask { .. } | Body::Piece { .. } => {
+                self.exchange(now, from, path, packet.body, out)
+            }
+            _ => self.feed_rml(now, dsc_rml::Input::Packet { from, path, packet }, out),
+        }
         self.settle(now, out);
+    }
+
+    /// This node has stored the configuration beside the one in force.
+    pub fn prepared(&mut self, now: Time, configuration: Configuration, out: &mut Vec<Effect>) {
+        let (cluster, size) = (Box::new(configuration.cluster.clone()), configuration.size());
+        self.documents.prepare(configuration, self.ring.prepared());
+        self.input(now, dsc_ring::Input::Prepared { cluster, size }, out);
+    }
+
+    /// An operator asks for the configuration, which this node has stored beside the one in force.
+    pub fn propose(
+        &mut self,
+        now: Time,
+        id: u64,
+        configuration: Configuration,
+        out: &mut Vec<Effect>,
+    ) {
+        let (cluster, size) = (Box::new(configuration.cluster.clone()), configuration.size());
+        self.documents.prepare(configuration, self.ring.prepared());
+        self.input(now, dsc_ring::Input::Propose { id, cluster, size }, out);
+    }
+
+    /// The document of the configuration in force is this one: it was written anew with another version.
+    pub fn restated(&mut self, document: Arc<[u8]>) {
+        self.documents.in_force.document = document;
+    }
+
+    /// What is stored here and may come into force: it must be what a later life of this node finds.
+    pub fn pending(&self) -> Option<&Configuration> {
+        self.documents.prepared(self.ring.prepared()?)
+    }
+
+    /// Why a change that an operator asks for now would be refused, if it would: then it need not be stored, and cannot take
+    /// the place of one that may come into force.
+    pub fn busy(&self) -> Option<&'static str> {
+        self.ring.changing().then_some(dsc_ring::BUSY)
+    }
+
+    /// The configuration in force.
+    pub fn configuration(&self) -> &Configuration {
+        &self.documents.in_force
     }
 
     /// Takes a fact or a command. Messages and the tick come from the member itself.
@@ -105,6 +192,8 @@ impl Member {
     pub fn tick(&mut self, now: Time, out: &mut Vec<Effect>) {
         self.feed_rml(now, dsc_rml::Input::Tick, out);
         self.settle(now, out);
+        let step = self.documents.tick(now);
+        self.go_on(now, step, out);
         let linked = self.rml.linked(now);
         if linked != self.linked {
             self.linked = linked;
@@ -116,7 +205,7 @@ impl Member {
 
     /// When to call [`Member::tick`] at the latest.
     pub fn deadline(&self) -> Time {
-        self.ring.deadline().min(self.rml.deadline())
+        self.ring.deadline().min(self.rml.deadline()).min(self.documents.deadline())
     }
 
     /// The cluster as this member knows it, without names and counters.
@@ -150,6 +239,7 @@ impl Member {
     pub fn counters(&self) -> Vec<Counter> {
         let mut counters = self.ring.counters();
         counters.extend(self.rml.counters());
+        counters.extend(self.documents.counters());
         counters.push(Counter { name: "messages_undecodable".to_owned(), count: self.undecodable });
         counters
     }
@@ -198,8 +288,35 @@ impl Member {
             O::Host { vip, state, past } => out.push(Effect::Host { vip, state, past }),
             O::Event(event) => out.push(Effect::Event(event)),
             O::Done { id, result } => out.push(Effect::Done { id, result }),
+            O::Prepare { version, digest, from } => {
+                let step = self.documents.fetch(now, version, digest, from);
+                self.go_on(now, step, out);
+            }
+            O::Configured { version, digest } => {
+                self.switch(now, version, digest, out);
+                out.push(Effect::Configured { version, digest });
+            }
+            O::Removed { digest } => {
+                let configuration = self.documents.prepared(digest).cloned();
+                let configuration = configuration.map(Box::new);
+                out.extend(configuration.map(|configuration| Effect::Removed { configuration }));
+            }
             O::Changed => out.push(Effect::Changed),
             O::Left => out.push(Effect::Left),
+        }
+    }
+
+    /// The messages' room goes on with the nodes of the configuration that is in force now.
+    fn switch(&mut self, now: Time, version: u64, digest: u64, out: &mut Vec<Effect>) {
+        let here = self.documents.switch(version, digest);
+        debug_assert!(here, "in force is what was prepared here");
+        let config = dsc_rml::Config::from(&self.documents.in_force.cluster);
+        let mut outputs = Vec::new();
+        self.rml.change(now, config, &mut outputs);
+        for output in outputs {
+            if let Some(owed) = self.hand_up(output, out) {
+                self.feed_rml(now, owed, out);
+            }
         }
     }
 
@@ -255,157 +372,5 @@ impl Member {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use dsc_wire::local::RingState;
-    use dsc_wire::{NodePlan, Partition, Persistence, SendId, Timing, VipPlan};
-    use std::time::Duration;
-
-    const HOP: Duration = Duration::from_micros(200);
-
-    /// Two members, and a wire that loses what goes over the subnet that is cut.
-    struct Pair {
-        members: [Member; 2],
-        wire: VecDeque<(Time, usize, SubnetId, Packet)>,
-        now: Time,
-        cut: Option<SubnetId>,
-        log: Vec<(Time, usize, Effect)>,
-    }
-
-    impl Pair {
-        fn new() -> Pair {
-            let subnets: SubnetSet = [SubnetId(0), SubnetId(1)].into_iter().collect();
-            let node = NodePlan { subnets, witness: false };
-            let vip =
-                VipPlan { subnet: SubnetId(0), preferred: None, persistence: Persistence::Current };
-            let cluster = Cluster {
-                nodes: vec![node; 2],
-                vips: vec![vip; 4],
-                backends: Vec::new(),
-                partition: Partition::Serve,
-                timing: Timing::DEFAULT,
-                digest: 1,
-            };
-            let now = Time::from_ms(1_000);
-            let member = |n: u8| {
-                let incarnation = Incarnation(100 + u64::from(n));
-                Member::new(cluster.clone(), NodeId(n), incarnation, now)
-            };
-            let mut members = [member(0), member(1)];
-            for member in &mut members {
-                member.input(now, dsc_ring::Input::Able { subnets }, &mut Vec::new());
-            }
-            Pair { members, wire: VecDeque::new(), now, cut: None, log: Vec::new() }
-        }
-
-        fn until(&mut self, what: &str, wanted: impl Fn(&Pair) -> bool) {
-            let end = self.now + Duration::from_secs(5);
-            while !wanted(self) {
-                assert!(self.now < end, "never came to: {what}");
-                self.turn();
-            }
-        }
-
-        fn turn(&mut self) {
-            let wire = self.wire.front().map_or(Time::NEVER, |(at, ..)| *at);
-            let next = self.members.iter().map(Member::deadline).fold(wire, Time::min);
-            self.now = self.now.max(next);
-            let mut out = Vec::new();
-            while self.wire.front().is_some_and(|(at, ..)| *at <= self.now) {
-                let Some((_, to, path, packet)) = self.wire.pop_front() else { break };
-                let from = packet.header.from;
-                self.members[to].packet(self.now, from, path, packet, &mut out);
-                self.carry_out(to, &mut out);
-            }
-            for n in 0..2 {
-                self.members[n].tick(self.now, &mut out);
-                self.carry_out(n, &mut out);
-            }
-        }
-
-        fn carry_out(&mut self, n: usize, out: &mut Vec<Effect>) {
-            for effect in out.drain(..) {
-                if let Effect::Packet { to, path, packet } = &effect
-                    && self.cut != Some(*path)
-                {
-                    self.wire.push_back((self.now + HOP, to.index(), *path, packet.clone()));
-                }
-                self.log.push((self.now, n, effect));
-            }
-        }
-
-        fn formed(&self) -> bool {
-            self.members.iter().all(|m| {
-                let view = m.view(self.now);
-                view.state == RingState::Member && view.vips.iter().all(|v| v.host.is_some())
-            })
-        }
-    }
-
-    #[test]
-    fn two_members_form_a_ring_and_share_the_vips() {
-        let mut pair = Pair::new();
-        pair.until("one ring", Pair::formed);
-        assert_eq!(pair.members[0].linked().iter().count(), 2);
-        let hosts: Vec<_> = pair.members[1].view(pair.now).vips.iter().map(|v| v.host).collect();
-        for node in [NodeId(0), NodeId(1)] {
-            assert_eq!(hosts.iter().filter(|h| **h == Some(node)).count(), 2, "{hosts:?}");
-        }
-    }
-
-    #[test]
-    fn a_dead_path_to_a_member_is_told_until_it_works_again() {
-        let mut pair = Pair::new();
-        let down = |pair: &Pair, n: usize| {
-            let member = &pair.members[n];
-            member.paths_down(&member.view(pair.now).members)
-        };
-        pair.until("one ring", Pair::formed);
-        pair.until("every path works", |p| down(p, 0).is_empty() && down(p, 1).is_empty());
-        pair.cut = Some(SubnetId(1));
-        let dead = |peer| vec![PathDown { peer: NodeId(peer), subnet: SubnetId(1) }];
-        pair.until("both tell", |p| down(p, 0) == dead(1) && down(p, 1) == dead(0));
-        assert_eq!(pair.members[0].paths_down(&[NodeId(0)]), [], "the peer is no member");
-        pair.cut = None;
-        pair.until("healed", |p| down(p, 0).is_empty() && down(p, 1).is_empty());
-    }
-
-    #[test]
-    fn a_path_that_changes_makes_a_new_view() {
-        let mut member = Pair::new().members[0].clone();
-        let mut out = Vec::new();
-        for up in [false, true] {
-            let change = dsc_rml::Output::PathChanged { peer: NodeId(1), path: SubnetId(0), up };
-            assert_eq!(member.hand_up(change, &mut out), None);
-        }
-        assert_eq!(out, [Effect::Changed, Effect::Changed]);
-    }
-
-    #[test]
-    fn the_same_inputs_have_the_same_effects() {
-        let (mut one, mut two) = (Pair::new(), Pair::new());
-        one.until("one ring", Pair::formed);
-        let mut copy = one.members[0].clone();
-        two.until("one ring", Pair::formed);
-        assert_eq!(one.log, two.log);
-        let at = copy.deadline();
-        let (mut first, mut second) = (Vec::new(), Vec::new());
-        copy.tick(at, &mut first);
-        one.members[0].tick(at, &mut second);
-        assert_eq!(first, second);
-    }
-
-    #[test]
-    fn a_message_that_cannot_be_read_is_counted_and_answered() {
-        let mut pair = Pair::new();
-        pair.until("one ring", Pair::formed);
-        let send = dsc_rml::Input::Send { id: SendId(u64::MAX), to: NodeId(1), message: vec![99] };
-        let (now, mut out) = (pair.now, Vec::new());
-        pair.members[0].feed_rml(now, send, &mut out);
-        pair.carry_out(0, &mut out);
-        let unread = |p: &Pair, n: usize| p.members[n].undecodable;
-        pair.until("counted by the receiver", |p| unread(p, 1) == 1);
-        pair.until("its empty answer counted by the sender", |p| unread(p, 0) == 1);
-        pair.until("still one ring", Pair::formed);
-    }
-}
+#[path = "member_tests.rs"]
+mod tests;

@@ -1,7 +1,7 @@
 //! Events as sentences for the log.
 
 use dsc_wire::local::{Duty, Event, EventKind, Names};
-use dsc_wire::{NodeId, SubnetId, VipId};
+use dsc_wire::{BackendId, NodeId, SubnetId, VipId};
 
 /// One event, with the name of the node it happened on.
 pub fn sentence(names: &Names, event: &Event) -> String {
@@ -54,17 +54,57 @@ pub fn sentence(names: &Names, event: &Event) -> String {
         EventKind::ConfigDiffers { peer } => {
             format!("kept {} out, which has another configuration", node(*peer))
         }
-        EventKind::BackendChanged { backend: b, state } => {
-            let backend = match names.backends.get(b.index()) {
-                Some(name) => {
-                    let service = names.services.get(name.service.index());
-                    format!("{} of {}", name.address, service.map_or("?", String::as_str))
-                }
-                None => b.0.to_string(),
+        EventKind::ConfigChanged { version, by } => {
+            format!("put configuration version {version} into force, applied on {}", node(*by))
+        }
+        EventKind::ConfigDropped { version, by, peer } => {
+            let why = match peer {
+                Some(peer) => format!("{} cannot work with it", node(*peer)),
+                None => "not every member was ready in time".to_owned(),
             };
-            format!("made backend {backend} {state}")
+            format!("gave up configuration version {version}, applied on {}: {why}", node(*by))
+        }
+        EventKind::BackendChanged { backend: b, state } => {
+            format!("made backend {} {state}", backend(names, *b))
+        }
+        EventKind::BackendChecked { backend: b, red, reason } => {
+            let light = if *red { "red" } else { "green" };
+            format!("found backend {} {light}: {reason}", backend(names, *b))
+        }
+        EventKind::LightChanged { check, red, reason } => {
+            let name = names.checks.get(check.index()).map_or("?", |c| c.name.as_str());
+            format!("found its check {name} {}: {reason}", if *red { "red" } else { "green" })
+        }
+        EventKind::FitChanged { subnet: s, fit: true } => {
+            format!("may host on {} again, by its critical checks", subnet(*s))
+        }
+        EventKind::FitChanged { subnet: s, fit: false } => {
+            format!("should not host on {}, by its critical checks", subnet(*s))
+        }
+        EventKind::CheckSwitched { check, peer, on } => {
+            let name = names.checks.get(check.index()).map_or("?", |c| c.name.as_str());
+            let place = peer.map_or_else(String::new, |p| format!(" on {}", node(p)));
+            format!("switched check {name}{place} {}", if *on { "on" } else { "off" })
+        }
+        EventKind::Balanced { vip: v, to, bytes_per_s, from_bytes_per_s, to_bytes_per_s, cpu } => {
+            format!(
+                "gave {} with {bytes_per_s} B/s to {} to even out {}, {from_bytes_per_s} B/s here and {to_bytes_per_s} B/s there",
+                vip(*v),
+                node(*to),
+                if *cpu { "the processors" } else { "the load" }
+            )
         }
         EventKind::Unknown => "did something that this build does not know".to_owned(),
     };
     format!("{} {what}", node(event.node))
+}
+
+fn backend(names: &Names, id: BackendId) -> String {
+    match names.backends.get(id.index()) {
+        Some(name) => {
+            let service = names.services.get(name.service.index());
+            format!("{} of {}", name.address, service.map_or("?", String::as_str))
+        }
+        None => id.0.to_string(),
+    }
 }

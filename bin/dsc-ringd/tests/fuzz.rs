@@ -3,9 +3,10 @@
 
 use bolero::check;
 use dsc_ringd::control::{Control, Door};
+use dsc_ringd::critical::Critical;
 use dsc_ringd::facts::{CONFLICTS_MAX, News, NodeFacts};
 use dsc_sys::local::Asker;
-use dsc_wire::local::{Facts, Request};
+use dsc_wire::local::{Facts, Reply, Request};
 use dsc_wire::{SubnetId, SubnetSet, Time};
 
 /// Iterations of the short run; `cargo bolero test` runs the same targets for as long as it is told.
@@ -21,10 +22,14 @@ fn no_request_harms() {
         let door = if bytes.len().is_multiple_of(2) { Door::Status } else { Door::Control };
         let command = control.ask(now, door, Asker::new(bytes.to_vec()), bytes);
         if command.is_some() {
-            let whole = matches!(serde_json::from_slice(bytes), Ok(Request::Command { .. }));
+            let whole = matches!(
+                serde_json::from_slice(bytes),
+                Ok(Request::Command { .. } | Request::Apply { .. })
+            );
             assert!(whole && door == Door::Control);
         }
-        control.answers(now, None, &mut answers);
+        let config = || Reply::Done { text: String::new() };
+        control.answers(now, None, config, &mut answers);
         answers.clear();
         assert!(control.deadline() > now);
     });
@@ -34,7 +39,7 @@ fn no_request_harms() {
 #[test]
 fn no_facts_harm() {
     let mine: SubnetSet = [SubnetId(1)].into_iter().collect();
-    let mut facts = NodeFacts::new(mine, 0, Time::ZERO);
+    let mut facts = NodeFacts::new(mine, 0, Critical::default(), Time::ZERO);
     let (mut news, mut taken) = (Vec::new(), 0);
     check!().with_iterations(SHORT).with_type::<(u8, u64, Vec<(u8, bool, u64)>, u16)>().for_each(
         |(kind, digest, list, cpu)| {

@@ -1,5 +1,6 @@
 //! The ring daemon as an operator meets it: real processes, real sockets, a network of its own.
 
+mod apply;
 mod cluster;
 
 use cluster::{Cluster, PATIENCE, all_hosted, counter, failed, hosts_none};

@@ -124,6 +124,33 @@ impl Cluster {
         self.dir.join(format!("run{n}"))
     }
 
+    /// Where node `n` keeps the configuration in force.
+    pub fn state_dir(&self, n: usize) -> PathBuf {
+        self.dir.join(format!("state{n}"))
+    }
+
+    /// Has node `n` apply `document`, made from what is in force there.
+    pub fn apply(&self, n: usize, document: &str) -> Reply {
+        let control = self.socket(n, socket::CONTROL);
+        let Ok(Reply::Config { version, digest, .. }) =
+            ask_blocking(&control, &Request::Config, PATIENCE)
+        else {
+            panic!("node {n} does not tell its configuration")
+        };
+        let request = Request::Apply {
+            base_version: version,
+            base_digest: digest,
+            document: document.to_owned(),
+            wait_ms: 10_000,
+        };
+        ask_blocking(&control, &request, PATIENCE).unwrap()
+    }
+
+    /// Waits until the daemon of node `n` has ended by itself.
+    pub fn ended(&mut self, n: usize) -> std::process::ExitStatus {
+        self.nodes[n - 1].daemon.take().unwrap().wait().unwrap()
+    }
+
     fn bpf_dir(&self, n: usize) -> PathBuf {
         PathBuf::from(format!("/sys/fs/bpf/dsc-{}-{n}", self.tag))
     }
@@ -136,6 +163,8 @@ impl Cluster {
             .arg(env!("CARGO_BIN_EXE_dsc-ringd"))
             .arg("--config")
             .arg(config)
+            .arg("--state-dir")
+            .arg(self.state_dir(n))
             .arg("--run-dir")
             .arg(self.run_dir(n))
             .arg("--bpf-dir")
@@ -199,13 +228,30 @@ impl Cluster {
         let nics = vec![nic(0, ext_carrier), nic(1, true)];
         // Of facts that were not taken yet only the newest is kept, so each is waited for.
         let heard = |v: &View, of: fn(&View) -> bool| of(v);
-        teller.tell(&Facts::Mon { number: 1, nics, cpu_permille: 0 }).unwrap();
+        teller
+            .tell(&Facts::Mon {
+                number: 1,
+                nics,
+                cpu_permille: 0,
+                config_digest: Some(view.config_digest),
+                health: Some(Vec::new()),
+                growing: Vec::new(),
+                lights: Some(Vec::new()),
+            })
+            .unwrap();
         let since = view.heard.mon;
         self.until(n, "mon heard", |v| heard(v, |v| v.heard.mon.is_some()) && v.heard.mon != since);
         let teller = self.nodes[n - 1].teller.as_mut().unwrap();
         let ready = [SubnetId(0), SubnetId(1)].into_iter().collect();
         let config_digest = view.config_digest;
-        let fwd = Facts::Fwd { number: 1, config_digest, ready, conflicts: vec![] };
+        let fwd = Facts::Fwd {
+            number: 1,
+            config_digest,
+            ready,
+            conflicts: vec![],
+            vip_loads: None,
+            failing: vec![],
+        };
         teller.tell(&fwd).unwrap();
         self.until(n, "fwd heard", |v| v.heard.fwd_config_digest == Some(v.config_digest));
     }
