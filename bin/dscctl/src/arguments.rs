@@ -3,7 +3,7 @@
 
 use clap::{Args, Parser, Subcommand, value_parser};
 use clap_complete::Shell;
-use dsc_wire::local::FLOWS_LISTED_MAX;
+use dsc_wire::local::{DOWNLOADS_LISTED_MAX, FLOWS_LISTED_MAX};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,10 +56,10 @@ pub enum Command {
         /// The VIP
         address: Option<IpAddr>,
     },
-    /// Show the nodes, or one; or change what one may do
+    /// Show the nodes, or one; or change what one may do, or which there are
     #[command(args_conflicts_with_subcommands = true, subcommand_value_name = "COMMAND")]
     Node {
-        /// Change what a node may do
+        /// Change what a node may do, or which there are
         #[command(subcommand)]
         change: Option<NodeCommand>,
         /// The node
@@ -74,8 +74,17 @@ pub enum Command {
         #[command(subcommand)]
         change: Option<BackendCommand>,
     },
+    /// Show what the checks of the nodes say; or switch one off or on
+    #[command(visible_alias = "checks", subcommand_value_name = "COMMAND")]
+    Check {
+        /// Switch a check off or on
+        #[command(subcommand)]
+        change: Option<CheckCommand>,
+    },
     /// Show flows of this node's table
     Flows(FlowsArguments),
+    /// Show the downloads that run through this node's proxy
+    Link(LinkArguments),
     /// Show what happened
     Events {
         /// Go on with what happens from now on
@@ -85,6 +94,8 @@ pub enum Command {
         #[arg(long, value_name = "NUMBER", default_value_t = 0)]
         since: u64,
     },
+    /// Show the cluster on a live screen, and change it by keys
+    Top,
     /// Hand a VIP to a node
     MoveVip {
         /// The VIP
@@ -106,7 +117,9 @@ pub enum Command {
     },
     /// Show what this node's data path and ring daemon have counted
     Counters,
-    /// Look at configuration files
+    /// Write what this node knows for Prometheus
+    Metrics(MetricsArguments),
+    /// Look at configurations, and put one in force
     Config {
         /// What to do with them
         #[command(subcommand)]
@@ -156,7 +169,30 @@ pub struct FlowsArguments {
     pub count: bool,
 }
 
-/// Changes of what a node may do.
+/// Which downloads.
+#[derive(Clone, Debug, Default, Args)]
+pub struct LinkArguments {
+    /// Only of this service
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// At most so many (1 to 2000)
+    #[arg(long, value_name = "NUMBER", default_value_t = 100,
+          value_parser = value_parser!(u32).range(1..=i64::from(DOWNLOADS_LISTED_MAX)))]
+    pub limit: u32,
+    /// Show only what each service has, and has counted
+    #[arg(long, conflicts_with = "limit")]
+    pub count: bool,
+}
+
+/// Where metrics go.
+#[derive(Clone, Debug, Default, Args)]
+pub struct MetricsArguments {
+    /// The file, replaced whole; the standard output if none is given
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Changes of what a node may do, and of which there are.
 #[derive(Clone, Debug, Subcommand)]
 pub enum NodeCommand {
     /// Hand all VIPs of a node over; it hosts none until opened
@@ -173,6 +209,16 @@ pub enum NodeCommand {
     Drain {
         /// The node
         node: String,
+    },
+    /// Put a node into the configuration of every node
+    Add(NodeAddArguments),
+    /// Take a node out of the configuration of every node
+    Remove {
+        /// The node
+        node: String,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -197,15 +243,74 @@ pub struct BackendArguments {
     pub backend: SocketAddr,
 }
 
-/// What to do with configuration files.
+/// Changes of what is checked.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CheckCommand {
+    /// Make a check again
+    Enable(CheckArguments),
+    /// Make a check no more: its light is yellow
+    Disable(CheckArguments),
+}
+
+/// Which check, and where.
+#[derive(Clone, Debug, Args)]
+pub struct CheckArguments {
+    /// The check
+    pub name: String,
+    /// The node; without it all nodes
+    pub node: Option<String>,
+}
+
+/// What to do with configurations.
 #[derive(Clone, Debug, Subcommand)]
 pub enum ConfigCommand {
+    /// Show the configuration in force
+    Show,
     /// Say whether a configuration file is right, and all that is wrong with it
     Check {
         /// The file
         #[arg(default_value = "/etc/dsc/dsc.toml")]
         file: PathBuf,
     },
+    /// Show what a configuration file would change
+    Diff {
+        /// The file; - is the standard input
+        #[arg(default_value = "/etc/dsc/dsc.toml")]
+        file: PathBuf,
+    },
+    /// Put a configuration file in force on every node
+    Apply {
+        /// The file; - is the standard input
+        file: PathBuf,
+        /// Show what would change, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make a configuration file of nodemap.cfg, vip.cfg and localmonitor.cfg
+    Import {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// What the cluster shall be called
+        #[arg(long, value_name = "NAME", default_value = "cluster")]
+        cluster: String,
+    },
+}
+
+/// Which node comes.
+#[derive(Clone, Debug, Args)]
+pub struct NodeAddArguments {
+    /// Its name
+    pub name: String,
+    /// Its address on each subnet that it is on
+    #[arg(required = true, value_name = "SUBNET=IP", value_parser = address_on)]
+    pub addresses: Vec<(String, IpAddr)>,
+    /// It votes but never hosts
+    #[arg(long)]
+    pub witness: bool,
+    /// Show what would change, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Which key, and what to do with it.
@@ -236,4 +341,10 @@ fn seconds(text: &str) -> Result<Duration, String> {
     } else {
         Err(wrong())
     }
+}
+
+fn address_on(text: &str) -> Result<(String, IpAddr), String> {
+    let wrong = || "expected a subnet and an address, such as ext=10.1.0.4".to_string();
+    let (subnet, address) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((subnet.to_string(), address.parse().map_err(|_| wrong())?))
 }

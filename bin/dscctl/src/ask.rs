@@ -2,16 +2,17 @@
 //! Commands see only the trait, so that tests can answer instead. It decides nothing and prints nothing.
 
 use crate::failure::Failure;
+use crate::names;
 use dsc_wire::Time;
 use dsc_wire::local::{
-    Command, Event, FlowFilter, FwdCounters, FwdFlows, FwdServices, Reply, Request, View,
-    WAIT_MAX_MS,
+    Command, Event, FlowFilter, FwdCounters, FwdFlows, FwdServices, LinkDownloads, LinkRequest,
+    Reply, Request, View, WAIT_MAX_MS,
 };
 use std::time::Duration;
 
 /// What the world answers.
 pub trait Ask {
-    /// ringd's answer to a question, on its `status` or, for a [`Request::Command`], its `control` socket.
+    /// ringd's answer to a question, on its `status` or, for a change, its `control` socket.
     /// Fails with [`Failure::Unreachable`] after `patience`, with [`Failure::Refused`] if we have no right to ask.
     fn ringd(&self, request: &Request, patience: Duration) -> Result<Reply, Failure>;
     /// fwd's counters; fails alike.
@@ -25,6 +26,8 @@ pub trait Ask {
         limit: u32,
         patience: Duration,
     ) -> Result<FwdFlows, Failure>;
+    /// dsc-link's answer; fails alike.
+    fn link(&self, request: &LinkRequest, patience: Duration) -> Result<LinkDownloads, Failure>;
     /// The clock that leases are measured by.
     fn now(&self) -> Time;
     /// Milliseconds since 1970, UTC.
@@ -45,7 +48,10 @@ pub fn view(
 ) -> Result<View, Failure> {
     let request = Request::View { after, wait_ms: ms(wait) };
     match world.ringd(&request, timeout + wait)? {
-        Reply::View { view } => Ok(*view),
+        Reply::View { mut view } => {
+            names::without_gone(&mut view);
+            Ok(*view)
+        }
         other => Err(unexpected(&other)),
     }
 }
@@ -66,6 +72,29 @@ pub fn events(
 /// The answer to a command, once it is carried out or `wait` has passed.
 pub fn command(world: &dyn Ask, command: Command, wait: Duration) -> Result<Reply, Failure> {
     let request = Request::Command { command, wait_ms: ms(wait) };
+    match world.ringd(&request, wait + ANSWER_GRACE)? {
+        reply @ (Reply::Done { .. } | Reply::Pending { .. } | Reply::Refused { .. }) => Ok(reply),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The configuration in force: its version, its digest, its text.
+pub fn config(world: &dyn Ask, timeout: Duration) -> Result<(u64, u64, String), Failure> {
+    match world.ringd(&Request::Config, timeout)? {
+        Reply::Config { version, digest, document } => Ok((version, digest, document)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// The answer to a configuration that shall follow that of `base` (version and digest), once it is in force or `wait` has passed.
+pub fn apply(
+    world: &dyn Ask,
+    base: (u64, u64),
+    document: String,
+    wait: Duration,
+) -> Result<Reply, Failure> {
+    let (base_version, base_digest) = base;
+    let request = Request::Apply { base_version, base_digest, document, wait_ms: ms(wait) };
     match world.ringd(&request, wait + ANSWER_GRACE)? {
         reply @ (Reply::Done { .. } | Reply::Pending { .. } | Reply::Refused { .. }) => Ok(reply),
         other => Err(unexpected(&other)),

@@ -28,6 +28,8 @@ pub enum Wish<'a> {
     Drain(&'a str),
     /// `backend enable|disable|drain SERVICE BACKEND`
     Backend(BackendState, &'a str, SocketAddr),
+    /// `check enable|disable CHECK [NODE]`
+    Check(bool, &'a str, Option<&'a str>),
 }
 
 /// A change in ringd's words, and what to call it.
@@ -115,6 +117,17 @@ fn wanted(names: &Names, wish: Wish<'_>) -> Result<Wanted, Failure> {
             let action = format!("{word} {about}");
             (Command::Backend { backend, state }, verb, about, action)
         }
+        Wish::Check(on, name, place) => {
+            let command = Command::Check {
+                check: names::find_check(names, name)?,
+                node: place.map(node).transpose()?,
+                on,
+            };
+            let (word, verb) =
+                if on { ("enable", "check enable") } else { ("disable", "check disable") };
+            let whither = place.map_or_else(String::new, |place| format!(" on {place}"));
+            (command, verb, name.to_string(), format!("{word} check {name}{whither}"))
+        }
     };
     Ok(Wanted { command, verb, about, action })
 }
@@ -141,6 +154,10 @@ fn told(wanted: &Wanted, before: &View, after: &View) -> String {
             format!("{about} is {}", duty_word(duty))
         }
         Command::Backend { state, .. } => format!("{about} is {state}"),
+        Command::Check { node: place, on, .. } => {
+            let whither = place.map_or_else(String::new, |place| format!(" on {}", node(place)));
+            format!("check {about} is {}{whither}", if on { "enabled" } else { "disabled" })
+        }
     };
     let others: Vec<String> = moved
         .iter()

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, reason};
 use crate::shown::{Checked, ConfigProblem, Contents};
 use crate::status::hex;
-use dsc_conf::Config;
+use dsc_conf::{Config, Problems};
 use std::fs::File;
 use std::path::Path;
 
@@ -18,11 +18,11 @@ pub fn run(path: &Path, colour: bool) -> Result<Checked, Failure> {
             right: true,
             contents: Some(Contents {
                 cluster: config.name.clone(),
-                nodes: config.nodes.len(),
-                subnets: config.subnets.len(),
-                vips: config.vips.len(),
-                services: config.services.len(),
-                backends: config.backends.len(),
+                nodes: config.nodes.count(),
+                subnets: config.subnets.count(),
+                vips: config.vips.count(),
+                services: config.services.count(),
+                backends: config.backends.count(),
                 config_digest: hex(config.digest()),
             }),
             problems: Vec::new(),
@@ -32,20 +32,22 @@ pub fn run(path: &Path, colour: bool) -> Result<Checked, Failure> {
         Err(problems) => Checked {
             right: false,
             contents: None,
-            problems: problems
-                .list()
-                .iter()
-                .map(|p| ConfigProblem {
-                    line: (p.line > 0).then_some(p.line),
-                    column: (p.column > 0).then_some(p.column),
-                    found: p.text.clone(),
-                    text: p.message.clone(),
-                    expected: p.expected.clone(),
-                    help: p.help.clone(),
-                })
-                .collect(),
+            problems: listed(&problems),
             drawn: problems.render(colour),
             file,
         },
     })
+}
+
+/// Problems as scripts read them.
+pub fn listed(problems: &Problems) -> Vec<ConfigProblem> {
+    let listed = problems.list().iter().map(|p| ConfigProblem {
+        line: (p.line > 0).then_some(p.line),
+        column: (p.column > 0).then_some(p.column),
+        found: p.text.clone(),
+        text: p.message.clone(),
+        expected: p.expected.clone(),
+        help: p.help.clone(),
+    });
+    listed.collect()
 }

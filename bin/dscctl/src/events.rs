@@ -1,11 +1,14 @@
 //! Fills the rows of `events`: names instead of indices, and a sentence for each. Pure.
 
 use crate::names::{
-    backend as backend_name, node as node_name, subnet as subnet_name, vip as vip_name,
+    backend as backend_name, check as check_name, node as node_name, subnet as subnet_name,
+    vip as vip_name,
 };
+use crate::show_text::bytes_per_s;
 use crate::shown::EventRow;
 use crate::status::mac_text;
 use dsc_wire::local::{Duty, Event, EventKind, Names};
+use dsc_wire::{BackendId, Light};
 use serde_json::{Map, Value, json};
 
 /// One event, in words.
@@ -92,13 +95,76 @@ fn tell(names: &Names, kind: &EventKind) -> (Value, String) {
             let text = format!("did not let {peer} in: it runs another configuration");
             (json!({"event": "config-differs", "peer": peer}), text)
         }
+        EventKind::ConfigChanged { version, by } => {
+            let by = node(by);
+            let text = format!("put configuration version {version} into force, applied on {by}");
+            (json!({"event": "config-changed", "version": version, "by": by}), text)
+        }
+        EventKind::ConfigDropped { version, by, peer } => {
+            let (by, peer) = (node(by), peer.map(node));
+            let why = match &peer {
+                Some(peer) => format!("{peer} cannot work with it"),
+                None => "not every member was ready in time".to_owned(),
+            };
+            let text = format!("gave up configuration version {version}, applied on {by}: {why}");
+            let fields =
+                json!({"event": "config-dropped", "version": version, "by": by, "peer": peer});
+            (fields, text)
+        }
+        EventKind::BackendChecked { backend, red, reason } => {
+            let (service, address) = parts(names, backend);
+            let light = if red { Light::Red } else { Light::Green };
+            let text = format!("found {} {light}: {reason}", backend_name(names, backend));
+            let fields = json!({"event": "backend-checked", "service": service,
+                "backend": address, "light": light, "reason": reason.to_string()});
+            (fields, text)
+        }
         EventKind::BackendChanged { backend, state } => {
-            let name = names.backends.get(backend.index());
-            let service = name.and_then(|name| names.services.get(name.service.index()));
-            let address = name.map(|name| name.address.to_string());
+            let (service, address) = parts(names, backend);
             let text = format!("{} is {state}", backend_name(names, backend));
             let fields = json!({"event": "backend-changed", "service": service,
                 "backend": address, "state": state});
+            (fields, text)
+        }
+        EventKind::LightChanged { check, red, reason } => {
+            let check = check_name(names, check);
+            let light = if red { Light::Red } else { Light::Green };
+            let text = format!("check {check} is {light}: {reason}");
+            let fields = json!({"event": "light-changed", "check": check, "light": light,
+                "reason": reason.to_string()});
+            (fields, text)
+        }
+        EventKind::FitChanged { subnet, fit } => {
+            let subnet = subnet_name(names, subnet);
+            let text = match fit {
+                true => format!("may host on {subnet} again: its critical checks are in order"),
+                false => format!("should not host on {subnet}: a critical check is red"),
+            };
+            (json!({"event": "fit-changed", "subnet": subnet, "fit": fit}), text)
+        }
+        EventKind::CheckSwitched { check, peer, on } => {
+            let (check, peer) = (check_name(names, check), maybe(peer));
+            let place = peer.as_ref().map_or_else(String::new, |peer| format!(" on {peer}"));
+            let text =
+                format!("check {check}{place} is {}", if on { "enabled" } else { "disabled" });
+            (json!({"event": "check-switched", "check": check, "peer": peer, "on": on}), text)
+        }
+        EventKind::Balanced {
+            vip,
+            to,
+            bytes_per_s: load,
+            from_bytes_per_s: from_load,
+            to_bytes_per_s: to_load,
+            cpu,
+        } => {
+            let (vip, to) = (vip_name(names, vip), node(to));
+            let [load_text, from_text, to_text] = [load, from_load, to_load].map(bytes_per_s);
+            let reason = if cpu { "for its processors" } else { "to even out the load" };
+            let text = format!(
+                "moved {vip} ({load_text}) to {to} {reason}: it carried {from_text}, {to} {to_text}"
+            );
+            let fields = json!({"event": "balanced", "vip": vip, "to": to, "bytes_per_s": load,
+                "from_bytes_per_s": from_load, "to_bytes_per_s": to_load, "cpu": cpu});
             (fields, text)
         }
         EventKind::Unknown => (
@@ -106,6 +172,13 @@ fn tell(names: &Names, kind: &EventKind) -> (Value, String) {
             "something this dscctl does not know: the daemons are of a newer build".into(),
         ),
     }
+}
+
+/// A backend's service and address.
+fn parts(names: &Names, backend: BackendId) -> (Option<&String>, Option<String>) {
+    let name = names.backends.get(backend.index());
+    let service = name.and_then(|name| names.services.get(name.service.index()));
+    (service, name.map(|name| name.address.to_string()))
 }
 
 /// What an operator calls a duty.

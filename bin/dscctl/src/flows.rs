@@ -8,14 +8,16 @@ use crate::names;
 use crate::reads::Reader;
 use crate::show::Shown;
 use crate::shown::{BackendRow, FlowCount, FlowRow, Flows, ServiceRow};
-use dsc_wire::local::{FlowFilter, FwdFlow, FwdService, FwdServices};
-use dsc_wire::{BackendId, BackendState};
+use dsc_wire::health::SHARES;
+use dsc_wire::local::{FlowFilter, FwdBackend, FwdFlow, FwdService, FwdServices, Names};
+use dsc_wire::{BackendId, BackendState, Light, Reason};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// `service`: all of them.
 pub fn show_services(world: &dyn Ask, reader: &mut Reader) -> Result<u8, Failure> {
     let answer = world.services(reader.timeout)?;
-    let rows = answer.services.iter().map(|service| service_row(&answer, service)).collect();
+    let rows = answer.there().map(|service| service_row(&answer, service)).collect();
     reader.print(&Shown::Services(rows))?;
     Ok(DONE)
 }
@@ -23,17 +25,51 @@ pub fn show_services(world: &dyn Ask, reader: &mut Reader) -> Result<u8, Failure
 /// `backend`: those of all services.
 pub fn show_backends(world: &dyn Ask, reader: &mut Reader) -> Result<u8, Failure> {
     let answer = world.services(reader.timeout)?;
-    let rows = answer.backends.iter().map(|backend| BackendRow {
+    let wall_ms = world.wall_ms();
+    let rows = answer.backends_there().map(|backend| BackendRow {
         service: names::service(&answer.services, backend.service),
         backend: backend.address.to_string(),
         weight: backend.weight,
         state: backend.state,
+        light: light(backend),
+        reason: reason(backend),
+        age_s: backend.red.first().map(|(_, v)| wall_ms.saturating_sub(v.since_ms) / 1000),
+        checkers: checkers(&answer.names, backend),
+        balanced: backend.balanced,
         flows: backend.flows,
         packets: backend.packets,
         bytes: backend.bytes,
     });
     reader.print(&Shown::Backends(rows.collect()))?;
     Ok(DONE)
+}
+
+/// Green if one of its checkers finds it so, red if all that have a verdict find it so.
+pub(crate) fn light(backend: &FwdBackend) -> Light {
+    match (backend.green.is_empty(), backend.red.is_empty()) {
+        (false, _) => Light::Green,
+        (true, false) => Light::Red,
+        (true, true) => Light::Yellow,
+    }
+}
+
+fn reason(backend: &FwdBackend) -> String {
+    let found = match backend.red.first() {
+        Some((_, verdict)) => verdict.reason.to_string(),
+        None if !backend.green.is_empty() => Reason::Answered.to_string(),
+        None if backend.checked => "not checked yet".to_owned(),
+        None => "not monitored".to_owned(),
+    };
+    match backend.share {
+        Some(share) => format!("{found}; {share} of {SHARES} parts of its weight"),
+        None => found,
+    }
+}
+
+fn checkers(names: &Names, backend: &FwdBackend) -> BTreeMap<String, Light> {
+    let green = backend.green.iter().map(|node| (*node, Light::Green));
+    let red = backend.red.iter().map(|(node, _)| (*node, Light::Red));
+    green.chain(red).map(|(node, light)| (names::node(names, node), light)).collect()
 }
 
 /// `flows`: those that match, or how many.

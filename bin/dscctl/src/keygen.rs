@@ -25,16 +25,16 @@ pub fn run(arguments: &KeygenArguments) -> Result<KeyWritten, Failure> {
     let (keys, text) = if arguments.add {
         let old = one(file, "add a key to", "--retire the old one first")?;
         let text = "added a second key, which opens but does not seal yet; copy the file to every \
-                    node and restart dsc-ringd on each, then go on with keygen --switch";
+                    node, and go on with keygen --switch when status --local shows both keys on each";
         (vec![old, new_key()?], text)
     } else if arguments.switch {
         let [old, new] = two(file, "switch the keys of", "keygen --add comes first")?;
-        let text = "the added key seals now, the old one still opens; copy the file to every node \
-                    and restart dsc-ringd on each, then go on with keygen --retire";
+        let text = "the added key seals now, the old one still opens; copy the file to every node, \
+                    and go on with keygen --retire when status --local shows so on each";
         (vec![new, old], text)
     } else if arguments.retire {
         let [new, _] = two(file, "retire a key of", "there is no other key in it")?;
-        let text = "removed the old key; copy the file to every node and restart dsc-ringd on each";
+        let text = "removed the old key; copy the file to every node";
         (vec![new], text)
     } else {
         (vec![new_key()?], "wrote a new key; copy the file to every node")

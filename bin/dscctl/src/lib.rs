@@ -1,8 +1,8 @@
 //! dscctl: shows and changes a cluster from any of its nodes. [`run`] is the whole program; every command fills one
-//! value, which is printed for people or for scripts.
+//! value, which is printed for people or for scripts. Only `metrics` has a text of its own, and `top` a screen.
 //!
 //! ```text
-//!   arguments --> reads, flows, change, config_check, keygen --> shown --> show_text | show_json
+//!   arguments --> reads, flows, link, checks, change, config_*, keygen --> shown --> show_text | show_json
 //!       |                     |
 //!    remote (ssh)            ask (questions) --> world (sockets, clocks)
 //! ```
@@ -10,12 +10,17 @@
 pub mod arguments;
 pub mod ask;
 pub mod change;
+pub mod checks;
+pub mod config_apply;
 pub mod config_check;
+pub mod config_import;
 pub mod events;
 pub mod failure;
 pub mod flows;
 pub mod keygen;
+pub mod link;
 pub mod local;
+pub mod metrics;
 pub mod names;
 pub mod reads;
 pub mod remote;
@@ -24,12 +29,13 @@ pub mod show_json;
 pub mod show_text;
 pub mod shown;
 pub mod status;
+pub mod top;
 pub mod warnings;
 pub mod world;
 
 use arguments::{
-    Arguments, BackendArguments, BackendCommand, Command, ConfigCommand, NodeCommand, Options,
-    StatusArguments,
+    Arguments, BackendArguments, BackendCommand, CheckArguments, CheckCommand, Command,
+    ConfigCommand, NodeAddArguments, NodeCommand, Options, StatusArguments,
 };
 use change::Wish;
 use clap::{CommandFactory, Parser};
@@ -64,7 +70,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let command = arguments.command.unwrap_or(Command::Status(StatusArguments::default()));
     let ended = match &arguments.options.host {
         Some(host) => {
-            let watching = matches!(&command, Command::Status(status) if status.watch);
+            let watching = match &command {
+                Command::Status(status) => status.watch,
+                command => matches!(command, Command::Top),
+            };
             let terminal = watching && io::stdout().is_terminal();
             let patience = arguments.options.timeout;
             remote::run(host, words.get(1..).unwrap_or_default(), terminal, patience)
@@ -106,8 +115,25 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
             let BackendArguments { service, backend } = which;
             change(options, &mut out, Wish::Backend(state, service, *backend))
         }
+        Command::Check { change: None } => checks::show_checks(&world, &mut reader),
+        Command::Check { change: Some(verb) } => {
+            let (on, CheckArguments { name, node }) = match verb {
+                CheckCommand::Enable(which) => (true, which),
+                CheckCommand::Disable(which) => (false, which),
+            };
+            change(options, &mut out, Wish::Check(on, name, node.as_deref()))
+        }
         Command::Flows(wanted) => flows::show_flows(&world, &mut reader, wanted),
+        Command::Link(wanted) => link::show(&world, &mut reader, wanted),
         Command::Counters => reads::show_counters(&world, &mut reader),
+        Command::Top => {
+            drop(out);
+            top::run(options)
+        }
+        Command::Metrics(_) if json => {
+            Err(Failure::Usage("metrics are text for Prometheus: there are none in JSON".into()))
+        }
+        Command::Metrics(wanted) => metrics::run(&world, &mut out, wanted, options.timeout),
         Command::MoveVip { vip, node } => change(options, &mut out, Wish::Move(*vip, node)),
         Command::Pin { vip, node } => change(options, &mut out, Wish::Pin(*vip, node.as_deref())),
         Command::Unpin { vip } => change(options, &mut out, Wish::Unpin(*vip)),
@@ -116,14 +142,47 @@ fn here(command: &Command, options: &Options) -> Result<u8, Failure> {
                 NodeCommand::Close { node } => Wish::Close(node),
                 NodeCommand::Open { node } => Wish::Open(node),
                 NodeCommand::Drain { node } => Wish::Drain(node),
+                NodeCommand::Add(NodeAddArguments { name, addresses, witness, dry_run }) => {
+                    let wish = config_apply::Wish::Add { name, addresses, witness: *witness };
+                    return configure(options, &mut out, wish, *dry_run);
+                }
+                NodeCommand::Remove { node, dry_run } => {
+                    return configure(
+                        options,
+                        &mut out,
+                        config_apply::Wish::Remove(node),
+                        *dry_run,
+                    );
+                }
             };
             change(options, &mut out, wish)
         }
-        Command::Config { command: ConfigCommand::Check { file } } => {
-            let checked = config_check::run(file, terminal)?;
-            let code = if checked.right { DONE } else { NO };
-            print(&mut out, json, &Shown::Checked(checked)).map(|()| code)
-        }
+        Command::Config { command } => match command {
+            ConfigCommand::Show => {
+                let shown = config_apply::show(&world, options.timeout)?;
+                print(&mut out, json, &Shown::InForce(shown)).map(|()| DONE)
+            }
+            ConfigCommand::Check { file } => {
+                let checked = config_check::run(file, terminal)?;
+                let code = if checked.right { DONE } else { NO };
+                print(&mut out, json, &Shown::Checked(checked)).map(|()| code)
+            }
+            ConfigCommand::Import { files, cluster } => {
+                let imported = config_import::run(files, cluster, io::stderr().is_terminal())?;
+                let code = if imported.document.is_some() { DONE } else { NO };
+                if code == NO && !json {
+                    let _ = write!(io::stderr().lock(), "{}", imported.drawn);
+                    return Ok(code);
+                }
+                print(&mut out, json, &Shown::Imported(imported)).map(|()| code)
+            }
+            ConfigCommand::Diff { file } => {
+                configure(options, &mut out, config_apply::Wish::Diff(file), false)
+            }
+            ConfigCommand::Apply { file, dry_run } => {
+                configure(options, &mut out, config_apply::Wish::Apply(file), *dry_run)
+            }
+        },
         Command::Keygen(wanted) => {
             print(&mut out, json, &Shown::Key(keygen::run(wanted)?)).map(|()| DONE)
         }
@@ -144,6 +203,35 @@ fn change(options: &Options, out: &mut dyn Write, wish: Wish<'_>) -> Result<u8, 
         complain(&change.text);
     } else {
         print(out, options.json, &Shown::Change(change))?;
+    }
+    Ok(code)
+}
+
+/// Changes the configuration, or shows what would change. What was refused is a complaint for people, as in [`change`].
+fn configure(
+    options: &Options,
+    out: &mut dyn Write,
+    wish: config_apply::Wish<'_>,
+    dry_run: bool,
+) -> Result<u8, Failure> {
+    let world = World { run_dir: options.run_dir.clone() };
+    let manner = config_apply::Manner {
+        dry_run,
+        wait: !options.no_wait,
+        timeout: options.timeout,
+        colour: io::stderr().is_terminal(),
+    };
+    let (applied, code) = config_apply::run(&world, wish, manner)?;
+    if code == failure::REFUSED && !options.json {
+        show_text::config::show_changes(out, &applied)
+            .and_then(|()| out.flush())
+            .map_err(show::lost)?;
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{}", applied.drawn);
+        drop(err);
+        complain(&applied.text);
+    } else {
+        print(out, options.json, &Shown::Applied(Box::new(applied)))?;
     }
     Ok(code)
 }

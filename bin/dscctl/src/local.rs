@@ -19,7 +19,6 @@ pub fn fill(
     wall_ms: u64,
 ) -> Local {
     let silent_ms = |last: Option<Time>| Some(now.since(last?).as_millis() as u64);
-    let silent_fwd = fwd.err().map(|failure| failure.to_string());
     let hosts = view.vips.iter().any(|v| v.host == Some(view.me));
     let answers = matches!(view.state, RingState::Member | RingState::Alone);
     let lease_valid = lease_valid(view, now);
@@ -34,12 +33,13 @@ pub fn fill(
         lease_ms: view.lease_ms,
         mon_silent_ms: silent_ms(view.heard.mon),
         fwd_silent_ms: silent_ms(view.heard.fwd),
+        keys: view.keys.clone(),
         links: fwd.map_or_else(|_| Vec::new(), |f| f.links.clone()),
         vips: fwd.map_or_else(|_| Vec::new(), |f| f.vips.iter().map(|v| vip(view, v)).collect()),
         sharing: fwd.ok().and_then(|f| f.sharing.as_ref()).map(|s| sharing(view, s)),
         verdicts: fwd.map_or_else(|_| Vec::new(), |f| f.verdicts.clone()),
         serving: answers && fwd.is_ok() && (lease_valid || !hosts),
-        warnings: warnings::of_local(view, silent_fwd, events, now, wall_ms),
+        warnings: warnings::of_local(view, fwd, events, now, wall_ms),
     }
 }
 
@@ -75,7 +75,8 @@ fn sharing(view: &View, sharing: &FwdSharing) -> Sharing {
     };
     let FwdSharing { ready, told, backlog, gaps, .. } = *sharing;
     let (lag, peers) = (sharing.lag.map(lag), sharing.peers.iter().map(peer).collect());
-    Sharing { ready, told, backlog, gaps, lag, peers }
+    let keys = sharing.keys.clone();
+    Sharing { ready, told, backlog, gaps, lag, peers, keys }
 }
 
 /// The counters of both daemons; those of the data path only if it answered.

@@ -2,8 +2,8 @@
 
 use crate::failure::{Failure, reason};
 use crate::shown::{
-    BackendRow, Change, Checked, CounterRow, EventRow, FlowCount, Flows, KeyWritten, Local,
-    NodeRow, ServiceRow, Status, VipRow,
+    Applied, BackendRow, Change, CheckRow, Checked, CounterRow, Downloads, EventRow, FlowCount,
+    Flows, Imported, InForce, KeyWritten, LinkRow, Local, NodeRow, ServiceRow, Status, VipRow,
 };
 use crate::{show_json, show_text};
 use std::io::{self, Write};
@@ -27,10 +27,16 @@ pub enum Shown {
     Services(Vec<ServiceRow>),
     /// `backend`
     Backends(Vec<BackendRow>),
+    /// `check`
+    Checks(Vec<CheckRow>),
     /// `flows`
     Flows(Flows),
     /// `flows --count`
     FlowCount(FlowCount),
+    /// `link`
+    Downloads(Downloads),
+    /// `link --count`
+    Links(Vec<LinkRow>),
     /// `events`
     Events(Vec<EventRow>),
     /// `counters`
@@ -39,6 +45,12 @@ pub enum Shown {
     Change(Change),
     /// `config check`
     Checked(Checked),
+    /// `config show`
+    InForce(InForce),
+    /// `config import`
+    Imported(Imported),
+    /// `config diff`, `config apply`, `node add`, `node remove`
+    Applied(Box<Applied>),
     /// `keygen`
     Key(KeyWritten),
 }

@@ -15,12 +15,18 @@ pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         Shown::Node(node) => line(out, node),
         Shown::Services(services) => lines(out, services),
         Shown::Backends(backends) => lines(out, backends),
+        Shown::Checks(checks) => lines(out, checks),
         Shown::Flows(flows) => lines(out, &flows.rows),
         Shown::FlowCount(count) => line(out, count),
+        Shown::Downloads(downloads) => lines(out, &downloads.rows),
+        Shown::Links(links) => lines(out, links),
         Shown::Events(events) => lines(out, events),
         Shown::Counters(counters) => lines(out, counters),
         Shown::Change(change) => line(out, change),
         Shown::Checked(checked) => line(out, checked),
+        Shown::InForce(config) => line(out, config),
+        Shown::Imported(imported) => line(out, imported),
+        Shown::Applied(applied) => line(out, applied),
         Shown::Key(key) => line(out, key),
     }
 }

@@ -3,15 +3,18 @@
 
 use crate::show::Shown;
 use crate::shown::{
-    Checked, CounterRow, EventRow, Local, NodeRow, Serving, Sharing, SharingLag, Status, VipRow,
-    Warning,
+    CounterRow, EventRow, Local, NodeRow, Serving, Sharing, SharingLag, Status, VipRow, Warning,
 };
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use dsc_wire::local::{Duty, RingState};
 use dsc_wire::{Partition, Persistence};
 use std::io::{self, Write};
 
+mod checks;
+pub mod config;
 mod flows;
+mod link;
+mod nodes;
 
 /// Prints one answer.
 pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
@@ -20,16 +23,24 @@ pub fn show(out: &mut dyn Write, shown: &Shown) -> io::Result<()> {
         Shown::Local(local) => show_local(out, local),
         Shown::Vips(vips) => show_vips(out, vips),
         Shown::Vip(vip) => show_vip(out, vip),
-        Shown::Nodes(nodes) => show_nodes(out, nodes),
-        Shown::Node(node) => show_node(out, node),
+        Shown::Nodes(nodes) => nodes::show_nodes(out, nodes),
+        Shown::Node(node) => nodes::show_node(out, node),
         Shown::Services(services) => flows::show_services(out, services),
         Shown::Backends(backends) => flows::show_backends(out, backends),
+        Shown::Checks(rows) => checks::show_checks(out, rows),
         Shown::Flows(shown) => flows::show_flows(out, shown),
         Shown::FlowCount(count) => flows::show_count(out, count),
+        Shown::Downloads(downloads) => link::show_downloads(out, downloads),
+        Shown::Links(links) => link::show_links(out, links),
         Shown::Events(events) => show_events(out, events),
         Shown::Counters(counters) => show_counters(out, counters),
         Shown::Change(change) => writeln!(out, "{}", change.text),
-        Shown::Checked(checked) => show_checked(out, checked),
+        Shown::Checked(checked) => config::show_checked(out, checked),
+        Shown::InForce(config) => write!(out, "{}", config.document),
+        Shown::Imported(imported) => {
+            write!(out, "{}", imported.document.as_deref().unwrap_or_default())
+        }
+        Shown::Applied(applied) => config::show_applied(out, applied),
         Shown::Key(key) => writeln!(out, "{}", key.text),
     }
 }
@@ -53,9 +64,15 @@ fn show_status(out: &mut dyn Write, status: &Status) -> io::Result<()> {
         ("rotation", format!("{:.1} ms", status.rotation_us as f64 / 1000.0)),
         ("lease", lease(status.lease_valid, status.lease_left_ms, status.lease_ms)),
     ];
+    let config = (status.config_version != 0 || status.config_file.is_some())
+        .then(|| ("config", config::in_force(status)));
+    let balanced = status.balanced.iter();
+    let balanced = balanced
+        .map(|e| ("balance", format!("{} {}: {}", e.wall.replace('T', " "), e.node, e.text)));
+    let facts: Vec<_> = facts.into_iter().chain(config).chain(balanced).collect();
     show_facts(out, &facts)?;
     writeln!(out)?;
-    show_nodes(out, &status.nodes)?;
+    nodes::show_nodes(out, &status.nodes)?;
     if !status.vips.is_empty() {
         writeln!(out)?;
         show_vips(out, &status.vips)?;
@@ -81,6 +98,7 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
         ("lease", lease(local.lease_valid, local.lease_left_ms, local.lease_ms)),
         ("kernel", programs),
     ];
+    facts.extend(keys_fact(local));
     facts.extend(local.sharing.iter().flat_map(sharing_facts));
     show_facts(out, &facts)?;
     if let Some(sharing) = &local.sharing {
@@ -115,6 +133,18 @@ fn show_local(out: &mut dyn Write, local: &Local) -> io::Result<()> {
     show_warnings(out, &local.warnings)
 }
 
+/// The keys in force; those of the data path daemon only if they are others.
+fn keys_fact(local: &Local) -> Option<(&'static str, String)> {
+    let said = |keys: &[String]| match keys {
+        [] => None,
+        [seals] => Some(format!("{seals} seals and opens")),
+        [seals, opens @ ..] => Some(format!("{seals} seals and opens, {} opens", opens.join(" "))),
+    };
+    let (ring, flows) = (said(&local.keys)?, local.sharing.as_ref().and_then(|s| said(&s.keys)));
+    let others = flows.filter(|flows| *flows != ring).map(|keys| format!("; dsc-fwd: {keys}"));
+    Some(("keys", ring + &others.unwrap_or_default()))
+}
+
 fn sharing_facts(sharing: &Sharing) -> [(&'static str, String); 2] {
     let knows = if sharing.ready { "knows all flows" } else { "does not know all flows yet" };
     let Sharing { told, backlog, gaps, .. } = sharing;
@@ -144,52 +174,13 @@ fn show_sharing_peers(out: &mut dyn Write, sharing: &Sharing) -> io::Result<()> 
     print_table(out, &table)
 }
 
-fn show_nodes(out: &mut dyn Write, nodes: &[NodeRow]) -> io::Result<()> {
-    let mut table = table(&["NODE", "RING", "DUTY", "ABLE", "VIPS", "CPU", "TRAFFIC"], &[4, 5]);
-    for node in nodes {
-        let known = |text: String| if node.member { text } else { "-".into() };
-        table.add_row([
-            node.name.clone(),
-            ring(node).to_string(),
-            duty(node.duty).to_string(),
-            known(words(&node.able)),
-            node.vips.len().to_string(),
-            known(percent(node.cpu_permille)),
-            known(traffic(node)),
-        ]);
-    }
-    print_table(out, &table)
-}
-
-fn show_node(out: &mut dyn Write, node: &NodeRow) -> io::Result<()> {
-    let mut facts = vec![
-        ("node", node.name.clone()),
-        ("ring", ring(node).to_string()),
-        ("duty", duty(node.duty).to_string()),
-        ("hosts", words(&node.vips)),
-    ];
-    if node.member {
-        let macs: Vec<String> =
-            node.macs.iter().map(|(subnet, mac)| format!("{subnet} {mac}")).collect();
-        facts.extend([
-            ("able", words(&node.able)),
-            ("cpu", percent(node.cpu_permille)),
-            ("traffic", traffic(node)),
-            ("macs", words(&macs)),
-        ]);
-    }
-    show_facts(out, &facts)
-}
-
-fn ring(node: &NodeRow) -> &'static str {
-    if node.member { "member" } else { "out" }
-}
-
-fn percent(permille: u16) -> String {
+/// `12.3 %`.
+pub(crate) fn percent(permille: u16) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
-fn traffic(node: &NodeRow) -> String {
+/// Each subnet's, `ext 1.5 MB/s, int 0 B/s`.
+pub(crate) fn traffic(node: &NodeRow) -> String {
     let rates = node.bytes_per_s.iter();
     let rates: Vec<String> =
         rates.map(|(subnet, bytes)| format!("{subnet} {}", bytes_per_s(*bytes))).collect();
@@ -197,14 +188,15 @@ fn traffic(node: &NodeRow) -> String {
 }
 
 fn show_vips(out: &mut dyn Write, vips: &[VipRow]) -> io::Result<()> {
-    let header = ["VIP", "SUBNET", "HOST", "STATE", "PREFERRED", "PERSISTENCE", "MOVES"];
-    let mut table = table(&header, &[6]);
+    let header = ["VIP", "SUBNET", "HOST", "STATE", "TRAFFIC", "PREFERRED", "PERSISTENCE", "MOVES"];
+    let mut table = table(&header, &[4, 7]);
     for vip in vips {
         table.add_row([
             vip.address.clone(),
             vip.subnet.clone(),
             dash(&vip.host),
             serving(vip),
+            bytes_per_s(vip.bytes_per_s),
             dash(&vip.preferred),
             persistence(vip.persistence).to_string(),
             vip.moves.to_string(),
@@ -221,6 +213,7 @@ fn show_vip(out: &mut dyn Write, vip: &VipRow) -> io::Result<()> {
             ("subnet", vip.subnet.clone()),
             ("host", dash(&vip.host)),
             ("state", serving(vip)),
+            ("traffic", bytes_per_s(vip.bytes_per_s)),
             ("preferred", dash(&vip.preferred)),
             ("persistence", persistence(vip.persistence).to_string()),
             ("moves", vip.moves.to_string()),
@@ -229,7 +222,8 @@ fn show_vip(out: &mut dyn Write, vip: &VipRow) -> io::Result<()> {
     )
 }
 
-fn serving(vip: &VipRow) -> String {
+/// Whether it is answered for, in a few words.
+pub(crate) fn serving(vip: &VipRow) -> String {
     let name = |node: &Option<String>| node.clone().unwrap_or_else(|| "?".into());
     match vip.state {
         Serving::Served => "served".to_string(),
@@ -239,7 +233,8 @@ fn serving(vip: &VipRow) -> String {
     }
 }
 
-fn persistence(persistence: Persistence) -> &'static str {
+/// The number and what it means.
+pub(crate) fn persistence(persistence: Persistence) -> &'static str {
     match persistence {
         Persistence::Free => "0 free",
         Persistence::Current => "1 current host",
@@ -268,23 +263,6 @@ fn show_counters(out: &mut dyn Write, counters: &[CounterRow]) -> io::Result<()>
     print_table(out, &table)
 }
 
-fn show_checked(out: &mut dyn Write, checked: &Checked) -> io::Result<()> {
-    match &checked.contents {
-        None => write!(out, "{}", checked.drawn),
-        Some(contents) => writeln!(
-            out,
-            "{}: right: cluster {}, {} nodes, {} subnets, {} VIPs, {} services, {} backends",
-            checked.file,
-            contents.cluster,
-            contents.nodes,
-            contents.subnets,
-            contents.vips,
-            contents.services,
-            contents.backends
-        ),
-    }
-}
-
 fn show_warnings(out: &mut dyn Write, warnings: &[Warning]) -> io::Result<()> {
     if !warnings.is_empty() {
         writeln!(out)?;
@@ -307,7 +285,8 @@ fn lease(valid: bool, left_ms: u64, lease_ms: u64) -> String {
     }
 }
 
-fn state(state: RingState) -> &'static str {
+/// One word.
+pub(crate) fn state(state: RingState) -> &'static str {
     match state {
         RingState::Quiet => "quiet",
         RingState::Joining => "joining",
@@ -317,7 +296,8 @@ fn state(state: RingState) -> &'static str {
     }
 }
 
-fn duty(duty: Duty) -> &'static str {
+/// One word.
+pub(crate) fn duty(duty: Duty) -> &'static str {
     match duty {
         Duty::Open => "open",
         Duty::Draining => "draining",
@@ -327,14 +307,15 @@ fn duty(duty: Duty) -> &'static str {
 }
 
 /// `ext, int`, or a dash for nothing.
-fn words(words: &[String]) -> String {
+pub(crate) fn words(words: &[String]) -> String {
     match words.len() {
         0 => "-".into(),
         _ => words.join(", "),
     }
 }
 
-fn bytes_per_s(bytes: u64) -> String {
+/// Three or four digits and the unit: `1.5 MB/s`.
+pub fn bytes_per_s(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["kB/s", "MB/s", "GB/s", "TB/s"];
     if bytes < 1000 {
         return format!("{bytes} B/s");

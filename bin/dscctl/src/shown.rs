@@ -1,8 +1,17 @@
 //! The values that commands fill and `show_text.rs` and `show_json.rs` print. The field names are those of the
 //! JSON output and are promised in dscctl(8): add to them, never rename. No printing and no asking here.
 
-use dsc_wire::local::{Counter, Duty, FlowTotals, RingState};
-use dsc_wire::{BackendState, FlowKind, FlowState, Persistence, Protocol, ServiceKind};
+mod config;
+mod link;
+
+pub use config::{
+    Applied, Checked, ConfigChange, ConfigProblem, ConfigValue, Contents, Imported, ImportedFile,
+    InForce,
+};
+pub use link::{DownloadRow, Downloads, LinkRow};
+
+use dsc_wire::local::{ConfigFile, Counter, Duty, FlowTotals, RingState};
+use dsc_wire::{BackendState, FlowKind, FlowState, Light, Persistence, Protocol, ServiceKind};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,10 +48,17 @@ pub struct Status {
     pub rotation_us: u64,
     /// Digest of the configuration in force, 16 hexadecimal digits.
     pub config_digest: String,
+    /// Its version; 0 if it was never applied.
+    pub config_version: u64,
+    /// The file that this node's dsc-ringd was started with, if that says something else.
+    pub config_file: Option<ConfigFile>,
     /// Every configured node.
     pub nodes: Vec<NodeRow>,
     /// Every VIP.
     pub vips: Vec<VipRow>,
+    /// The latest move that evened out the load, if this node remembers one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balanced: Option<EventRow>,
     /// What somebody should look at.
     pub warnings: Vec<Warning>,
     /// A quorum, and every VIP served: what the exit code says.
@@ -60,6 +76,12 @@ pub struct NodeRow {
     pub duty: Duty,
     /// Subnets on which it can host now.
     pub able: Vec<String>,
+    /// Subnets on which it should not host, because of critical checks.
+    pub unfit: Vec<String>,
+    /// Of all its checks: red if any is, green if all are; none if it makes none, or is out of the ring.
+    pub light: Option<Light>,
+    /// Of each of its checks.
+    pub lights: BTreeMap<String, Light>,
     /// VIPs that it hosts.
     pub vips: Vec<String>,
     /// Busy share of its processors.
@@ -109,6 +131,8 @@ pub struct VipRow {
     pub moves: u64,
     /// Earlier hosts, most recent first.
     pub past: Vec<String>,
+    /// What its host carries for it, both directions.
+    pub bytes_per_s: u64,
 }
 
 /// Something an operator should act on.
@@ -145,6 +169,9 @@ pub struct Local {
     pub mon_silent_ms: Option<u64>,
     /// Since the data path daemon spoke to the ring daemon; none if it never did.
     pub fwd_silent_ms: Option<u64>,
+    /// What people call the cluster keys in force, that which seals first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
     /// Programs in the kernel: interface, hook, direction.
     pub links: Vec<String>,
     /// What the kernel does for each VIP.
@@ -192,6 +219,9 @@ pub struct Sharing {
     pub lag: Option<SharingLag>,
     /// The others.
     pub peers: Vec<SharingPeer>,
+    /// What people call the cluster keys in force in the data path daemon, that which seals first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
 }
 
 /// From the moment that another node's kernel made a flow until it was in this node's table, but for the time on the wire.
@@ -229,7 +259,7 @@ pub struct ServiceRow {
     pub protocol: Protocol,
     /// Its port on each VIP.
     pub port: u16,
-    /// `nat` or `local`.
+    /// `nat`, `local` or `link`.
     pub kind: ServiceKind,
     /// Its VIPs, in the order of the configuration.
     pub vips: Vec<String>,
@@ -259,12 +289,41 @@ pub struct BackendRow {
     pub weight: u32,
     /// `enabled`, `draining` or `disabled`.
     pub state: BackendState,
+    /// `green`, `yellow` or `red`, as all its checkers together find it.
+    pub light: Light,
+    /// Why, for people.
+    pub reason: String,
+    /// How long a checker has found it red; none if none does.
+    pub age_s: Option<u64>,
+    /// The nodes that check it and have a verdict, and what light each finds.
+    pub checkers: BTreeMap<String, Light>,
+    /// Does this node give it new flows?
+    pub balanced: bool,
     /// Its flows in this node's table.
     pub flows: u64,
     /// Packets that this node forwarded to it and from it.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+}
+
+/// One check on one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckRow {
+    /// Its name.
+    pub check: String,
+    /// The node.
+    pub node: String,
+    /// `green`, `yellow` or `red`.
+    pub light: Light,
+    /// Why, for people.
+    pub reason: String,
+    /// How long it has been red or yellow; none if it is green, or nobody knows.
+    pub age_s: Option<u64>,
+    /// On these subnets the node should host nothing while it is red.
+    pub critical: Vec<String>,
+    /// False if operators switched it off.
+    pub enabled: bool,
 }
 
 /// Some flows of this node's table.
@@ -362,59 +421,6 @@ pub struct CounterRow {
     pub name: String,
     /// Since that daemon started, or since the programs were loaded.
     pub count: u64,
-}
-
-/// Whether a configuration file is right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Checked {
-    /// The file.
-    pub file: String,
-    /// Nothing wrong with it?
-    pub right: bool,
-    /// What is in it, if it is right.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub contents: Option<Contents>,
-    /// What is wrong with it, if it is not.
-    pub problems: Vec<ConfigProblem>,
-    /// The problems drawn into the file's text, for people.
-    #[serde(skip)]
-    pub drawn: String,
-}
-
-/// What a right configuration file describes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Contents {
-    /// What the cluster is called.
-    pub cluster: String,
-    /// How many nodes.
-    pub nodes: usize,
-    /// How many subnets.
-    pub subnets: usize,
-    /// How many VIPs.
-    pub vips: usize,
-    /// How many services.
-    pub services: usize,
-    /// How many backends of all services.
-    pub backends: usize,
-    /// Digest of what must be the same on every node, 16 hexadecimal digits.
-    pub config_digest: String,
-}
-
-/// One thing wrong with a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ConfigProblem {
-    /// From 1; none if it concerns the file as a whole.
-    pub line: Option<usize>,
-    /// From 1, in characters.
-    pub column: Option<usize>,
-    /// The offending text.
-    pub found: String,
-    /// What is wrong.
-    pub text: String,
-    /// What was expected there.
-    pub expected: String,
-    /// What to do, where that is not plain.
-    pub help: Option<String>,
 }
 
 /// What was done to a key file.

@@ -1,16 +1,19 @@
 //! Fills the values of `status`, `vip` and `node` from one view. Pure: time is an argument, nobody is asked.
 
-use crate::names;
+use crate::checks;
 use crate::shown::{NodeRow, Serving, Status, VipRow};
 use crate::warnings;
-use dsc_wire::local::{Event, NodeView, RingState, View, VipView};
+use crate::{events, names};
+use dsc_wire::local::{Event, EventKind, NodeView, RingState, View, VipView};
 use dsc_wire::{SubnetId, Time};
 use std::collections::BTreeMap;
 
-/// The cluster as `view` tells it at `now`; `events` and the wall clock only feed the warnings.
-pub fn fill(view: &View, events: &[Event], now: Time, wall_ms: u64) -> Status {
+/// The cluster as `view` tells it at `now`; `happened` and the wall clock only feed the warnings and the latest move.
+pub fn fill(view: &View, happened: &[Event], now: Time, wall_ms: u64) -> Status {
     let vips: Vec<VipRow> = view.vips.iter().map(|v| vip(view, v, now)).collect();
     let speaks = matches!(view.state, RingState::Member | RingState::Alone);
+    let mut latest = happened.iter().rev();
+    let latest = latest.find(|e| matches!(e.kind, EventKind::Balanced { .. }));
     let answered = |v: &VipRow| matches!(v.state, Serving::Served | Serving::HandingOver);
     Status {
         cluster: view.names.cluster.clone(),
@@ -28,9 +31,12 @@ pub fn fill(view: &View, events: &[Event], now: Time, wall_ms: u64) -> Status {
         lease_ms: view.lease_ms,
         rotation_us: view.rotation_us,
         config_digest: hex(view.config_digest),
+        config_version: view.config_version,
+        config_file: view.config_file.clone(),
         nodes: view.nodes.iter().map(|n| node(view, n)).collect(),
         serving: speaks && view.quorum && vips.iter().all(answered),
-        warnings: warnings::of_cluster(view, &vips, events, now, wall_ms),
+        balanced: latest.map(|e| events::fill(&view.names, e)),
+        warnings: warnings::of_cluster(view, &vips, happened, now, wall_ms),
         vips,
     }
 }
@@ -57,11 +63,17 @@ pub fn node(view: &View, node: &NodeView) -> NodeRow {
     let hosted = view.vips.iter().filter(|v| v.host == Some(node.id));
     let bytes_per_s = node.load.bytes_per_s.iter().enumerate();
     let macs = node.macs.iter().enumerate();
+    let lights = checks::of_node(view, node.id).filter(|_| node.member);
     NodeRow {
         name: names::node(names, node.id),
         member: node.member,
         duty: node.duty,
         able: node.able.iter().map(|s| names::subnet(names, s)).collect(),
+        unfit: node.unfit.iter().map(|s| names::subnet(names, s)).collect(),
+        light: checks::worst(view, node).filter(|_| node.member),
+        lights: lights
+            .map(|(check, known)| (known.name.clone(), checks::light(view, check, node).light))
+            .collect(),
         vips: hosted.map(|v| names::vip(names, v.id)).collect(),
         cpu_permille: node.load.cpu_permille,
         bytes_per_s: bytes_per_s.map(|(index, bytes)| (subnet(index), *bytes)).collect(),
@@ -91,6 +103,7 @@ pub fn vip(view: &View, vip: &VipView, now: Time) -> VipRow {
         persistence: vip.persistence,
         moves: vip.moves,
         past: vip.past.iter().map(|n| name(*n)).collect(),
+        bytes_per_s: vip.bytes_per_s,
     }
 }
 

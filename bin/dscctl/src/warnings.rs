@@ -1,11 +1,18 @@
 //! What an operator should act on, found in a view, in recent events and in what the daemons answered. Called by
-//! `status.rs` and `local.rs`. Each warning has a stable word, listed in dscctl(8); a test compares them.
+//! `status.rs` and `local.rs`. What backends, their health, checks of nodes and this node's data path give cause for is below
+//! `warnings/`. Each warning has a stable word, listed in dscctl(8); a test compares them.
 
-use crate::names::{node as node_name, subnet as subnet_name, vip as vip_name};
+mod backends;
+mod health;
+mod lights;
+mod path;
+
+use crate::failure::Failure;
+use crate::names::{self, node as node_name, subnet as subnet_name, vip as vip_name};
 use crate::shown::{Serving, VipRow, Warning};
 use crate::status::{lease_valid, mac_text};
-use dsc_wire::Time;
-use dsc_wire::local::{Duty, Event, EventKind, NodeView, RingState, View};
+use dsc_wire::local::{Duty, Event, EventKind, FwdCounters, NodeView, RingState, View, VipView};
+use dsc_wire::{NodeId, Persistence, SubnetId, Time};
 use std::time::Duration;
 
 /// Every word that may stand in a warning.
@@ -17,6 +24,13 @@ pub const WORDS: &[&str] = &[
     NODE_MISSING,
     NODE_NOT_ABLE,
     PATH_DOWN,
+    SERVICE_RED,
+    BACKEND_RED,
+    BACKEND_DISPUTED,
+    lights::RED,
+    lights::DISABLED,
+    lights::UNFIT,
+    lights::ALL_UNFIT,
     CONFLICT,
     CONFIG_DIFFERS,
     LEASE_OVER,
@@ -24,6 +38,15 @@ pub const WORDS: &[&str] = &[
     FWD_SILENT,
     FWD_UNREACHABLE,
     MON_SILENT,
+    NODE_CLOSED,
+    NODE_DRAINING,
+    VIP_AWAY,
+    backends::DISABLED,
+    backends::DRAINING,
+    backends::UNSERVED,
+    path::NO_PROGRAM,
+    path::BEHIND,
+    path::LATE,
 ];
 
 const NOT_IN_RING: &str = "not-in-ring";
@@ -32,7 +55,13 @@ const VIP_UNSERVED: &str = "vip-unserved";
 const VIP_FENCED: &str = "vip-fenced";
 const NODE_MISSING: &str = "node-missing";
 const NODE_NOT_ABLE: &str = "node-not-able";
+const NODE_CLOSED: &str = "node-closed";
+const NODE_DRAINING: &str = "node-draining";
+const VIP_AWAY: &str = "vip-away";
 const PATH_DOWN: &str = "path-down";
+const SERVICE_RED: &str = "service-red";
+const BACKEND_RED: &str = "backend-red";
+const BACKEND_DISPUTED: &str = "backend-disputed";
 const CONFLICT: &str = "conflict";
 const CONFIG_DIFFERS: &str = "config-differs";
 const LEASE_OVER: &str = "lease-over";
@@ -42,7 +71,7 @@ const FWD_UNREACHABLE: &str = "fwd-unreachable";
 const MON_SILENT: &str = "mon-silent";
 
 /// A daemon that speaks every second and has not for this long is silent.
-const SILENT: Duration = Duration::from_secs(5);
+pub const SILENT: Duration = Duration::from_secs(5);
 /// Events older than this are history, for `events` to show.
 const RECENT_MS: u64 = 10 * 60 * 1000;
 
@@ -56,18 +85,22 @@ pub fn of_cluster(
 ) -> Vec<Warning> {
     let mut found = Vec::new();
     of_ring(view, &mut found);
-    vips.iter().for_each(|vip| of_vip(view, vip, &mut found));
+    view.vips.iter().zip(vips).for_each(|(seen, vip)| of_vip(view, seen, vip, &mut found));
+    of_preferred(view, &mut found);
     view.nodes.iter().for_each(|node| of_node(view, node, &mut found));
+    backends::find(view, wall_ms, &mut found);
     of_paths(view, &mut found);
+    health::of_backends(view, wall_ms, &mut found);
+    lights::find(view, wall_ms, true, |_| true, &mut found);
     of_events(view, events, wall_ms, &mut found);
     of_daemons(view, now, &mut found);
     found
 }
 
-/// Warnings about the node that speaks; `fwd` is why its data path daemon did not answer us.
+/// Warnings about the node that speaks; `fwd` is what its data path daemon answered, or why it did not.
 pub fn of_local(
     view: &View,
-    fwd: Option<String>,
+    fwd: Result<&FwdCounters, &Failure>,
     events: &[Event],
     now: Time,
     wall_ms: u64,
@@ -76,6 +109,7 @@ pub fn of_local(
     of_ring(view, &mut found);
     view.nodes.iter().filter(|n| n.id == view.me).for_each(|n| of_node(view, n, &mut found));
     of_paths(view, &mut found);
+    lights::find(view, wall_ms, false, |n| n.id == view.me, &mut found);
     let hosts = view.vips.iter().filter(|v| v.host == Some(view.me)).count();
     if hosts > 0 && !lease_valid(view, now) {
         found.push(warning(
@@ -86,8 +120,9 @@ pub fn of_local(
     }
     let mine: Vec<Event> = events.iter().filter(|e| e.node == view.me).cloned().collect();
     of_events(view, &mine, wall_ms, &mut found);
-    if let Some(cause) = fwd {
-        found.push(warning(FWD_UNREACHABLE, "dsc-fwd".into(), cause));
+    match fwd {
+        Ok(counted) => path::find(view, counted, &mut found),
+        Err(cause) => found.push(warning(FWD_UNREACHABLE, "dsc-fwd".into(), cause.to_string())),
     }
     of_daemons(view, now, &mut found);
     found
@@ -119,7 +154,7 @@ fn of_ring(view: &View, found: &mut Vec<Warning>) {
     }
 }
 
-fn of_vip(view: &View, vip: &VipRow, found: &mut Vec<Warning>) {
+fn of_vip(view: &View, seen: &VipView, vip: &VipRow, found: &mut Vec<Warning>) {
     let address = &vip.address;
     match (vip.state, &vip.host) {
         (Serving::Served | Serving::HandingOver, _) => {}
@@ -131,16 +166,81 @@ fn of_vip(view: &View, vip: &VipRow, found: &mut Vec<Warning>) {
         }
         // One line about the quorum says it for all of them.
         (Serving::Unserved, _) if !view.quorum => {}
-        (Serving::Unserved, host) => {
-            let why = match host {
-                None => "no node hosts it".to_string(),
-                Some(host) => format!("its host {host} cannot answer now"),
-            };
-            found.push(warning(
-                VIP_UNSERVED,
-                address.clone(),
-                format!("{address} is not served: {why}"),
-            ));
+        (Serving::Unserved, _) => {
+            let why = unserved(view, seen);
+            let text = format!("{address} is not served: {why}");
+            found.push(warning(VIP_UNSERVED, address.clone(), text));
+        }
+    }
+}
+
+/// Why nobody answers for a VIP.
+fn unserved(view: &View, vip: &VipView) -> String {
+    let subnet = view.names.vip_subnets.get(vip.id.index()).copied();
+    let Some(host) = vip.host else {
+        let why = |n: &NodeView| {
+            Some(format!("{} {}", node_name(&view.names, n.id), cannot(view, n.id, subnet)?))
+        };
+        let reasons: Vec<String> = view.nodes.iter().filter_map(why).collect();
+        return match reasons.len() == view.nodes.len() && !view.members.is_empty() {
+            true => format!("no node can host it: {}", names::list(reasons.into_iter())),
+            false => "no node hosts it".to_owned(),
+        };
+    };
+    let name = node_name(&view.names, host);
+    match cannot(view, host, subnet) {
+        // That it is to host no more does not keep it from answering until another does.
+        Some(why) if !matches!(why, IS_CLOSED | IS_DRAINED) => format!("its host {name} {why}"),
+        _ if host == view.me => format!("the lease of its host {name} is over"),
+        _ => format!("its host {name} cannot answer now"),
+    }
+}
+
+const IS_CLOSED: &str = "is closed";
+const IS_DRAINED: &str = "is being drained";
+const IS_UNFIT: &str = "should not host on its subnet";
+
+/// Why a node may not have a VIP of that subnet now; none if it may.
+fn cannot(view: &View, node: NodeId, subnet: Option<SubnetId>) -> Option<&'static str> {
+    let Some(node) = view.nodes.iter().find(|n| n.id == node) else {
+        return Some("is not in the configuration");
+    };
+    match node.duty {
+        _ if !node.member => Some("is not in the ring"),
+        Duty::Witness => Some("is a witness"),
+        Duty::Closed => Some(IS_CLOSED),
+        Duty::Draining => Some(IS_DRAINED),
+        Duty::Open if subnet.is_some_and(|s| !node.able.contains(s)) => {
+            Some("cannot host on its subnet")
+        }
+        Duty::Open => None,
+    }
+}
+
+/// VIPs that another node has than the one they are pinned to, because that one cannot: one line for each such node.
+fn of_preferred(view: &View, found: &mut Vec<Warning>) {
+    for node in &view.nodes {
+        let mut reason = None;
+        let mut away = Vec::new();
+        let pinned =
+            |v: &&VipView| v.preferred == Some(node.id) && v.persistence == Persistence::Preferred;
+        for vip in view.vips.iter().filter(pinned) {
+            // Without a host, or with an heir, it is told already.
+            if vip.host.is_none_or(|host| host == node.id) || vip.heir.is_some() {
+                continue;
+            }
+            let subnet = view.names.vip_subnets.get(vip.id.index()).copied();
+            let unfit = subnet.is_some_and(|s| node.unfit.contains(s)).then_some(IS_UNFIT);
+            if let Some(why) = cannot(view, node.id, subnet).or(unfit) {
+                reason = Some(why);
+                away.push(vip_name(&view.names, vip.id));
+            }
+        }
+        if let (Some(why), true) = (reason, view.quorum) {
+            let name = node_name(&view.names, node.id);
+            let away = names::list(away.into_iter());
+            let text = format!("away from the preferred host {name}, which {why}: {away}");
+            found.push(warning(VIP_AWAY, name, text));
         }
     }
 }
@@ -155,8 +255,17 @@ fn of_node(view: &View, node: &NodeView, found: &mut Vec<Warning>) {
         }
         return;
     }
-    if node.duty == Duty::Witness {
-        return;
+    match node.duty {
+        Duty::Witness => return,
+        Duty::Open => {}
+        Duty::Closed => {
+            let text = format!("{name} is closed: it hosts no VIP until dscctl node open {name}");
+            found.push(warning(NODE_CLOSED, name.clone(), text));
+        }
+        Duty::Draining => {
+            let text = format!("{name} is being drained: it gives its VIPs away one by one");
+            found.push(warning(NODE_DRAINING, name.clone(), text));
+        }
     }
     let on = node.macs.iter().enumerate().filter(|(_, mac)| mac.is_some());
     for subnet in on.map(|(index, _)| dsc_wire::SubnetId(index as u8)) {

@@ -6,7 +6,8 @@ use crate::failure::Failure;
 use dsc_sys::local::{AskError, GROUP_CHANGE, GROUP_READ, ask_blocking};
 use dsc_wire::Time;
 use dsc_wire::local::{
-    FlowFilter, FwdCounters, FwdFlows, FwdRequest, FwdServices, Reply, Request, socket,
+    FlowFilter, FwdCounters, FwdFlows, FwdRequest, FwdServices, LinkDownloads, LinkRequest, Reply,
+    Request, socket,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -27,7 +28,11 @@ impl World {
         patience: Duration,
     ) -> Result<A, Failure> {
         let path = self.run_dir.join(name);
-        let daemon = if name == socket::FWD { "dsc-fwd" } else { "dsc-ringd" };
+        let daemon = match name {
+            socket::FWD => "dsc-fwd",
+            socket::LINK => "dsc-link",
+            _ => "dsc-ringd",
+        };
         let about = format!("cannot ask {}", path.display());
         ask_blocking(&path, question, patience).map_err(|error| match error {
             AskError::NoDaemon { .. } => Failure::Unreachable(format!(
@@ -57,8 +62,8 @@ impl World {
 impl Ask for World {
     fn ringd(&self, request: &Request, patience: Duration) -> Result<Reply, Failure> {
         let name = match request {
-            Request::Command { .. } => socket::CONTROL,
-            Request::View { .. } | Request::Events { .. } => socket::STATUS,
+            Request::Command { .. } | Request::Apply { .. } => socket::CONTROL,
+            Request::View { .. } | Request::Events { .. } | Request::Config => socket::STATUS,
         };
         self.ask(name, request, patience)
     }
@@ -78,6 +83,10 @@ impl Ask for World {
         patience: Duration,
     ) -> Result<FwdFlows, Failure> {
         self.ask(socket::FWD, &FwdRequest::Flows { filter, limit }, patience)
+    }
+
+    fn link(&self, request: &LinkRequest, patience: Duration) -> Result<LinkDownloads, Failure> {
+        self.ask(socket::LINK, request, patience)
     }
 
     fn now(&self) -> Time {

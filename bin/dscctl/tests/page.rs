@@ -45,8 +45,8 @@ fn every_command_and_option_is_in_the_page() {
 fn every_warning_is_in_the_page_and_no_other() {
     let page = page();
     let section = page.split(".Sh WARNINGS").nth(1).unwrap().split(".Sh ").next().unwrap();
-    let told: BTreeSet<&str> =
-        section.lines().filter_map(|line| line.strip_prefix(".It Cm ")).collect();
+    let items = section.lines().filter_map(|line| line.strip_prefix(".It Cm "));
+    let told: BTreeSet<&str> = items.flat_map(|line| line.split(" , ")).collect();
     let known: BTreeSet<&str> = dscctl::warnings::WORDS.iter().copied().collect();
     assert_eq!(told, known);
 }
@@ -70,13 +70,32 @@ fn every_json_name_is_in_the_page() {
     assert!(missing.is_empty(), "not in the page: {missing:?}");
 }
 
-/// The names of all objects, except those that stand for subnets.
+#[test]
+fn every_metric_is_in_the_page_and_no_other() {
+    let page = page();
+    let section = page.split(".Sh METRICS").nth(1).unwrap().split(".Sh ").next().unwrap();
+    let told: BTreeSet<&str> = section
+        .lines()
+        .filter_map(|line| line.strip_prefix(".It Cm "))
+        .flat_map(|line| line.split(" , "))
+        .collect();
+    let mut written = BTreeSet::new();
+    for case in ["steady", "troubled", "checks", "link"] {
+        let path = format!("{}/tests/expected/{case}.prom", env!("CARGO_MANIFEST_DIR"));
+        let text = fs::read_to_string(path).unwrap();
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        written.extend(kinds.filter_map(|line| Some(line.split_once(' ')?.0.to_owned())));
+    }
+    assert_eq!(told, written.iter().map(String::as_str).collect());
+}
+
+/// The names of all objects, except those that stand for subnets, checks and nodes.
 fn collect(value: &serde_json::Value, names: &mut BTreeSet<String>) {
     match value {
         serde_json::Value::Object(fields) => {
             for (name, value) in fields {
                 names.insert(name.clone());
-                if name != "bytes_per_s" && name != "macs" {
+                if !["bytes_per_s", "macs", "lights", "checkers"].contains(&name.as_str()) {
                     collect(value, names);
                 }
             }

@@ -31,7 +31,6 @@ fn obey(case: &mut Case, command: Command, wait_ms: u64) -> Option<Reply> {
     }
     match command {
         Command::MoveVip { vip, node } => case.view.vips[vip.index()].host = Some(node),
-        Command::Pin { .. } | Command::Unpin { .. } | Command::Backend { .. } => {}
         Command::Duty { node, duty } => {
             case.view.nodes[node.index()].duty =
                 if duty == Duty::Draining { Duty::Closed } else { duty };
@@ -41,6 +40,7 @@ fn obey(case: &mut Case, command: Command, wait_ms: u64) -> Option<Reply> {
                 }
             }
         }
+        _ => {}
     }
     case.view.number += 1;
     Some(Reply::Done { text: format!("done within {wait_ms} ms") })
@@ -303,15 +303,15 @@ fn watching_shows_each_new_view() {
 fn following_goes_on_through_a_restart_of_the_daemon() {
     let dir = Dir::new();
     let daemons = Daemons::start(&dir.0, lasting("steady"), refuse);
-    let arguments = ["events", "--follow", "--since", "3", "--json", "--timeout", "5"];
+    let arguments = ["events", "--follow", "--since", "4", "--json", "--timeout", "5"];
     let mut follow = Endless::start(&dir, &arguments);
-    assert_eq!(object(&follow.line())["number"], 4);
+    assert_eq!(object(&follow.line())["number"], 5);
     let next = |number, kind| {
         let mut event = case("steady").events[0].clone();
         (event.number, event.kind) = (number, kind);
         event
     };
-    daemons.case().events.push(next(5, EventKind::Regenerated));
+    daemons.case().events.push(next(6, EventKind::Regenerated));
     assert_eq!(object(&follow.line())["event"], "regenerated");
     drop(daemons);
     let mut restarted = lasting("steady");
@@ -415,7 +415,7 @@ fn a_configuration_is_checked_without_any_daemon() {
     let (code, out, _) = run(&dir.0, &["config", "check", example]);
     assert_eq!(code, 0, "{out}");
     assert!(
-        out.contains(": right: cluster shop, 3 nodes, 2 subnets, 6 VIPs, 1 services, 2 backends"),
+        out.contains(": right: cluster shop, 3 nodes, 2 subnets, 6 VIPs, 2 services, 4 backends"),
         "{out}"
     );
     let wrong = dir.0.join("wrong.toml");

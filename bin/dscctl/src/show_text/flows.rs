@@ -2,7 +2,7 @@
 
 use super::{dash, print_table, show_facts, table};
 use crate::shown::{BackendRow, FlowCount, Flows, ServiceRow};
-use dsc_wire::{BackendState, FlowKind, FlowState, ServiceKind};
+use dsc_wire::{BackendState, FlowKind, FlowState, Light, ServiceKind};
 use std::io::{self, Write};
 
 /// Most ranges of VIPs that a line has room for.
@@ -13,9 +13,11 @@ pub(super) fn show_services(out: &mut dyn Write, services: &[ServiceRow]) -> io:
         ["SERVICE", "PROTOCOL", "PORT", "VIPS", "KIND", "BACKENDS", "FLOWS", "PACKETS", "BYTES"];
     let mut table = table(&header, &[2, 6, 7, 8]);
     for service in services {
+        let enabled = || format!("{} of {}", service.enabled, service.backends);
         let (kind, backends) = match service.kind {
-            ServiceKind::Nat => ("nat", format!("{} of {}", service.enabled, service.backends)),
+            ServiceKind::Nat => ("nat", enabled()),
             ServiceKind::Local => ("local", "-".to_owned()),
+            ServiceKind::Link => ("link", enabled()),
         };
         table.add_row([
             service.name.clone(),
@@ -41,8 +43,11 @@ fn vips(service: &ServiceRow) -> String {
 }
 
 pub(super) fn show_backends(out: &mut dyn Write, backends: &[BackendRow]) -> io::Result<()> {
-    let header = ["SERVICE", "BACKEND", "WEIGHT", "STATE", "FLOWS", "PACKETS", "BYTES"];
-    let mut table = table(&header, &[2, 4, 5, 6]);
+    let header = [
+        "SERVICE", "BACKEND", "WEIGHT", "STATE", "LIGHT", "WHY", "CHECKERS", "FLOWS", "PACKETS",
+        "BYTES",
+    ];
+    let mut table = table(&header, &[2, 7, 8, 9]);
     for backend in backends {
         let state = match backend.state {
             BackendState::Enabled => "enabled",
@@ -54,12 +59,40 @@ pub(super) fn show_backends(out: &mut dyn Write, backends: &[BackendRow]) -> io:
             backend.backend.clone(),
             backend.weight.to_string(),
             state.to_owned(),
+            backend.light.to_string(),
+            why(backend),
+            dash(&checkers(backend)),
             backend.flows.to_string(),
             backend.packets.to_string(),
             backend.bytes.to_string(),
         ]);
     }
     print_table(out, &table)
+}
+
+/// The reason, and for how long if it is red.
+fn why(backend: &BackendRow) -> String {
+    let place = match (backend.light, backend.balanced) {
+        (Light::Red, true) => ", kept in the table",
+        _ => "",
+    };
+    match backend.age_s {
+        Some(age_s) if backend.light == Light::Red => {
+            format!("{} for {age_s} s{place}", backend.reason)
+        }
+        _ => backend.reason.clone(),
+    }
+}
+
+/// Who checks it; what each finds, if they do not agree.
+fn checkers(backend: &BackendRow) -> Option<String> {
+    let agree = backend.checkers.values().all(|light| *light == backend.light);
+    let one = |(node, light): (&String, &Light)| match agree {
+        true => node.clone(),
+        false => format!("{node} ({light})"),
+    };
+    let all: Vec<String> = backend.checkers.iter().map(one).collect();
+    (!all.is_empty()).then(|| all.join(", "))
 }
 
 pub(super) fn show_flows(out: &mut dyn Write, flows: &Flows) -> io::Result<()> {

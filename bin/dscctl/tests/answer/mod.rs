@@ -1,8 +1,10 @@
 //! The cases below `views/`: what the daemons would say, as files. Read by the golden tests and by those of the program.
 
+use dsc_conf::Config;
 use dsc_wire::Time;
 use dsc_wire::local::{
-    Event, FlowFilter, FwdCounters, FwdFlow, FwdFlows, FwdServices, Reply, Request, View,
+    Event, FlowFilter, FwdCounters, FwdFlow, FwdFlows, FwdServices, LinkDownloads, LinkRequest,
+    Reply, Request, View,
 };
 use dscctl::ask::Ask;
 use dscctl::failure::Failure;
@@ -29,6 +31,15 @@ pub struct Case {
     /// Its table of flows.
     #[serde(default)]
     pub flows: FwdFlows,
+    /// What dsc-link does; none if it does not run.
+    #[serde(default)]
+    pub link: Option<LinkDownloads>,
+    /// The configuration in force.
+    #[serde(skip)]
+    pub config: Option<Config>,
+    /// What ringd answers to another; without it, that comes into force.
+    #[serde(skip)]
+    pub refusal: Option<Reply>,
 }
 
 /// A folder of this test.
@@ -51,8 +62,29 @@ impl Case {
             Request::Events { after, .. } => Reply::Events {
                 events: self.events.iter().filter(|e| e.number > *after).cloned().collect(),
             },
-            Request::Command { .. } => Reply::Refused { reason: "not by this case".into() },
+            Request::Config if self.config.is_some() => {
+                let config = self.config.as_ref().unwrap();
+                let document = config.document();
+                Reply::Config { version: config.version, digest: config.digest(), document }
+            }
+            Request::Apply { base_version, base_digest, document, .. } => {
+                self.applied((*base_version, *base_digest), document)
+            }
+            Request::Config | Request::Command { .. } => {
+                Reply::Refused { reason: "not by this case".into() }
+            }
         }
+    }
+
+    /// What ringd answers to a configuration, as every member would decide.
+    fn applied(&self, base: (u64, u64), document: &str) -> Reply {
+        let config = self.config.as_ref().expect("nothing is in force");
+        if (config.version, config.digest()) != base {
+            return Reply::Refused { reason: format!("version {} is in force", config.version) };
+        }
+        let next = Config::parse(document, "document").unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(config.successor(next.clone()), Ok(next), "it is what it says it is");
+        self.refusal.clone().unwrap_or(Reply::Done { text: "in force".into() })
     }
 
     /// What fwd answers when it is asked for flows.
@@ -68,6 +100,16 @@ impl Case {
             flows: matched.into_iter().take(limit as usize).collect(),
             totals: self.flows.totals,
         }
+    }
+
+    /// What dsc-link answers.
+    pub fn downloads(&self, request: &LinkRequest) -> Option<LinkDownloads> {
+        let LinkRequest::Downloads { service, limit } = request;
+        let mut answer = self.link.clone()?;
+        answer.downloads.retain(|d| service.as_ref().is_none_or(|name| d.service == *name));
+        answer.matched = answer.downloads.len() as u32;
+        answer.downloads.truncate(*limit as usize);
+        Some(answer)
     }
 
     fn running<T>(&self, answer: T) -> Result<T, Failure> {
@@ -91,6 +133,11 @@ impl Ask for Case {
 
     fn flows(&self, filter: FlowFilter, limit: u32, _: Duration) -> Result<FwdFlows, Failure> {
         self.running(self.listed(&filter, limit))
+    }
+
+    fn link(&self, request: &LinkRequest, _: Duration) -> Result<LinkDownloads, Failure> {
+        let gone = || Failure::Unreachable("cannot ask dsc-link: it is not running".into());
+        self.downloads(request).ok_or_else(gone)
     }
 
     fn now(&self) -> Time {

@@ -2,8 +2,9 @@
 //! the program run against them. Used by `program.rs`.
 
 use crate::answer::Case;
+use dsc_conf::Config;
 use dsc_sys::local::{Access, Asker, Context, Server};
-use dsc_wire::local::{Command, FwdRequest, Reply, Request, socket};
+use dsc_wire::local::{Command, FwdRequest, LinkRequest, Reply, Request, socket};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -38,7 +39,7 @@ impl Drop for Dir {
 /// What a fake ringd does with a command and how long it may wait; none: it never answers.
 pub type Obey = fn(&mut Case, Command, u64) -> Option<Reply>;
 
-/// ringd and, if the case has counters, fwd.
+/// ringd and, if the case has counters, fwd; dsc-link if it has downloads.
 pub struct Daemons {
     case: Arc<Mutex<Case>>,
     stop: Arc<AtomicBool>,
@@ -78,6 +79,7 @@ async fn serve(dir: &Path, case: &Mutex<Case>, stop: &AtomicBool, obey: Obey, re
     let open = |name, access| Server::open(&context, &dir.join(name), access).unwrap();
     let mut ringd = [open(socket::STATUS, Access::Read), open(socket::CONTROL, Access::Change)];
     let mut fwd = case.lock().unwrap().fwd.is_some().then(|| open(socket::FWD, Access::Read));
+    let mut link = case.lock().unwrap().link.is_some().then(|| open(socket::LINK, Access::Read));
     ready();
     let mut kept: Vec<(Asker, Request, Instant)> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
@@ -92,10 +94,26 @@ async fn serve(dir: &Path, case: &Mutex<Case>, stop: &AtomicBool, obey: Obey, re
                             server.answer(&asker, serde_json::to_vec(&reply).unwrap());
                         }
                     }
+                    Request::Apply { ref document, wait_ms, .. } => {
+                        assert_eq!(index, 1, "a change on the status socket");
+                        let mut case = case.lock().unwrap();
+                        let mut reply = case.reply(&request);
+                        if matches!(reply, Reply::Done { .. }) {
+                            case.config = Config::parse(document, "document").ok();
+                            if wait_ms == 0 {
+                                reply = Reply::Pending { text: "not asked to wait".into() };
+                            }
+                        }
+                        server.answer(&asker, serde_json::to_vec(&reply).unwrap());
+                    }
                     Request::View { wait_ms, .. } | Request::Events { wait_ms, .. } => {
                         assert_eq!(index, 0, "a question on the control socket");
                         let until = Instant::now() + Duration::from_millis(wait_ms);
                         kept.push((asker, request, until));
+                    }
+                    Request::Config => {
+                        assert_eq!(index, 0, "a question on the control socket");
+                        kept.push((asker, request, Instant::now()));
                     }
                 }
             }
@@ -105,7 +123,10 @@ async fn serve(dir: &Path, case: &Mutex<Case>, stop: &AtomicBool, obey: Obey, re
             let news = match request {
                 Request::View { after, .. } => case.view.number != *after,
                 Request::Events { after, .. } => case.events.iter().any(|e| e.number > *after),
-                Request::Command { .. } => unreachable!("answered above"),
+                Request::Config => true,
+                Request::Command { .. } | Request::Apply { .. } => {
+                    unreachable!("answered above")
+                }
             };
             let due = news || Instant::now() >= *until;
             if due {
@@ -124,6 +145,13 @@ async fn serve(dir: &Path, case: &Mutex<Case>, stop: &AtomicBool, obey: Obey, re
                     }
                 };
                 fwd.answer(&asker, answer.unwrap());
+            }
+        }
+        if let Some(link) = &mut link {
+            while let Some((asker, body)) = link.take().unwrap() {
+                let request: LinkRequest = serde_json::from_slice(&body).unwrap();
+                let answer = case.lock().unwrap().downloads(&request).unwrap();
+                link.answer(&asker, serde_json::to_vec(&answer).unwrap());
             }
         }
         tokio::time::sleep(LOOK).await;
