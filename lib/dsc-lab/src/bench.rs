@@ -91,12 +91,15 @@ impl Bench {
             vips6_int: 0,
             hosts: 0,
             services: false,
+            link: None,
+            check: String::new(),
             source_nat: false,
             system: system.clone(),
             timing: format!("\"{profile}\""),
             partition: partition.into(),
             flows: String::new(),
             witness: false,
+            spares: 0,
         };
         eprintln!("# {} {profile}, {} nodes, {} VIPs", system.name(), self.nodes, self.vips);
         let probed: Vec<usize> = (0..self.vips.min(PROBED_MAX)).collect();

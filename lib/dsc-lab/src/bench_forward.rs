@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::flood;
 use crate::lab::Lab;
 use crate::measures::{Measure, Values};
+use crate::nginx;
 use crate::process::Pid;
 use crate::segments::{Target, datagram, plain_datagram};
 use crate::services;
@@ -116,6 +117,7 @@ impl BenchForward {
             _ => services::web(&lab.plan, false),
         };
         wait::until("the service answers", 30_000, || bulk::connections(lab, &to, 1, 1).ok())?;
+        nginx::read_large(&lab.dir())?;
         let one = bulk::streams(lab, &to, 1, self.window_ms)?;
         let four = bulk::streams(lab, &to, 4, self.window_ms)?;
         let fresh = bulk::connections(lab, &to, CLIENTS, self.window_ms)?;

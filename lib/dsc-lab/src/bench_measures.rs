@@ -9,12 +9,13 @@ use crate::lab::Lab;
 use crate::live::{self, Whose};
 use crate::measures::Values;
 use crate::openings::Openings;
-use crate::topology::{Plan, System};
+use crate::topology::{Plan, Subnet, System};
 use crate::{cluster, program, services, wait};
 use std::time::Instant;
 
 /// What can be asked for, in the order of the rows.
-pub const NAMES: [&str; 4] = ["sharing-lag", "new-flows", "table", "syn-flood"];
+pub const NAMES: [&str; 6] =
+    ["sharing-lag", "new-flows", "apart-direct", "apart-symmetric", "table", "syn-flood"];
 
 /// Longest wait for the first connections, ms.
 const BEGIN_MS: u64 = 60_000;
@@ -40,19 +41,22 @@ impl BenchFlows {
             let result = match name {
                 "sharing-lag" => self.sharing_lag(lab_name, profile, &mut measured),
                 "new-flows" => self.new_flows(lab_name, profile, &mut measured),
+                "apart-direct" | "apart-symmetric" => {
+                    self.apart(lab_name, profile, name).map(|half| measured.halves.push(half))
+                }
                 "table" => bench_table::table(self, lab_name, profile, &mut measured.dsc),
                 _ => bench_table::syn_flood(self, lab_name, profile, &mut measured.dsc)
-                    .map(|half| measured.floods.push(half)),
+                    .map(|half| measured.halves.push(half)),
             };
             if let Err(error) = result {
                 eprintln!("dsc-lab: {name} run {run}: {error}");
                 failed += 1;
             }
         }
-        let Measured { alone, dsc, floods } = measured;
+        let Measured { alone, dsc, halves } = measured;
         let label = label(&System::Dsc, profile);
-        if name == "syn-flood" {
-            self.print_event(&label, name, &floods, failed)?;
+        if name == "syn-flood" || name.starts_with("apart-") {
+            self.print_event(&label, name, &halves, failed)?;
         }
         let rows = [alone.rows("flows", &format!("{label}-alone")), dsc.rows("flows", &label)];
         rows.iter().flatten().try_for_each(|row| row.print(self.json))?;
@@ -98,6 +102,28 @@ impl BenchFlows {
             (("sharing-lag-rate", "1/s"), per_s),
         ]);
         Ok(())
+    }
+
+    /// New connections whose requests come to the first node and whose replies come to the second: what is on its way to it at
+    /// the same time is the flow.
+    fn apart(&self, name: &str, profile: &str, measure: &str) -> Result<Half> {
+        let routing = measure.trim_start_matches("apart-");
+        let plan = self.plan_of(self.nodes, profile);
+        let lab = Lab::up(name, Plan { flows: format!("routing = \"{routing}\""), ..plan })?;
+        let measure = || {
+            live::settle(&lab, Whose::Outside)?;
+            for (vip, plan) in lab.plan.vip_list().iter().enumerate() {
+                let host = usize::from(plan.subnet == Subnet::Int).min(self.nodes - 1);
+                if cluster::host_of(&lab, vip) != Some(host) {
+                    cluster::move_vip(&lab, vip, host)?;
+                }
+            }
+            let load = Openings::start(&lab, &services::web(&lab.plan, false), self.per_s)?;
+            load.wait_served(self.connections as u64, BEGIN_MS)?;
+            Ok(load.stop())
+        };
+        let result = measure();
+        Ok(Half::from(&lab.down().and(result)?))
     }
 
     /// As many new connections as go through one node: alone in its cluster, and with the others, who get its flows.
@@ -160,6 +186,6 @@ struct Opened {
 struct Measured {
     alone: Values,
     dsc: Values,
-    /// What live downloads lived through.
-    floods: Vec<Half>,
+    /// What live downloads, or new connections, lived through.
+    halves: Vec<Half>,
 }

@@ -1,15 +1,13 @@
-//! As much as goes through: a few TCP streams or a few clients that open connections one after the other, all as fast as
-//! they can, from the machine `client`. What is measured begins after a warm-up and has a fixed length.
+//! As much as goes through: a few TCP streams, or a few clients that open connections or send requests one after the other, all
+//! as fast as they can, from the machine `client`. What is measured begins after a warm-up and has a fixed length.
 
 use crate::error::{Doing, Error, Result};
+use crate::kept::Kept;
 use crate::lab::Lab;
 use crate::nginx::LARGE;
 use crate::services::Ends;
 use crate::{streams, wait};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::io::{ErrorKind, Read, Write};
-use std::net::TcpStream;
-use std::os::fd::AsFd;
+use std::io::{ErrorKind, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -37,7 +35,7 @@ pub fn streams(lab: &Lab, to: &[Ends], count: usize, window_ms: u64) -> Result<T
     measure(lab, to, count, window_ms, |ends, stop, bytes| {
         let mut buffer = vec![0; READ_BYTES];
         while !stop.load(Ordering::Relaxed) {
-            let mut stream = ask(ends, LARGE)?;
+            let mut stream = streams::ask(ends, LARGE, PATIENCE)?;
             loop {
                 let count = stream.read(&mut buffer)?;
                 bytes.fetch_add(count as u64, Ordering::Relaxed);
@@ -59,10 +57,25 @@ pub fn connections(lab: &Lab, to: &[Ends], count: usize, window_ms: u64) -> Resu
         let mut answer = Vec::new();
         while !stop.load(Ordering::Relaxed) {
             answer.clear();
-            ask(ends, "/")?.read_to_end(&mut answer)?;
+            streams::ask(ends, "/", PATIENCE)?.read_to_end(&mut answer)?;
             if !answer.starts_with(b"HTTP/1.1 200") {
                 return Err(ErrorKind::InvalidData.into());
             }
+            served.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    })
+}
+
+/// Asks again and again on connections that are kept, on so many clients at once.
+///
+/// # Errors
+/// The client's machine is gone, or a connection broke.
+pub fn requests(lab: &Lab, to: &[Ends], count: usize, window_ms: u64) -> Result<Through> {
+    measure(lab, to, count, window_ms, |ends, stop, served| {
+        let mut connection = Kept::open(ends)?;
+        while !stop.load(Ordering::Relaxed) {
+            connection.ask()?;
             served.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -103,23 +116,6 @@ fn measure(lab: &Lab, to: &[Ends], count: usize, window_ms: u64, work: Work) -> 
         }
         Ok(Through { per_s: (after - before) as f64 / elapsed, cpu_percent })
     })
-}
-
-/// Connects and sends a request; the stream then waits for bytes, within bounds.
-fn ask(ends: Ends, path: &str) -> std::io::Result<TcpStream> {
-    let mut stream = streams::open(ends)?;
-    let mut ready = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
-    let patience = PollTimeout::try_from(PATIENCE).unwrap_or(PollTimeout::MAX);
-    if poll(&mut ready, patience)? == 0 {
-        return Err(ErrorKind::TimedOut.into());
-    }
-    stream.take_error()?.map_or(Ok(()), Err)?;
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let host = ends.to.ip();
-    let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
-    stream.write_all(text.as_bytes())?;
-    Ok(stream)
 }
 
 /// Time of all processors since boot, in the kernel's ticks: busy, and in all.

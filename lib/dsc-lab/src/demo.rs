@@ -1,7 +1,7 @@
 //! `dsc-lab demo`: a cluster of three nodes lives through a day of trouble in about a minute, under real traffic, and
 //! every promise is compared with what clients saw. Called by `scripts/demo`.
 
-use crate::answers::Observed;
+use crate::demo_text::{last_words, say, timeline};
 use crate::downloads::{Downloads, Report};
 use crate::error::{Doing, Error, Result};
 use crate::figures::{Figures, judge};
@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::pace::Pace;
 use crate::probe::Prober;
 use crate::topology::{Plan, Subnet};
-use crate::{clock, cluster, fault, scenario, services, wait};
+use crate::{change, clock, cluster, demo_link, demo_server, fault, scenario, services, wait};
 use serde::Serialize;
 use std::net::IpAddr;
 
@@ -29,8 +29,12 @@ const OVER_IT_MS: u64 = 2_500;
 const WATCH_MS: u64 = 3_000;
 /// Longest wait for the cluster to be whole again after a step, ms.
 const WHOLE_MS: u64 = 30_000;
-/// Cells of the timeline.
-const CELLS: usize = 72;
+/// Longest wait for load to move an address, ms.
+const MOVES_MS: u64 = 15_000;
+/// Nodes that the story begins with; another joins at its end.
+const NODES: usize = 3;
+/// A script that finds something wrong while this file is there; each node has its own.
+const BROKEN: &str = "/run/dsc/broken";
 
 /// What a step promises to clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,15 +98,17 @@ struct Draft {
 /// # Errors
 /// The lab or the cluster does not come up, or a command is refused.
 pub fn run(name: &str, json: bool) -> Result<bool> {
-    let plan = Plan { hosts: 2, services: true, ..Plan::default() };
+    let link = Some(String::new());
+    let plan =
+        Plan { nodes: NODES + 1, spares: 1, hosts: 3, services: true, link, ..Plan::default() };
     say(
         json,
-        "bringing up 3 nodes, a client, a prober and two servers behind, in network namespaces",
+        "bringing up 3 nodes, a client, a prober and three servers behind, in network namespaces",
     );
     let lab = Lab::up(name, plan)?;
     let result = run_on(lab.clone(), json);
     if result.is_err() {
-        show_logs(&lab);
+        last_words(&lab);
     }
     // A node that was crashed has a new machine since: take down what is there now.
     crate::lab::down(name).and(result)
@@ -111,6 +117,9 @@ pub fn run(name: &str, json: bool) -> Result<bool> {
 fn run_on(lab: Lab, json: bool) -> Result<bool> {
     let vips: Vec<usize> = probed(&lab.plan);
     let addresses: Vec<IpAddr> = vips.iter().map(|v| lab.plan.vip_list()[*v].address).collect();
+    // The third server is for what is applied later.
+    cluster::wait_whole(&lab, WHOLE_MS)?;
+    change::replace(&lab, 0, &demo_server::line(2), "")?;
     let prober = Prober::start(&lab, &vips)?;
     scenario::calm(&lab, &prober)?;
     if !json {
@@ -146,7 +155,7 @@ fn probed(plan: &Plan) -> Vec<usize> {
 impl Demo {
     fn story(&mut self) -> Result<()> {
         let mover = self.owner(0)?;
-        let target = (mover + 1) % self.lab.plan.nodes;
+        let target = (mover + 1) % NODES;
         let vip = self.lab.plan.vip_list()[0].address;
         let (from, to) = (self.lab.plan.node(mover), self.lab.plan.node(target));
         let about = format!("{vip} from {from} to {to}, by dscctl move-vip");
@@ -181,6 +190,76 @@ impl Demo {
         self.step("drain", about, Promise::Nothing, moving, |lab| cluster::drain(lab, drained))?;
         let about = format!("{name}, by dscctl node open");
         self.step("open", about, Promise::Nothing, Vec::new(), |lab| cluster::undo(lab, drained))?;
+        self.whole()?;
+        self.load_moves()?;
+        self.link()?;
+        self.changes()
+    }
+
+    /// One address is let go on the node that carries most, and load moves it.
+    fn load_moves(&mut self) -> Result<()> {
+        let busiest = (0..NODES).max_by_key(|node| self.hosted(*node).len()).unwrap_or(0);
+        let moving = self.hosted(busiest).split_off(1);
+        let Some((vip, _)) = moving.last().copied() else { return Ok(()) };
+        let address = self.lab.plan.vip_list()[vip].address.to_string();
+        let name = self.lab.plan.node(busiest);
+        let about = format!("{address} is free to leave {name}, which carries most: dscctl unpin");
+        self.step("load", about, Promise::Nothing, vec![(vip, busiest)], |lab| {
+            let at_ns = clock::now_ns();
+            cluster::dscctl(lab, 0, &["unpin", &address])?;
+            wait::until("load moves it", MOVES_MS, || {
+                cluster::host_of(lab, vip).filter(|host| *host != busiest)
+            })?;
+            cluster::dscctl(lab, 0, &["pin", &address])?;
+            Ok(at_ns)
+        })
+    }
+
+    /// Downloads of which a server is part of what they live through.
+    fn link(&mut self) -> Result<()> {
+        let (count, json) = (demo_link::DOWNLOADS, self.json);
+        let about = format!(
+            "{count} downloads through the proxy on the nodes: SIGKILL to the web server that sends some of them"
+        );
+        self.step("link", about, Promise::Nothing, Vec::new(), |lab| demo_link::dies(lab, json))
+    }
+
+    /// The configuration changes while it runs: a check, which then finds something, and a node.
+    fn changes(&mut self) -> Result<()> {
+        let about =
+            "a service with checked servers, a critical check of every node: dscctl config apply"
+                .to_owned();
+        self.step("apply", about, Promise::Nothing, Vec::new(), |lab| {
+            let at_ns = clock::now_ns();
+            let more = format!(
+                "{}\n[[check]]\nname = \"disk\"\nkind = \"script\"\n\
+                 command = [\"/usr/bin/test\", \"!\", \"-e\", \"{BROKEN}\"]\n\
+                 every_ms = 200\nfall = 2\ncritical = \"all\"\nhold_down_s = 1\n\n[flows]",
+                demo_server::service(&lab.plan)
+            );
+            change::replace(lab, 0, "\n[flows]", &more)?;
+            Ok(at_ns)
+        })?;
+        let about = "the third server behind: SIGKILL to its web server".to_owned();
+        self.step("server", about, Promise::Nothing, Vec::new(), |lab| demo_server::dies(lab))?;
+        let ill = self.owner(0)?;
+        let name = self.lab.plan.node(ill);
+        let moving = self.hosted(ill);
+        let about = format!("{name}: the check finds something wrong");
+        self.step("red", about, Promise::Nothing, moving, |lab| {
+            let path = lab.node(ill)?.path(BROKEN);
+            let at_ns = clock::now_ns();
+            std::fs::write(&path, "").doing(|| format!("write {path}"))?;
+            Ok(at_ns)
+        })?;
+        let path = self.lab.node(ill)?.path(BROKEN);
+        std::fs::remove_file(&path).doing(|| format!("remove {path}"))?;
+        let about = format!("{}, by dscctl node add", self.lab.plan.node(NODES));
+        self.step("join", about, Promise::Nothing, Vec::new(), |lab| {
+            let at_ns = clock::now_ns();
+            change::add_node(lab, 0, NODES)?;
+            Ok(at_ns)
+        })?;
         self.whole()
     }
 
@@ -267,7 +346,8 @@ impl Demo {
         } else {
             println!("what clients saw:\n");
             steps.iter().for_each(Step::show);
-            show_timeline(&self.lab.plan, &seen, &steps, self.begin_ns, end_ns);
+            let marks: Vec<_> = steps.iter().map(|s| (s.step, s.from_ns)).collect();
+            timeline(&self.lab.plan, &seen, &marks, self.begin_ns, end_ns);
             println!(
                 "\n{} pages, {:.0} MB of downloads; two nodes answered for one address during {} ms of {:.0} s",
                 totals.pages,
@@ -349,58 +429,4 @@ impl Step {
         let verdict = if self.held { "held" } else { "BROKEN" };
         println!("          promised: {}: {verdict}", self.promise);
     }
-}
-
-/// Who answered when: a row per address, a cell per stretch of time.
-fn show_timeline(plan: &Plan, seen: &Observed, steps: &[Step], begin_ns: u64, end_ns: u64) {
-    let width = (end_ns - begin_ns) / CELLS as u64 + 1;
-    println!(
-        "\nwho answered (a cell is {:.1} s; the digit is the node, / two nodes one after the other, . nobody):\n",
-        width as f64 / 1e9
-    );
-    for vip in &seen.vips {
-        let stretches = seen.stretches(*vip);
-        let cell = |k: u64| {
-            let (from, to) = (begin_ns + k * width, begin_ns + (k + 1) * width);
-            let mut nodes: Vec<usize> = stretches
-                .iter()
-                .filter(|s| s.from_ns < to && s.to_ns >= from)
-                .map(|s| s.node)
-                .collect();
-            nodes.dedup();
-            match nodes[..] {
-                [] => '.',
-                [node] => char::from_digit(node as u32 + 1, 36).unwrap_or('?'),
-                _ => '/',
-            }
-        };
-        let row: String = (0..CELLS as u64).map(cell).collect();
-        println!("{:>14}  {row}", plan.vip_list()[*vip].address.to_string());
-    }
-    let mut marks = vec![b' '; CELLS + 16];
-    for step in steps {
-        let at = ((step.from_ns - begin_ns) / width) as usize;
-        for (place, letter) in marks[at.min(CELLS - 1)..].iter_mut().zip(step.step.bytes()) {
-            *place = letter;
-        }
-    }
-    println!("{:>14}  {}", "", String::from_utf8_lossy(&marks).trim_end());
-}
-
-/// The last words of every program of every node, for whoever has to find out what went wrong.
-fn show_logs(lab: &Lab) {
-    for node in 0..lab.plan.nodes {
-        for name in crate::program::daemons(&lab.plan.system) {
-            let text = std::fs::read_to_string(crate::program::log_file(lab, node, name));
-            let text = text.unwrap_or_default();
-            let lines: Vec<&str> = text.lines().collect();
-            for line in &lines[lines.len().saturating_sub(5)..] {
-                eprintln!("{} {name}: {line}", lab.plan.node(node));
-            }
-        }
-    }
-}
-
-fn say(json: bool, text: &str) {
-    if json { eprintln!("# {text}") } else { println!("# {text}") }
 }

@@ -7,7 +7,7 @@ use crate::lab::Lab;
 use crate::netlink::{Change, Links};
 use crate::process::Pid;
 use crate::program;
-use crate::topology::{Subnet, mac_text};
+use crate::topology::{Machine, Subnet, host_machine, mac_text};
 use nix::sys::signal::Signal;
 use std::fmt::Write as _;
 
@@ -18,6 +18,15 @@ pub enum Cut {
     Silent,
     /// The cable is out: the node sees its carrier go.
     Carrier,
+}
+
+impl Cut {
+    fn change(self) -> Change {
+        match self {
+            Cut::Silent => Change::Forwarding(false),
+            Cut::Carrier => Change::Up(false),
+        }
+    }
 }
 
 /// Which way frames vanish between nodes.
@@ -69,7 +78,7 @@ pub fn restart(lab: &mut Lab, node: usize) -> Result<u64> {
         return Ok(at);
     }
     let at = clock::now_ns();
-    for name in [program::ECHO, program::NGINX].iter().chain(program::daemons(&lab.plan.system)) {
+    for name in [program::ECHO, program::NGINX].into_iter().chain(program::daemons_of(&lab.plan)) {
         if program::find(lab, node, name).is_none() {
             program::start(lab, node, name)?;
         }
@@ -109,12 +118,16 @@ fn signal_daemons(lab: &Lab, node: usize, signal: Signal) -> Result<u64> {
 /// # Errors
 /// It does not run.
 pub fn kill(lab: &Lab, node: usize, name: &str) -> Result<u64> {
-    let space = lab.node(node)?;
-    let pids: Vec<Pid> = space.processes().into_iter().filter(|p| p.name() == name).collect();
-    let main = program::find(lab, node, name);
-    if pids.is_empty() && main.is_none() {
-        return Err(Error::new(format!("kill {name} on {}", space.name), "it does not run"));
-    }
+    kill_on(lab, &lab.plan.node(node), name)
+}
+
+/// The same on any machine.
+///
+/// # Errors
+/// It does not run.
+pub fn kill_on(lab: &Lab, machine: &str, name: &str) -> Result<u64> {
+    let pids = processes_of(lab, machine, name)?;
+    let main = program::find_on(lab, machine, name);
     let at = clock::now_ns();
     // Children first: some end in good order when their parent is gone, which is not what is asked for.
     pids.iter().rev().chain(&main).for_each(|p| p.signal(Signal::SIGKILL));
@@ -125,16 +138,40 @@ pub fn kill(lab: &Lab, node: usize, name: &str) -> Result<u64> {
     Ok(at)
 }
 
+/// SIGSTOP to one program of any machine, its children too; its kernel goes on and takes connections for it.
+///
+/// # Errors
+/// It does not run.
+pub fn freeze_on(lab: &Lab, machine: &str, name: &str) -> Result<u64> {
+    let pids = processes_of(lab, machine, name)?;
+    let at = clock::now_ns();
+    pids.iter().for_each(|p| p.signal(Signal::SIGSTOP));
+    Ok(at)
+}
+
+fn processes_of(lab: &Lab, machine: &str, name: &str) -> Result<Vec<Pid>> {
+    let all = lab.space(machine)?.processes();
+    let pids: Vec<Pid> = all.into_iter().filter(|p| p.name() == name).collect();
+    if pids.is_empty() {
+        return Err(Error::new(format!("find {name} on {machine}"), "it does not run"));
+    }
+    Ok(pids)
+}
+
+/// Cuts a host behind off everybody.
+///
+/// # Errors
+/// There is no such host, or the kernel refuses.
+pub fn cut_host(lab: &Lab, host: usize, how: Cut) -> Result<u64> {
+    change_ports_of(lab, &host_machine(host), &[Subnet::Int], how.change())
+}
+
 /// Cuts a node off everybody, on one subnet or on all.
 ///
 /// # Errors
 /// There is no such node, or the kernel refuses.
 pub fn cut(lab: &Lab, node: usize, subnets: &[Subnet], how: Cut) -> Result<u64> {
-    let change = match how {
-        Cut::Silent => Change::Forwarding(false),
-        Cut::Carrier => Change::Up(false),
-    };
-    change_ports(lab, node, subnets, change)
+    change_ports(lab, node, subnets, how.change())
 }
 
 /// Lets frames between a node and the others vanish; clients still reach it. With `peer`, only between the two.
@@ -170,26 +207,37 @@ pub fn cut_peers(
     Ok(at)
 }
 
-/// Mends every cable of every node that has power.
+/// Mends every cable of every node that has power, and of the hosts behind.
 ///
 /// # Errors
 /// The kernel refuses.
 pub fn heal(lab: &Lab) -> Result<u64> {
     let at = clock::now_ns();
     lab.switch.run(&["nft", "flush", "chain", "bridge", "lab", "cut"])?;
-    for node in (0..lab.plan.nodes).filter(|n| !lab.dark.contains(n)) {
-        change_ports(lab, node, &lab.plan.subnets, Change::Up(true))?;
+    let nodes = (0..lab.plan.nodes).filter(|n| !lab.dark.contains(n));
+    let nodes = nodes.map(|node| lab.plan.node_machine(node));
+    for machine in nodes.chain((0..lab.plan.hosts).map(host_machine)) {
+        let subnets: Vec<Subnet> = machine.interfaces.iter().map(|(subnet, _)| *subnet).collect();
+        change_ports_of(lab, &machine, &subnets, Change::Up(true))?;
         // A port that was just connected is not ready at once, and the kernel then refuses.
-        crate::wait::until("the ports of a mended node forward", 5_000, || {
-            change_ports(lab, node, &lab.plan.subnets, Change::Forwarding(true)).ok()
+        crate::wait::until("the ports of a mended machine forward", 5_000, || {
+            change_ports_of(lab, &machine, &subnets, Change::Forwarding(true)).ok()
         })?;
     }
     Ok(at)
 }
 
 fn change_ports(lab: &Lab, node: usize, subnets: &[Subnet], change: Change) -> Result<u64> {
-    let machine = lab.plan.node_machine(node);
     lab.node(node)?;
+    change_ports_of(lab, &lab.plan.node_machine(node), subnets, change)
+}
+
+fn change_ports_of(
+    lab: &Lab,
+    machine: &Machine,
+    subnets: &[Subnet],
+    change: Change,
+) -> Result<u64> {
     let mut indices = Vec::new();
     for subnet in subnets {
         let port = machine.port(*subnet);

@@ -5,7 +5,7 @@ use crate::error::{Doing, Error, Result};
 use crate::namespace::Space;
 use crate::process::Pid;
 use crate::topology::Plan;
-use crate::{nginx, program, wait, wiring};
+use crate::{nginx, program, vsftpd, wait, wiring};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub struct Lab {
     pub switch: Space,
     /// Every other machine.
     pub machines: Vec<Space>,
-    /// Nodes that were crashed and not yet started again.
+    /// Nodes that were crashed and not yet started again, or that are not in the cluster.
     pub dark: Vec<usize>,
 }
 
@@ -39,11 +39,18 @@ impl Lab {
     /// # Errors
     /// Not root, a program is missing, or the plan makes no sense. What was made until then is removed.
     pub fn up(name: &str, plan: Plan) -> Result<Lab> {
+        Lab::up_from(name, plan, bin_dir()?)
+    }
+
+    /// As [`Lab::up`], with the programs of `bin_dir`, which may be another build's.
+    ///
+    /// # Errors
+    /// As [`Lab::up`].
+    pub fn up_from(name: &str, plan: Plan, bin_dir: PathBuf) -> Result<Lab> {
         plan.check().doing(|| "make such a lab".into())?;
         if !nix::unistd::Uid::effective().is_root() {
             return Err(Error::new("make network namespaces", "you are not root: use sudo"));
         }
-        let bin_dir = bin_dir()?;
         down(name)?;
         let dir = dir_of(name);
         std::fs::create_dir_all(&dir).doing(|| format!("make {}", dir.display()))?;
@@ -55,6 +62,7 @@ impl Lab {
             machines: Vec::new(),
             dark: Vec::new(),
         };
+        lab.dark.extend(lab.plan.nodes - lab.plan.spares..lab.plan.nodes);
         let result = lab.build();
         if result.is_err() {
             // The first error is the one to tell.
@@ -73,6 +81,7 @@ impl Lab {
             wiring::attach(self, &machine)?;
         }
         nginx::make_files(&self.dir())?;
+        vsftpd::make_files(&self.dir())?;
         let serving = if self.plan.services { self.plan.hosts } else { 0 };
         for host in 0..serving {
             program::start_host(self, host)?;
@@ -80,7 +89,7 @@ impl Lab {
         if self.plan.source_nat {
             program::start_web(self, "client")?;
         }
-        for node in 0..self.plan.nodes {
+        for node in 0..self.plan.nodes - self.plan.spares {
             program::start_node(self, node)?;
         }
         Ok(())
@@ -210,7 +219,10 @@ fn stop_all(spaces: &[Space]) -> Result<()> {
 }
 
 /// Where the programs are: `DSC_BIN_DIR`, or next to the running program.
-fn bin_dir() -> Result<PathBuf> {
+///
+/// # Errors
+/// They are not there.
+pub fn bin_dir() -> Result<PathBuf> {
     let dir = match std::env::var_os("DSC_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),
         None => {
@@ -219,7 +231,15 @@ fn bin_dir() -> Result<PathBuf> {
             if dir.ends_with("deps") { dir.parent().unwrap_or(&dir).to_owned() } else { dir }
         }
     };
-    if dir.join("dsc-lab").exists() {
+    has_programs(dir)
+}
+
+/// The same directory, if the programs are in it.
+///
+/// # Errors
+/// They are not.
+pub fn has_programs(dir: PathBuf) -> Result<PathBuf> {
+    if dir.join("dsc-lab").exists() && dir.join("dsc-ringd").exists() {
         return Ok(dir);
     }
     Err(Error::new(

@@ -1,5 +1,5 @@
 //! What a bench measures beside events: values of several runs under one name, and the row in which they are printed.
-//! `bench_flows.rs` and `bench_forward.rs` fill it.
+//! `bench_flows.rs`, `bench_forward.rs`, `bench_link.rs` and `bench_balance.rs` fill it.
 
 use crate::error::{Doing, Result};
 use crate::figures::Spread;

@@ -12,6 +12,14 @@ pub const LARGE_BYTES: u64 = 1 << 30;
 pub const SLOW: &str = "/slow";
 /// The same with a chunk every 100 ms, for fewer downloads and finer figures.
 pub const STEADY: &str = "/steady";
+/// A path that sends the first [`PACED_BYTES`] of the same at [`PACED_RATE`]: a download that comes to its end in a test.
+pub const PACED: &str = "/paced";
+/// Its bytes.
+pub const PACED_BYTES: usize = 2 << 20;
+/// Bytes of it per second.
+pub const PACED_RATE: usize = 192 << 10;
+/// Bytes of it at once: it is silent for a sixth of a second in between.
+const PACED_CHUNK: usize = 32 << 10;
 /// Bytes of both: more than an hour, and seven minutes.
 pub const SLOW_BYTES: usize = 4 << 20;
 /// Bytes of a chunk: one packet.
@@ -48,6 +56,7 @@ http {{
         location = / {{ default_type text/plain; return 200 \"{name}\\n\"; }}
         location = {LARGE} {{ root {root}; }}
         location = {SLOW} {{ root {root}; limit_rate {SLOW_CHUNK}; {chunks} }}
+        location = {PACED} {{ root {root}; limit_rate {PACED_RATE}; sendfile_max_chunk {PACED_CHUNK}; }}
         location = {STEADY} {{ alias {root}{SLOW}; limit_rate {fast}; {chunks} }}
     }}
 }}
@@ -63,8 +72,22 @@ pub fn make_files(dir: &Path) -> Result<()> {
     let path = dir.join(LARGE.trim_start_matches('/'));
     let file = std::fs::File::create(&path).doing(|| format!("make {}", path.display()))?;
     file.set_len(LARGE_BYTES).doing(|| format!("make {}", path.display()))?;
-    let path = dir.join(SLOW.trim_start_matches('/'));
-    std::fs::write(&path, slow_bytes()).doing(|| format!("make {}", path.display()))
+    let bytes = slow_bytes();
+    for (name, bytes) in [(SLOW, &bytes[..]), (PACED, &bytes[..PACED_BYTES])] {
+        let path = dir.join(name.trim_start_matches('/'));
+        std::fs::write(&path, bytes).doing(|| format!("make {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Reads what [`LARGE`] sends from the disk, which is slower than any network: a bench wants it in memory.
+///
+/// # Errors
+/// Those of the file system.
+pub fn read_large(dir: &Path) -> Result<()> {
+    let path = dir.join(LARGE.trim_start_matches('/'));
+    let read = || std::io::copy(&mut std::fs::File::open(&path)?, &mut std::io::sink());
+    read().map(drop).doing(|| format!("read {}", path.display()))
 }
 
 /// What [`SLOW`] sends: no two places alike, so that bytes of another place are noticed.

@@ -5,8 +5,8 @@ use crate::error::{Doing, Error, Result};
 use crate::lab::Lab;
 use crate::process::Pid;
 use crate::services::{HOST_NUMBER, WEB_PORT};
-use crate::topology::{Beside, System, host_machine};
-use crate::{keepalived, nginx, peers, wait};
+use crate::topology::{Beside, Plan, System, host_machine};
+use crate::{keepalived, nginx, peers, vsftpd, wait};
 use nix::sys::signal::Signal;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -15,9 +15,14 @@ use std::process::Stdio;
 pub const ECHO: &str = "echo";
 /// The web server.
 pub const NGINX: &str = "nginx";
+/// The FTP server.
+pub const VSFTPD: &str = "vsftpd";
+/// The proxy of the link services.
+pub const LINK: &str = "dsc-link";
 /// Port of the web server on a node; the hosts behind have [`WEB_PORT`].
 const NODE_PORT: u16 = 80;
 const NGINX_CONF: &str = "/etc/dsc/nginx.conf";
+const VSFTPD_CONF: &str = "/etc/dsc/vsftpd.conf";
 
 /// The daemons of the system under test, in their order of start.
 pub fn daemons(system: &System) -> &'static [&'static str] {
@@ -30,6 +35,12 @@ pub fn daemons(system: &System) -> &'static [&'static str] {
     }
 }
 
+/// The daemons of a lab's nodes: the system's, and the proxy if there are links.
+pub fn daemons_of(plan: &Plan) -> Vec<&'static str> {
+    let link = plan.link.as_ref().map(|_| LINK);
+    daemons(&plan.system).iter().copied().chain(link).collect()
+}
+
 /// Writes a node's configuration and starts all its programs.
 ///
 /// # Errors
@@ -37,13 +48,21 @@ pub fn daemons(system: &System) -> &'static [&'static str] {
 pub fn start_node(lab: &Lab, node: usize) -> Result<()> {
     write_configuration(lab, node)?;
     peers::prepare(lab, node)?;
-    for name in [ECHO, NGINX].iter().chain(daemons(&lab.plan.system)) {
+    start_all(lab, node)
+}
+
+/// Starts all programs of a node, whose files are there.
+///
+/// # Errors
+/// As [`start_node`].
+pub fn start_all(lab: &Lab, node: usize) -> Result<()> {
+    for name in [ECHO, NGINX].into_iter().chain(daemons_of(&lab.plan)) {
         start(lab, node, name)?;
     }
     Ok(())
 }
 
-/// Starts the web server and the echo on a host behind: it is a backend then.
+/// Starts the web server and the echo on a host behind, and the FTP server if there are links: it is a backend then.
 ///
 /// # Errors
 /// As [`start_node`].
@@ -51,7 +70,12 @@ pub fn start_host(lab: &Lab, host: usize) -> Result<()> {
     let name = host_machine(host).name;
     start_web(lab, &name)?;
     let number = HOST_NUMBER.saturating_add(u8::try_from(host).unwrap_or(u8::MAX));
-    start_on(lab, &name, ECHO, &echo_argv(lab, number.into())).map(drop)
+    start_on(lab, &name, ECHO, &echo_argv(lab, number.into()))?;
+    if lab.plan.link.is_some() {
+        lab.space(&name)?.write(VSFTPD_CONF, &vsftpd::config(&lab.dir()), 0o600)?;
+        start_on(lab, &name, VSFTPD, &[VSFTPD, VSFTPD_CONF].map(String::from))?;
+    }
+    Ok(())
 }
 
 /// Starts the web server on a machine that is no node.
@@ -131,11 +155,11 @@ fn argv(lab: &Lab, node: usize, name: &str) -> Result<Vec<String>> {
         ("haproxy", System::Keepalived { beside: Beside::Haproxy, .. }) => {
             ["haproxy", "-db", "-f", peers::HAPROXY_CONF].map(String::from).into()
         }
-        (daemon, System::Dsc) if daemons(&System::Dsc).contains(&daemon) => vec![own(daemon)],
+        (daemon, System::Dsc) if daemons_of(&lab.plan).contains(&daemon) => vec![own(daemon)],
         _ => {
             return Err(Error::new(
                 format!("start {name}"),
-                format!("programs: {ECHO} {NGINX} {}", daemons(&lab.plan.system).join(" ")),
+                format!("programs: {ECHO} {NGINX} {}", daemons_of(&lab.plan).join(" ")),
             ));
         }
     };
@@ -172,7 +196,7 @@ pub fn find_on(lab: &Lab, machine: &str, name: &str) -> Option<Pid> {
 
 /// Every process of the system under test on a node, children too.
 pub fn daemon_processes(lab: &Lab, node: usize) -> Result<Vec<Pid>> {
-    let names = daemons(&lab.plan.system);
+    let names = daemons_of(&lab.plan);
     let all = lab.node(node)?.processes();
     Ok(all.into_iter().filter(|p| names.contains(&&*p.name())).collect())
 }

@@ -10,6 +10,10 @@ use std::net::{IpAddr, SocketAddr};
 pub const WEB_PORT: u16 = 8080;
 /// UDP port of the echo service on virtual addresses; the backends' is [`ECHO_PORT`].
 pub const UDP_PORT: u16 = 9000;
+/// TCP port of the link that speaks HTTP, on virtual addresses; the backends' is [`WEB_PORT`].
+pub const LINK_PORT: u16 = 8090;
+/// TCP port of the link that speaks FTP, and of the FTP servers of the hosts behind.
+pub const FTP_PORT: u16 = 21;
 /// Number that the echo on the first host behind answers with, above every node's; the next ones follow.
 pub const HOST_NUMBER: u8 = 201;
 
@@ -21,6 +25,10 @@ pub fn toml(plan: &Plan) -> String {
         if plan.gateway(Subnet::Ext, v6).is_none() || plan.gateway(Subnet::Int, v6).is_none() {
             return;
         }
+        let check = match plan.check.as_str() {
+            "" => String::new(),
+            check => format!("check = {check}\n"),
+        };
         let backends: Vec<String> = (0..plan.hosts)
             .map(|h| {
                 let address = host_address(h, v6);
@@ -29,14 +37,42 @@ pub fn toml(plan: &Plan) -> String {
             .collect();
         let _ = write!(
             text,
-            "\n[[service]]\nname = \"{name}\"\nvips = \"ext\"\nprotocol = \"{protocol}\"\nport = {port}\nbackends = [\n{}]\n",
+            "\n[[service]]\nname = \"{name}\"\nvips = \"ext\"\nprotocol = \"{protocol}\"\nport = {port}\nbackends = [\n{}]\n{check}",
             backends.concat()
         );
     };
     service("web", "tcp", WEB_PORT, false, WEB_PORT);
     service("udp", "udp", UDP_PORT, false, ECHO_PORT);
     service("web6", "tcp", WEB_PORT, true, WEB_PORT);
+    if let Some(keys) = &plan.link {
+        text.push_str(&link_toml(plan, "link", "http", (LINK_PORT, WEB_PORT), keys));
+        text.push_str(&link_toml(plan, "files", "ftp", (FTP_PORT, FTP_PORT), keys));
+    }
     text
+}
+
+/// A link on every IPv4 address of `ext`.
+fn link_toml(
+    plan: &Plan,
+    name: &str,
+    speaks: &str,
+    (port, behind): (u16, u16),
+    keys: &str,
+) -> String {
+    let backend = |host| {
+        let address = host_address(host, false);
+        format!("    {{ address = \"{address}\", port = {behind} }},\n")
+    };
+    let backends: String = (0..plan.hosts).map(backend).collect();
+    let outside = plan.vip_list().into_iter().filter(|v| v.subnet == Subnet::Ext);
+    let vips: Vec<String> =
+        outside.filter(|v| v.address.is_ipv4()).map(|v| format!("\"{}\"", v.address)).collect();
+    format!(
+        "\n[[service]]\nname = \"{name}\"\nvips = [{}]\nport = {port}\nkind = \"link\"\n\
+         link = {{ speaks = \"{speaks}\"{keys} }}\nbackends = [\n{backends}]\n\
+         check = {{ kind = \"tcp\", every_ms = 200, fall = 3 }}\n",
+        vips.join(", ")
+    )
 }
 
 /// The `[[source_nat]]` tables: hosts behind leave as from the first virtual address of `ext`, in each family that has a
@@ -82,6 +118,12 @@ pub fn web(plan: &Plan, v6: bool) -> Vec<Ends> {
         .collect()
 }
 
+/// Where clients find the link that speaks HTTP: every IPv4 address of `ext`.
+pub fn link(plan: &Plan) -> Vec<Ends> {
+    let at_port = |ends: Ends| Ends { to: SocketAddr::new(ends.to.ip(), LINK_PORT), ..ends };
+    web(plan, false).into_iter().map(at_port).collect()
+}
+
 /// The web servers of the hosts behind by their own addresses: the nodes then only forward.
 pub fn hosts(plan: &Plan, v6: bool) -> Vec<Ends> {
     (0..plan.hosts)
@@ -125,6 +167,22 @@ mod tests {
         assert!(text.contains("{ address = \"fd00:2::c9\", port = 8080 }"), "{text}");
         assert!(Plan { vips_int: 0, ..plan }.check().is_err());
         assert!(!Plan::default().dsc_toml().contains("service"));
+    }
+
+    #[test]
+    fn links_are_beside_the_services() {
+        let link = Some(", silence_ms = 1000".to_owned());
+        let plan = Plan { hosts: 2, services: true, link, ..Plan::default() };
+        plan.check().unwrap();
+        let text = plan.dsc_toml();
+        assert_eq!(text.matches("[[service]]").count(), 4, "{text}");
+        assert!(text.contains("link = { speaks = \"ftp\", silence_ms = 1000 }"), "{text}");
+        assert_eq!(link_ports(&plan), [LINK_PORT; 4]);
+        assert!(Plan { services: false, ..plan }.check().is_err());
+    }
+
+    fn link_ports(plan: &Plan) -> Vec<u16> {
+        link(plan).iter().map(|ends| ends.to.port()).collect()
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! TCP connections that are opened and read without waiting, by the thousand: `downloads.rs` and `openings.rs` drive them
-//! from one thread each. It knows sockets and readiness, and nothing of what is asked on them.
+//! from one thread each. And one that waits. It knows sockets and readiness, and nothing of what is asked on them.
 
 use crate::error::{Doing, Result};
 use crate::services::Ends;
 use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, SockaddrStorage, bind, connect, setsockopt, socket, sockopt,
 };
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
 
 /// Most connections that are reported ready at once; the next look finds the rest.
 const READY_MAX: usize = 1024;
@@ -76,6 +78,35 @@ pub fn open(ends: Ends) -> io::Result<TcpStream> {
         Ok(()) | Err(Errno::EINPROGRESS) => Ok(TcpStream::from(fd)),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Connects, and lets the connection wait, no longer than `patience` for each thing.
+///
+/// # Errors
+/// It cannot connect in time.
+pub fn connected(ends: Ends, patience: Duration) -> io::Result<TcpStream> {
+    let stream = open(ends)?;
+    let mut ready = [PollFd::new(stream.as_fd(), PollFlags::POLLOUT)];
+    let limit = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
+    if poll(&mut ready, limit)? == 0 {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    stream.take_error()?.map_or(Ok(()), Err)?;
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(patience))?;
+    Ok(stream)
+}
+
+/// Connects, and asks for a page on this connection alone.
+///
+/// # Errors
+/// As [`connected`].
+pub fn ask(ends: Ends, path: &str, patience: Duration) -> io::Result<TcpStream> {
+    let mut stream = connected(ends, patience)?;
+    let host = ends.to.ip();
+    let text = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes())?;
+    Ok(stream)
 }
 
 /// Did the other side reset the connection?

@@ -93,6 +93,11 @@ pub struct Plan {
     pub hosts: usize,
     /// The hosts behind serve, as backends of the services in `services.rs`.
     pub services: bool,
+    /// With it, the hosts behind serve through dsc-link too; keys of `link` beside `speaks`, as TOML, each with a comma before it.
+    #[serde(default)]
+    pub link: Option<String>,
+    /// `check` of the services, as TOML, and keys of services in the lines behind it; empty for none.
+    pub check: String,
     /// Connections of the hosts behind leave as from the first virtual addresses of `ext`, and the client serves.
     pub source_nat: bool,
     /// What serves.
@@ -105,6 +110,9 @@ pub struct Plan {
     pub flows: String,
     /// The last node is a witness.
     pub witness: bool,
+    /// So many of the last nodes are machines without power that no configuration knows.
+    #[serde(default)]
+    pub spares: usize,
 }
 
 impl Default for Plan {
@@ -118,12 +126,15 @@ impl Default for Plan {
             vips6_int: 0,
             hosts: 1,
             services: false,
+            link: None,
+            check: String::new(),
             source_nat: false,
             system: System::Dsc,
             timing: "\"default\"".into(),
             partition: "serve".into(),
             flows: String::new(),
             witness: false,
+            spares: 0,
         }
     }
 }
@@ -143,6 +154,7 @@ impl Plan {
         let has_int = self.subnets.contains(&Subnet::Int);
         match () {
             () if !(1..=NODES_MAX).contains(&self.nodes) => Err(format!("1 to {NODES_MAX} nodes")),
+            () if self.spares >= self.nodes => Err("fewer spares than nodes".into()),
             () if self.vips > VIPS_MAX => Err(format!("at most {VIPS_MAX} VIPs")),
             () if self.vips6 > 100 || self.vips_int > 100 || self.vips6_int > 100 => {
                 Err("at most 100 IPv6 and 100 int VIPs".into())
@@ -154,6 +166,9 @@ impl Plan {
             () if self.vips + self.vips6 == 0 => Err("at least one VIP on ext".into()),
             () if self.services && (self.hosts == 0 || self.vips_int + self.vips6_int == 0) => {
                 Err("services need a host behind, and a VIP on int as its gateway".into())
+            }
+            () if self.link.is_some() && (!self.services || self.system != System::Dsc) => {
+                Err("links are for a lab of dsc with services".into())
             }
             () if self.source_nat && !self.services => {
                 Err("source NAT is for a lab with services".into())
@@ -241,7 +256,7 @@ impl Plan {
                 pool.join(", ")
             );
         }
-        for node in 0..self.nodes {
+        for node in 0..self.nodes.saturating_sub(self.spares) {
             let machine = self.node_machine(node);
             let addresses: Vec<String> = machine
                 .interfaces

@@ -4,6 +4,7 @@
 //! The scenarios need root and the programs: `scripts/test`, or `cargo build --workspace` and `cargo test` as root.
 
 pub mod service;
+mod stall;
 
 use dsc_lab::figures::{self, Figures};
 use dsc_lab::http::Counts;
@@ -11,6 +12,7 @@ use dsc_lab::lab::{self, Lab};
 use dsc_lab::probe::Prober;
 use dsc_lab::scenario::{self, Event, Outcome};
 use dsc_lab::topology::{Plan, Subnet};
+use dsc_lab::traffic::Seen;
 use dsc_lab::{clock, cluster, wait};
 use std::net::IpAddr;
 use std::ops::{Deref, DerefMut};
@@ -29,6 +31,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 /// A lab for one test.
 pub struct TestLab {
     lab: Lab,
+    stalls: stall::Stalls,
     _turn: MutexGuard<'static, ()>,
 }
 
@@ -39,8 +42,9 @@ impl TestLab {
     /// It cannot: not root, or the programs are not built.
     pub fn up(plan: Plan) -> TestLab {
         let turn = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let stalls = stall::Stalls::watch();
         match Lab::up(NAME, plan) {
-            Ok(lab) => TestLab { lab, _turn: turn },
+            Ok(lab) => TestLab { lab, stalls, _turn: turn },
             Err(error) => panic!("{error}"),
         }
     }
@@ -75,6 +79,7 @@ impl Drop for TestLab {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.show_logs();
+            eprintln!("{}", self.stalls.verdict());
         }
         if let Err(error) = lab::down(NAME) {
             eprintln!("the lab is not down: {error}");
@@ -86,7 +91,7 @@ impl TestLab {
     /// What the daemons said, for whoever reads a failed test.
     fn show_logs(&self) {
         for node in 0..self.plan.nodes {
-            for name in dsc_lab::program::daemons(&self.plan.system) {
+            for name in dsc_lab::program::daemons_of(&self.plan) {
                 let file = dsc_lab::program::log_file(&self.lab, node, name);
                 let text = std::fs::read_to_string(file).unwrap_or_default();
                 eprintln!("--- {} {name}\n{text}", self.plan.node(node));
@@ -155,6 +160,22 @@ pub fn stalled_ms(lab: &Lab, victim: Option<usize>) -> f64 {
 pub fn assert_undisturbed(counts: &Counts) {
     assert!(counts.pages > 0, "no page was ever sent: {counts:?}");
     assert_eq!((counts.resets, counts.errors), (0, 0), "{counts:?}");
+}
+
+/// No client of a lab with services noticed anything, though addresses may have moved. A machine that stalled is excused as by
+/// [`assert_nothing_lost`].
+///
+/// # Panics
+/// One did.
+pub fn assert_undisturbed_by(lab: &Lab, what: &str, seen: &Seen) {
+    let Seen { figures, downloads, openings } = seen;
+    let figures = Figures { unwanted_moves: 0, ..figures.clone() };
+    assert_nothing_lost(lab, None, &figures);
+    assert_eq!((downloads.broken, downloads.reset), (0, 0), "{what}: {downloads:?}");
+    assert_eq!(downloads.live, downloads.connections, "{what}: {downloads:?}");
+    assert!(openings.accepted > 0, "{what}: {:?}", openings.latest);
+    let served = (openings.served, openings.broken, openings.refused);
+    assert_eq!(served, (openings.accepted, 0, 0), "{what}: {:?}", openings.latest);
 }
 
 /// Runs something beside a calm cluster, whose clients must not notice. `leaves` names a node that is taken out on

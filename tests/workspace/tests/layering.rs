@@ -9,13 +9,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dsc-rml", &["dsc-wire"]),
     ("dsc-ring", &["dsc-wire"]),
     ("dsc-flow", &["dsc-wire"]),
+    ("dsc-health", &["dsc-wire"]),
+    ("dsc-resume", &["dsc-wire"]),
     ("dsc-conf", &["dsc-wire"]),
     ("dsc-sys", &["dsc-wire"]),
     ("dsc-bpf", &["dsc-wire"]),
     ("dsc-lab", &["dsc-wire", "dsc-conf"]),
     ("dsc-ringd", &["dsc-wire", "dsc-rml", "dsc-ring", "dsc-conf", "dsc-sys", "dsc-bpf"]),
     ("dsc-fwd", &["dsc-wire", "dsc-rml", "dsc-flow", "dsc-conf", "dsc-sys", "dsc-bpf"]),
-    ("dsc-mon", &["dsc-wire", "dsc-conf", "dsc-sys"]),
+    ("dsc-mon", &["dsc-wire", "dsc-health", "dsc-conf", "dsc-sys", "dsc-bpf"]),
+    ("dsc-link", &["dsc-wire", "dsc-resume", "dsc-conf", "dsc-sys"]),
     ("dscctl", &["dsc-wire", "dsc-conf", "dsc-sys"]),
 ];
 
@@ -32,11 +35,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("annotate-snippets", &["dsc-conf"]),
     ("chacha20poly1305", &["dsc-wire"]),
     ("blake3", &["dsc-wire"]),
-    ("clap", &["dsc-ringd", "dsc-fwd", "dsc-mon", "dscctl", "dsc-lab"]),
+    ("ratatui", &["dscctl"]),
+    ("crossterm", &["dscctl"]),
+    ("signal-hook", &["dscctl"]),
+    ("clap", &["dsc-ringd", "dsc-fwd", "dsc-mon", "dsc-link", "dscctl", "dsc-lab"]),
+    ("hyper", &["dsc-link"]),
 ];
 
 /// Crates without a world: nothing external, no clock, no sockets, no threads.
-const PURE: &[&str] = &["dsc-rml", "dsc-ring", "dsc-flow"];
+const PURE: &[&str] = &["dsc-rml", "dsc-ring", "dsc-flow", "dsc-health", "dsc-resume"];
 
 /// What a pure crate never says.
 const WORLD: &[&str] = &[
@@ -65,6 +72,13 @@ const CLOCKS: &[(&str, &str, &str)] = &[
     ("CLOCK_REALTIME", "", ""),
     ("gettimeofday", "", ""),
     ("clock::wall_ms", "bin/dsc-ringd/src/daemon.rs", "events bear the wall clock's time"),
+    ("clock::wall_ms", "bin/dsc-mon/src/probes.rs", "since when a light is red, for people"),
+    ("clock::wall_ms", "bin/dsc-mon/src/probe/tls.rs", "certificates end by the calendar"),
+    (
+        "clock::wall_ms",
+        "bin/dsc-link/src/access_log.rs",
+        "lines of a log bear the wall clock's time",
+    ),
     ("clock::wall_ms", "bin/dscctl/src/world.rs", "how long ago an event was, for people"),
     ("bpf_ktime_get_ns", "", ""),
     ("bpf_ktime_get_coarse_ns", "", ""),

@@ -133,7 +133,7 @@ fn the_page_s_examples_are_legal_and_its_mistake_is_told_as_shown() {
     let text = page("dsc.toml.5");
     let (shown, examples): (Vec<&str>, Vec<&str>) =
         displays(&text).into_iter().partition(|d| d.starts_with("error: "));
-    assert_eq!((shown.len(), examples.len()), (1, 3));
+    assert_eq!((shown.len(), examples.len()), (1, 4));
     for example in &examples {
         if let Err(problems) = Config::parse(example, "example") {
             panic!("{problems}");

@@ -26,6 +26,7 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("mandoc", &["mandoc"]),
     ("nft", &["nftables"]),
     ("nginx", &["nginx", "nginx-light", "nginx-core"]),
+    ("openssl", &["openssl"]),
     ("ping", &["iputils-ping"]),
     ("pkg-config", &["pkg-config", "pkgconf"]),
     ("ps", &["procps"]),
@@ -44,11 +45,12 @@ const BROUGHT_BY: &[(&str, &[&str])] = &[
     ("wget", &["wget"]),
 ];
 
-/// Commands of packages that Debian always has (coreutils, util-linux, dash, bash), and of Rust itself.
+/// Commands of packages that Debian always has (coreutils, util-linux, dash, bash, perl-base), and of Rust itself.
 const ALWAYS: &[&str] = &[
     "bash", "cargo", "cat", "chgrp", "chmod", "cp", "dd", "env", "false", "flock", "id", "kill",
-    "losetup", "mkdir", "mount", "nice", "nsenter", "rustc", "sh", "sleep", "stat", "sync", "tail",
-    "timeout", "true", "umount", "unshare", "useradd", "groupadd", "setpriv", "runuser", "su",
+    "losetup", "mkdir", "mount", "nice", "nsenter", "perl", "rustc", "setsid", "sh", "sleep",
+    "stat", "sync", "tail", "timeout", "true", "umount", "unshare", "useradd", "groupadd",
+    "setpriv", "runuser", "su",
 ];
 
 fn list() -> String {

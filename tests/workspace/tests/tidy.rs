@@ -34,6 +34,10 @@ const FOREIGN: &[(&str, &str)] = &[
 /// Waits by the clock that are no guess: the file, why it may.
 const SLEEPS: &[(&str, &str)] = &[
     (
+        "bin/dsc-ringd/src/join.rs",
+        "the pause between two looks at whether a machine that joins is configured by now",
+    ),
+    (
         "bin/dscctl/src/world.rs",
         "the pause between two pictures of --watch, and between tries to ask",
     ),
@@ -46,6 +50,7 @@ const SLEEPS: &[(&str, &str)] = &[
         "bin/dsc-fwd/tests/net/probe.rs",
         "the pace of probes, and the pause between two looks at their answers",
     ),
+    ("bin/dsc-link/tests/net/mod.rs", "the pause between two looks at a condition"),
     ("bin/dsc-fwd/tests/real.rs", "the pace of questions while a lease runs out"),
 ];
 
