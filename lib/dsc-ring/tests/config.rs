@@ -143,7 +143,7 @@ fn silent_for(rival: bool) -> u64 {
     let beacon =
         Beacon { size: 1, key, counter, want: false, digest: new.digest, heard, version: 1 };
     for i in world.running().into_iter().filter(|_| rival) {
-        world.input(i, Input::Beacon { from, incarnation, beacon: beacon });
+        world.input(i, Input::Beacon { from, incarnation, beacon });
     }
     let host = world.who(0)[0];
     world.kill(host);
