@@ -1,31 +1,19 @@
-//! One backend of a link: how it stands, what it has to do, and its connections that wait for the next request.
+//! One backend of a link: how it stands, what it has to do, and its connections.
 
-use crate::upload::Upload;
+use crate::pool::Pool;
 use dsc_wire::{BackendId, BackendState, Light};
-use hyper::client::conn::http1::SendRequest;
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tokio::time::{Duration, Instant};
 
-/// A connection that a request may be sent on.
-pub(crate) type Sender = SendRequest<Upload>;
-
-/// Most connections of one backend that wait, on each worker: as many as it ever had at once are kept up to here.
-pub const KEPT_MAX: usize = 128;
 /// A backend that failed gets nothing for so long, unless there is no other: by then its light has changed, or it is well.
 pub const SUSPECT: Duration = Duration::from_secs(2);
 
 const RED: u8 = 1;
 const DRAINING: u8 = 2;
 const DISABLED: u8 = 4;
-
-struct Kept {
-    sender: Sender,
-    since: Instant,
-}
 
 /// A backend.
 pub struct Backend {
@@ -38,7 +26,7 @@ pub struct Backend {
     standing: AtomicU8,
     active: AtomicU32,
     suspect: Mutex<Option<Instant>>,
-    kept: Box<[Mutex<VecDeque<Kept>>]>,
+    pub(crate) pool: Pool,
 }
 
 impl Backend {
@@ -51,7 +39,7 @@ impl Backend {
             standing: AtomicU8::new(0),
             active: AtomicU32::new(0),
             suspect: Mutex::new(None),
-            kept: (0..workers.max(1)).map(|_| Mutex::new(VecDeque::new())).collect(),
+            pool: Pool::new(workers),
         }
     }
 
@@ -110,39 +98,6 @@ impl Backend {
     pub fn begin(self: &Arc<Backend>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
         Active(self.clone())
-    }
-
-    /// A connection that waits, the one that was used last: the others can grow old.
-    pub(crate) fn take(&self, worker: usize, oldest: Instant) -> Option<Sender> {
-        let mut kept = lock(&self.kept[worker]);
-        while let Some(last) = kept.pop_back() {
-            if last.since < oldest {
-                kept.push_back(last);
-                return None;
-            }
-            if last.sender.is_ready() {
-                return Some(last.sender);
-            }
-        }
-        None
-    }
-
-    /// Keeps a connection whose response is complete.
-    pub(crate) fn keep(&self, worker: usize, sender: Sender) {
-        if sender.is_closed() {
-            return;
-        }
-        let mut kept = lock(&self.kept[worker]);
-        if kept.len() >= KEPT_MAX {
-            kept.pop_front();
-        }
-        kept.push_back(Kept { sender, since: Instant::now() });
-    }
-
-    /// Closes what has waited since before `oldest`.
-    pub fn sweep(&self, worker: usize, oldest: Instant) {
-        let mut kept = lock(&self.kept[worker]);
-        kept.retain(|k| k.since >= oldest && !k.sender.is_closed());
     }
 }
 

@@ -1,26 +1,21 @@
 //! One request and the head of its answer, with one backend: over a connection that waits, or over a new one.
 
-use crate::backend::{Active, Backend, Sender};
+use crate::backend::{Active, Backend};
 use crate::connection::Client;
-use crate::proxy_header;
+use crate::dial::{connect, kept};
+use crate::sender::{Sender, is_refused};
 use crate::upload::Upload;
 use dsc_conf::Link;
 use hyper::Response;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header;
 use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant, timeout};
 
-/// Largest head of an answer.
-const HEAD_MAX: usize = 64 << 10;
 /// How often one who waits looks whether the backend has become red.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// A request that must not be sent twice goes over a connection that was used so short a time ago, or a new one: the backend
@@ -81,12 +76,12 @@ pub(crate) async fn exchange(
     let active = backend.begin();
     let age = if question.repeatable { link.idle } else { FRESH.min(link.idle) };
     let oldest = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
-    let mut kept = if link.proxy_out { None } else { backend.take(client.worker, oldest) };
     loop {
-        let reused = kept.is_some();
-        let mut sender = match kept.take() {
+        let there = kept(client, link, backend, oldest);
+        let reused = there.is_some();
+        let mut sender = match there {
             Some(sender) => sender,
-            None => match connect(client, link, backend).await {
+            None => match connect(client, link, backend, oldest).await {
                 Ok(sender) => sender,
                 Err(e) => {
                     backend.suspect(Instant::now());
@@ -95,8 +90,8 @@ pub(crate) async fn exchange(
             },
         };
         let body = upload.take().unwrap_or(Upload::Empty);
-        let request = Request::from_parts(question.head.clone(), body);
-        let sending = sender.try_send_request(request);
+        let is_empty = matches!(body, Upload::Empty);
+        let sending = sender.send(question.head.clone(), body);
         let failed = match wait(backend, question, sending).await {
             Ok(Ok(response)) if is_odd(&response) => {
                 client.service.counters.answers_refused.add();
@@ -105,16 +100,23 @@ pub(crate) async fn exchange(
             Ok(Ok(response)) => return Ok(Answer { response, sender, active }),
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Request::into_body);
-                let again = unsent.is_some() || question.repeatable;
+                let error = error.into_error();
+                let again = unsent.is_some() || (question.repeatable && sender.is_over());
                 *upload = unsent;
+                if upload.is_none() && is_empty && is_refused(&error) {
+                    *upload = Some(Upload::Empty);
+                }
                 // It had been closed while it waited: that says nothing of the backend.
                 if reused && again {
-                    kept = backend.take(client.worker, oldest);
+                    sender.retire();
                     continue;
                 }
-                Failed::Broken(error.into_error())
+                Failed::Broken(error)
             }
-            Err(failed) => failed,
+            Err(failed) => {
+                sender.retire();
+                failed
+            }
         };
         backend.suspect(Instant::now());
         return Err(failed);
@@ -153,27 +155,4 @@ fn is_odd(response: &Response<Incoming>) -> bool {
     });
     let lengths = response.headers().get_all(header::CONTENT_LENGTH).iter().count();
     coded || codings.next().is_some() || lengths > 1 || response.status() == StatusCode::CONTINUE
-}
-
-async fn connect(client: &Client, link: &Link, backend: &Backend) -> io::Result<Sender> {
-    let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-    let connecting = TcpStream::connect(backend.address);
-    let mut stream = timeout(link.connect, connecting).await.map_err(late)??;
-    stream.set_nodelay(true)?;
-    if link.proxy_out {
-        let header = proxy_header::write(client.peer, client.local);
-        timeout(link.connect, stream.write_all(&header)).await.map_err(late)??;
-    }
-    let mut builder = http1::Builder::new();
-    builder.max_header_size(HEAD_MAX);
-    let shake = builder.handshake(TokioIo::new(stream)).await;
-    let (sender, connection) = shake.map_err(io::Error::other)?;
-    let service = client.service.name.clone();
-    let address = backend.address;
-    tokio::spawn(async move {
-        if let Err(e) = connection.with_upgrades().await {
-            tracing::debug!("{service}: connection to {address}: {e}");
-        }
-    });
-    Ok(sender)
 }

@@ -2,13 +2,14 @@
 //! from another one; if that cannot be had, the body ends so that the client can tell.
 
 use crate::access_log::Ended;
-use crate::backend::{Active, Sender};
+use crate::backend::Active;
 use crate::connection::Client;
 use crate::downloads::Listed;
 use crate::exchange::LOOK;
 use crate::logged::Logged;
 use crate::reply::Running;
 use crate::rest::{Fetched, Order, fetch};
+use crate::sender::Sender;
 use crate::source::{Cause, Cut, Resume, Source};
 use dsc_conf::Link;
 use hyper::Version;
@@ -252,6 +253,9 @@ impl Pump {
         let (name, address, sent) = (&service.name, failed.address, self.sent);
         tracing::info!("{name}: body from {address} after {sent} bytes: {cause}");
         let may_wake = matches!(cause, Cause::Silent | Cause::Red);
+        if let Some(sender) = source.sender.as_ref().filter(|_| may_wake) {
+            sender.retire();
+        }
         if !matches!(cause, Cause::Differs | Cause::Disabled) {
             failed.suspect(Instant::now());
         }
@@ -337,7 +341,7 @@ impl Pump {
             let ended = body.is_end_stream()
                 || matches!(Pin::new(&mut body).poll_frame(&mut now), Poll::Ready(None));
             if ended {
-                active.backend().keep(self.client.worker, sender);
+                active.backend().pool.keep(self.client.worker, sender);
             }
         }
     }

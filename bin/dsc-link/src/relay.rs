@@ -16,7 +16,7 @@ use dsc_resume::Resumable;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::upgrade::OnUpgrade;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -156,6 +156,7 @@ fn respond(
         false => Resumable::of(is_get, wanted.asked, &head_of(head.status, &head.headers)).ok(),
     };
     strip(&mut head.headers);
+    head.version = Version::HTTP_11;
     let length = match &resumable {
         Some(resumable) => resumable.length(),
         None => body.size_hint().exact(),

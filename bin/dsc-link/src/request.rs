@@ -1,6 +1,7 @@
 //! What becomes of a request's head on its way to a backend, and which requests go no way at all.
 
 use crate::connection::Client;
+use crate::sender::authority;
 use crate::strip::{names, strip};
 use dsc_conf::{Forwarded, Link};
 use dsc_resume::{Asked, Field};
@@ -51,7 +52,11 @@ impl Wanted {
         let host = host(&head, client.local)?;
         let wants = names(&head.headers, &header::CONNECTION, "upgrade");
         let upgrade = head.headers.get(header::UPGRADE).filter(|_| wants);
-        let upgrade = upgrade.filter(|_| version == Version::HTTP_11).cloned();
+        let can = version == Version::HTTP_11 && !link.backend_http2;
+        let upgrade = upgrade.filter(|_| can).cloned();
+        if link.backend_http2 && authority(host.as_bytes()).is_none() {
+            return Err(bad("an odd Host"));
+        }
         if !strip(&mut head.headers) {
             return Err(bad("Connection names too much"));
         }

@@ -1,6 +1,7 @@
 //! Where a body comes from, why it does not go on from there, and what is needed to go on elsewhere.
 
-use crate::backend::{Active, Sender};
+use crate::backend::Active;
+use crate::sender::Sender;
 use dsc_resume::{Resumable, Tail};
 use hyper::body::{Body, Incoming};
 use hyper::http::request::Parts;

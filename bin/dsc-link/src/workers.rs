@@ -121,7 +121,7 @@ async fn work(number: usize, mut orders: mpsc::Receiver<Arc<Ear>>) {
                 for service in known.iter() {
                     let setup = service.setup();
                     let Some(oldest) = Instant::now().checked_sub(setup.link.idle) else { continue };
-                    setup.backends.iter().for_each(|b| b.sweep(number, oldest));
+                    setup.backends.iter().for_each(|b| b.pool.sweep(number, oldest));
                 }
             }
         }

@@ -3,8 +3,10 @@
 
 mod net;
 
+use dsc_conf::Link;
 use net::backend::{Answer, Backend, End, Request};
 use net::client::{Client, Response};
+use net::http2::Http2Backend;
 use net::hyper_client::{HyperClient, WAYS, Way};
 use net::object::{Object, bytes, resolve};
 use net::tls::{Dir, make};
@@ -67,10 +69,15 @@ fn download(number: u64) -> (Object, Option<String>) {
     (object, range)
 }
 
+/// Of the download that is asked for.
+fn number(request: &Request) -> u64 {
+    let target = request.head.split(' ').nth(1).expect("a target");
+    target.rsplit('/').next().and_then(|n| n.parse().ok()).expect("a number")
+}
+
 /// What a backend says to its n-th request for a download. The first may disagree, the last is good from its third answer on.
 fn answer(backend: u64, nth: u64, request: &Request) -> Answer {
-    let path = request.head.split(' ').nth(1).expect("a path");
-    let number: u64 = path.trim_start_matches('/').parse().expect("a number");
+    let number = number(request);
     let (object, _) = download(number);
     let mut random = Random(number ^ (backend << 40) ^ (nth << 50));
     // The same lie each time, or the first answer would be of another object than the rest.
@@ -134,35 +141,63 @@ impl Either {
     }
 }
 
-#[test]
-fn no_byte_is_ever_wrong() {
-    let breaks = std::env::var("DSC_BREAKS").map_or(SHORT, |n| n.parse().expect("a number"));
-    let backend = |which: u64| {
-        let nth: Mutex<HashMap<String, u64>> = Mutex::new(HashMap::new());
-        Backend::start(move |request| {
-            let path = request.head.split(' ').nth(1).expect("a path").to_owned();
-            let mut nth = nth.lock().unwrap();
-            let own = nth.entry(path).or_default();
-            *own += 1;
-            let own = *own - 1;
-            drop(nth);
-            answer(which, own, request)
-        })
-    };
-    let backends: Vec<Backend> = (0..BACKENDS).map(backend).collect();
+/// What one backend does.
+fn script(which: u64) -> impl Fn(&Request) -> Answer + Send + Sync + 'static {
+    let nth: Mutex<HashMap<u64, u64>> = Mutex::new(HashMap::new());
+    move |request| {
+        let mut nth = nth.lock().unwrap();
+        let own = nth.entry(number(request)).or_default();
+        *own += 1;
+        let own = *own - 1;
+        drop(nth);
+        answer(which, own, request)
+    }
+}
+
+/// A link without and one with TLS.
+fn links(called: &str) -> (Dir, [Link; 2]) {
     let mut link = link();
     link.verify_overlap = 64;
-    let dir = Dir::new("random");
+    let dir = Dir::new(called);
     let mut tls = link.clone();
     tls.certificates = vec![make(&dir.0, "a", &["shop.example"]).0];
+    (dir, [link, tls])
+}
+
+#[test]
+fn no_byte_is_ever_wrong() {
+    let backends: Vec<Backend> = (0..BACKENDS).map(|b| Backend::start(script(b))).collect();
     let backends: Vec<&Backend> = backends.iter().collect();
-    let runs = [Running::start(link, &backends), Running::start(tls, &backends)];
+    let (_dir, links) = links("random");
+    download_all(&links.map(|link| Running::start(link, &backends)));
+}
+
+#[test]
+fn no_byte_from_backends_of_http2_is_ever_wrong() {
+    let backend = |which| {
+        let script = script(which);
+        Http2Backend::start(move |request| {
+            let (wire, end) = script(request);
+            // One break in three takes the connection with it, and all that it carries.
+            let away = end == End::Close && wire.len() % 3 == 0;
+            (wire, if away { End::Away } else { end })
+        })
+    };
+    let backends: Vec<Http2Backend> = (0..BACKENDS).map(backend).collect();
+    let backends: Vec<&Http2Backend> = backends.iter().collect();
+    let (_dir, links) = links("random-http2");
+    download_all(&links.map(|link| Running::over_http2(link, &backends)));
+}
+
+/// Downloads until so much was broken.
+fn download_all(runs: &[Running; 2]) {
+    let breaks = std::env::var("DSC_BREAKS").map_or(SHORT, |n| n.parse().expect("a number"));
     let count = |name: &str| runs.iter().map(|r| r.count(name)).sum::<u64>();
     let next = AtomicU64::new(0);
     let (whole, cut, none) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     std::thread::scope(|scope| {
         for client in 0..CLIENTS {
-            let (runs, count, next) = (&runs, &count, &next);
+            let (count, next) = (&count, &next);
             let (whole, cut, none) = (&whole, &cut, &none);
             scope.spawn(move || {
                 // One in two speaks HTTP/1.1 without TLS, the others the other ways.

@@ -92,6 +92,7 @@ pub const KEYS: &[KeyDoc] = &[
     may("service.check", "command"),
     must("service.link", "speaks"),
     may("service.link", "certificates"),
+    may("service.link", "backend_http2"),
     may("service.link", "balance"),
     may("service.link", "resume"),
     may("service.link", "silence_ms"),

@@ -11,6 +11,8 @@ pub struct Link {
     pub speaks: Speaks,
     /// With any, clients speak TLS; at most 64, the first for clients that ask for no name that another has. None with FTP.
     pub certificates: Vec<Certificate>,
+    /// Do backends speak HTTP/2 without TLS, from the first byte on (RFC 9113, 3.3)? Not with `proxy_out`, nor with FTP.
+    pub backend_http2: bool,
     /// Which backend gets the next request.
     pub balance: LinkBalance,
     /// Is a download whose backend fails continued from another one?
@@ -90,6 +92,7 @@ impl Link {
         Link {
             speaks,
             certificates: Vec::new(),
+            backend_http2: false,
             balance: LinkBalance::Weight,
             resume: true,
             silence: Duration::from_millis(3000),

@@ -130,7 +130,7 @@ fn what_is_unusual_of_a_link_is_told() {
     assert_eq!(
         lines(&[("port = 80\nbackends = [", link)])[0].split("; silence_ms").next(),
         Some(
-            "~ service web kind nat -> link; speaks none -> http; forwarded none -> x-forwarded-for; balance none -> weight; resume none -> true"
+            "~ service web kind nat -> link; speaks none -> http; backend_http2 none -> false; forwarded none -> x-forwarded-for; balance none -> weight; resume none -> true"
         )
     );
     let added = format!(

@@ -44,7 +44,7 @@ fn a_link_has_what_the_file_says_and_else_what_is_usual() {
     assert_eq!(usual.services[ServiceId(0)].link, None);
     let written = "speaks = \"http\"\nbalance = \"weight\"\nresume = true\nsilence_ms = 3000\nconnect_ms = 1000\n\
         head_ms = 10000\nclient_head_ms = 10000\nidle_s = 60\nverify_overlap = 0\nforwarded = \"x-forwarded-for\"\n\
-        proxy_in = false\nproxy_out = false\nconnections = 10000\ncertificates = []";
+        proxy_in = false\nproxy_out = false\nbackend_http2 = false\nconnections = 10000\ncertificates = []";
     assert_eq!(read(written).digest(), usual.digest());
     let mut digests = BTreeSet::from([usual.digest(), read("speaks = \"ftp\"").digest()]);
     assert_eq!(link(&read("speaks = \"ftp\"")), Link::of(Speaks::Ftp));
@@ -64,6 +64,7 @@ fn a_link_has_what_the_file_says_and_else_what_is_usual() {
         ("forwarded = \"forwarded\"", Link { forwarded: Forwarded::Forwarded, ..http() }),
         ("forwarded = \"off\"", Link { forwarded: Forwarded::Off, ..http() }),
         ("proxy_in = true", Link { proxy_in: true, ..http() }),
+        ("backend_http2 = true", Link { backend_http2: true, ..http() }),
         ("proxy_out = true", Link { proxy_out: true, ..http() }),
         ("connections = 1", Link { connections: 1, ..http() }),
         ("access_log = \"/log\"", Link { access_log: Some(file("/log")), ..http() }),

@@ -43,6 +43,12 @@ pub enum End {
     Reset,
     /// Nothing, and it stays open.
     Silent,
+    /// Of HTTP/2: the connection is given up, with a word (GOAWAY).
+    Away,
+    /// Of HTTP/2: all is well, but the connection takes no other request (GOAWAY).
+    Last,
+    /// Of HTTP/2: the request was not looked at (REFUSED_STREAM).
+    Refuse,
 }
 
 /// An answer: the bytes, and what follows.
@@ -134,7 +140,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         }
         match end {
             End::Keep => {}
-            End::Close => {
+            End::Close | End::Away | End::Last | End::Refuse => {
                 let _ = stream.shutdown(Shutdown::Both);
                 return;
             }

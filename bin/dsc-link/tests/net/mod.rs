@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod client;
+pub mod http2;
 pub mod hyper_client;
 pub mod object;
 pub mod tls;
@@ -14,6 +15,7 @@ use dsc_link::downloads::Downloads;
 use dsc_link::service::{BackendPlan, Service};
 use dsc_link::workers::{Ear, Workers};
 use dsc_wire::BackendId;
+use http2::Http2Backend;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,18 +42,24 @@ pub fn link() -> Link {
 }
 
 pub fn plans(backends: &[&Backend]) -> Vec<BackendPlan> {
-    let plan = |(id, b): (u16, &&Backend)| BackendPlan {
-        id: BackendId(id),
-        address: b.address,
-        weight: 1,
-    };
-    (0..).zip(backends).map(plan).collect()
+    plans_of(backends.iter().map(|b| b.address))
+}
+
+pub fn plans_of(addresses: impl Iterator<Item = SocketAddr>) -> Vec<BackendPlan> {
+    let plan = |(id, address)| BackendPlan { id: BackendId(id), address, weight: 1 };
+    (0..).zip(addresses).map(plan).collect()
 }
 
 impl Running {
     /// In front of these backends.
     pub fn start(link: Link, backends: &[&Backend]) -> Running {
         Running::of_plans(link, &plans(backends))
+    }
+
+    /// In front of these, which speak HTTP/2.
+    pub fn over_http2(mut link: Link, backends: &[&Http2Backend]) -> Running {
+        link.backend_http2 = true;
+        Running::of_plans(link, &plans_of(backends.iter().map(|b| b.address)))
     }
 
     pub fn of_plans(link: Link, plans: &[BackendPlan]) -> Running {

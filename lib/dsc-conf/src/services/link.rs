@@ -17,7 +17,7 @@ const CERTIFICATES_MAX: usize = 64;
 /// Longest path of a file.
 const PATH_MAX: usize = 4095;
 /// Keys that say something about HTTP only.
-const OF_HTTP: &[&str] = &["certificates", "forwarded"];
+const OF_HTTP: &[&str] = &["certificates", "backend_http2", "forwarded"];
 /// What is expected of `certificates`.
 const CERTIFICATES: &str =
     "tables such as { chain = \"/etc/dsc/tls/shop.pem\", key = \"/etc/dsc/tls/shop.key\" }";
@@ -75,6 +75,11 @@ pub(super) fn read(
     }
     let usual = Link::of(speaks.unwrap_or(Speaks::Http));
     let link = settings(&own, usual, problems);
+    if let Some(value) = own.get("backend_http2").filter(|_| link.backend_http2 && link.proxy_out) {
+        let message = "`backend_http2` and `proxy_out` contradict each other".to_owned();
+        let problem = Problem::at(value.span(), message, "expected one of them");
+        problems.add(problem.help("a connection of HTTP/2 is for the requests of many clients"));
+    }
     speaks.map(|_| link)
 }
 
@@ -97,6 +102,7 @@ fn settings(own: &Fields, usual: Link, problems: &mut Problems) -> Link {
     Link {
         speaks: usual.speaks,
         certificates: certificates(own, problems),
+        backend_http2: word(own.boolean("backend_http2", problems), usual.backend_http2),
         balance: balance.unwrap_or(usual.balance),
         resume: word(own.boolean("resume", problems), usual.resume),
         silence,
@@ -187,6 +193,7 @@ pub(crate) fn values(link: &Link, quoted: impl Fn(&str) -> String) -> Vec<(&'sta
             let all: Vec<String> = link.certificates.iter().map(certificate).collect();
             values.push(("certificates", format!("[{}]", all.join(", "))));
         }
+        values.push(("backend_http2", link.backend_http2.to_string()));
         values.push(("forwarded", quoted(word(FORWARDED, &link.forwarded))));
     }
     values.push(("balance", quoted(word(BALANCES, &link.balance))));

@@ -1,0 +1,146 @@
+//! What a request is sent on: a connection of its own (HTTP/1.1), or a stream of a connection that many share (HTTP/2).
+
+use crate::backend::lock;
+use crate::upload::Upload;
+use hyper::body::Incoming;
+use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::header;
+use hyper::http::request::Parts;
+use hyper::http::uri::{Authority, Scheme};
+use hyper::{Request, Response, Uri, Version};
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::time::Instant;
+
+/// Most requests at once on one connection to a backend; fewer, if it says so.
+pub(crate) const STREAMS_MAX: usize = 32;
+
+/// What came of a request: its body with the error if nothing of it was sent.
+pub(crate) type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
+
+/// What a request is sent on.
+pub(crate) enum Sender {
+    /// A connection.
+    Own(http1::SendRequest<Upload>),
+    /// A stream of one.
+    Stream(Stream),
+}
+
+impl Sender {
+    /// Sends a request.
+    pub async fn send(&mut self, head: Parts, body: Upload) -> Sent {
+        match self {
+            Sender::Own(sender) => sender.try_send_request(Request::from_parts(head, body)).await,
+            Sender::Stream(stream) => {
+                let request = Request::from_parts(of_http2(head), body);
+                stream.sender.try_send_request(request).await
+            }
+        }
+    }
+
+    /// After a request that failed: did what it was sent on fail with it?
+    pub fn is_over(&self) -> bool {
+        match self {
+            Sender::Own(_) => true,
+            Sender::Stream(stream) => !stream.shared.is_open(),
+        }
+    }
+
+    /// Nothing came in time: what it is on gets no other request.
+    pub fn retire(&self) {
+        if let Sender::Stream(stream) = self {
+            stream.shared.retired.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A connection of HTTP/2.
+pub(crate) struct Shared {
+    sender: http2::SendRequest<Upload>,
+    /// Requests that it carries.
+    streams: AtomicUsize,
+    /// How many it may carry.
+    most: AtomicUsize,
+    retired: AtomicBool,
+    used: Mutex<Instant>,
+}
+
+impl Shared {
+    /// One that was opened now.
+    pub fn new(sender: http2::SendRequest<Upload>) -> Arc<Shared> {
+        Arc::new(Shared {
+            sender,
+            streams: AtomicUsize::new(0),
+            most: AtomicUsize::new(STREAMS_MAX),
+            retired: AtomicBool::new(false),
+            used: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// The backend takes so many requests at once.
+    pub fn allows(&self, streams: usize) {
+        self.most.store(streams.min(STREAMS_MAX), Ordering::Relaxed);
+    }
+
+    /// Can another request ever be sent on it?
+    pub fn is_open(&self) -> bool {
+        !self.retired.load(Ordering::Relaxed) && !self.sender.is_closed()
+    }
+
+    /// Has it carried something since then?
+    pub fn is_used_since(&self, then: Instant) -> bool {
+        self.streams.load(Ordering::Relaxed) > 0 || *lock(&self.used) >= then
+    }
+
+    /// A stream for one request; none if it carries as many as it may.
+    pub fn stream(self: &Arc<Shared>) -> Option<Sender> {
+        let most = self.most.load(Ordering::Relaxed);
+        let another = |streams| (streams < most).then_some(streams + 1);
+        let counted = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
+        let stream = || Stream { sender: self.sender.clone(), shared: self.clone() };
+        counted.is_ok().then(|| Sender::Stream(stream()))
+    }
+}
+
+/// One request's part of a shared connection, until it is dropped.
+pub(crate) struct Stream {
+    sender: http2::SendRequest<Upload>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        *lock(&self.shared.used) = Instant::now();
+        self.shared.streams.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The authority of a request's `Host`, if it is one.
+pub(crate) fn authority(host: &[u8]) -> Option<Authority> {
+    Authority::try_from(host).ok()
+}
+
+/// A head as HTTP/2 has it: `Host` is a part of the target (RFC 9113, 8.3.1).
+fn of_http2(mut head: Parts) -> Parts {
+    head.version = Version::HTTP_2;
+    let mut target = std::mem::take(&mut head.uri).into_parts();
+    target.scheme = Some(Scheme::HTTP);
+    target.authority = head.headers.get(header::HOST).and_then(|h| authority(h.as_bytes()));
+    if let Ok(uri) = Uri::from_parts(target) {
+        head.uri = uri;
+        head.headers.remove(header::HOST);
+    }
+    head
+}
+
+/// Did the backend say that it has not begun with a request? Then the request may be sent again, whatever it does
+/// (RFC 9113, 8.7).
+pub(crate) fn is_refused(error: &hyper::Error) -> bool {
+    let Some(error) = error.source().and_then(|e| e.downcast_ref::<h2::Error>()) else {
+        return false;
+    };
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let closing = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (refused || closing)
+}

@@ -1,0 +1,285 @@
+//! A server of HTTP/2 that follows scripts as the one of HTTP/1.1 does: an answer as that one would send it becomes a stream's,
+//! and its end a stream's or the connection's.
+
+use super::backend::{Answer, End, Request};
+use h2::server::{Connection, SendResponse};
+use h2::{Reason, RecvStream, SendStream};
+use hyper::body::Bytes;
+use hyper::{Request as Asked, Response};
+use socket2::SockRef;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+
+type Script = dyn Fn(&Request) -> Answer + Send + Sync;
+
+struct Shared {
+    script: Box<Script>,
+    streams: u32,
+    requests: AtomicUsize,
+    connections: AtomicUsize,
+    busiest: AtomicUsize,
+    stopped: Notify,
+}
+
+/// The server; it ends with the value.
+pub struct Http2Backend {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Http2Backend {
+    pub fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Http2Backend {
+        Http2Backend::with(100, script)
+    }
+
+    /// With so many streams at once on a connection.
+    pub fn with(
+        streams: u32,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Http2Backend {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
+        listener.set_nonblocking(true).expect("a socket");
+        let shared = Arc::new(Shared {
+            script: Box::new(script),
+            streams,
+            requests: AtomicUsize::new(0),
+            connections: AtomicUsize::new(0),
+            busiest: AtomicUsize::new(0),
+            stopped: Notify::new(),
+        });
+        let own = shared.clone();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a loop").block_on(async move {
+                let listener = TcpListener::from_std(listener).expect("a socket");
+                loop {
+                    tokio::select! {
+                        accepted = listener.accept() => {
+                            let (stream, _) = accepted.expect("a connection");
+                            own.connections.fetch_add(1, Ordering::SeqCst);
+                            tokio::spawn(serve(stream, own.clone()));
+                        }
+                        () = own.stopped.notified() => return,
+                    }
+                }
+            });
+        });
+        Http2Backend { address, shared, thread: Some(thread) }
+    }
+
+    /// Requests that came.
+    pub fn requests(&self) -> usize {
+        self.shared.requests.load(Ordering::SeqCst)
+    }
+
+    /// Connections that came.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Most requests at once on one of them.
+    pub fn busiest(&self) -> usize {
+        self.shared.busiest.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Http2Backend {
+    fn drop(&mut self) {
+        self.shared.stopped.notify_one();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// A connection that knows what went out: what is reset may take with it what waits.
+struct Counted {
+    stream: TcpStream,
+    written: Arc<AtomicU64>,
+    is_reset: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(n)) = &wrote {
+            self.written.fetch_add(*n as u64, Ordering::SeqCst);
+        }
+        wrote
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if self.is_reset.load(Ordering::SeqCst) {
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>) {
+    let _ = stream.set_nodelay(true);
+    let (written, is_reset) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let counted = Counted { stream, written: written.clone(), is_reset: is_reset.clone() };
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(shared.streams);
+    let shake = builder.handshake(counted).await;
+    let Ok(mut connection): Result<Connection<_, Bytes>, _> = shake else { return };
+    let (ends, mut ended) = mpsc::unbounded_channel();
+    let running = Arc::new(AtomicUsize::new(0));
+    loop {
+        tokio::select! {
+            accepted = connection.accept() => {
+                let Some(Ok((request, respond))) = accepted else { return };
+                let now = running.fetch_add(1, Ordering::SeqCst) + 1;
+                shared.busiest.fetch_max(now, Ordering::SeqCst);
+                let (shared, written, ends) = (shared.clone(), written.clone(), ends.clone());
+                let running = running.clone();
+                tokio::spawn(async move {
+                    let end = answer(request, respond, &shared, &written).await;
+                    running.fetch_sub(1, Ordering::SeqCst);
+                    let _ = ends.send(end);
+                });
+            }
+            Some(end) = ended.recv() => match end {
+                End::Reset => {
+                    is_reset.store(true, Ordering::SeqCst);
+                    return;
+                }
+                End::Away => connection.abrupt_shutdown(Reason::INTERNAL_ERROR),
+                End::Last => connection.graceful_shutdown(),
+                _ => {}
+            },
+        }
+    }
+}
+
+/// Answers one request; what is to become of its connection.
+async fn answer(
+    request: Asked<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    shared: &Shared,
+    written: &AtomicU64,
+) -> End {
+    let (head, mut incoming) = request.into_parts();
+    let mut text = format!("{} {} HTTP/2\r\n", head.method, head.uri);
+    for (name, value) in &head.headers {
+        text += &format!("{name}: {}\r\n", value.to_str().expect("text"));
+    }
+    let mut body = Vec::new();
+    while let Some(Ok(data)) = incoming.data().await {
+        let _ = incoming.flow_control().release_capacity(data.len());
+        body.extend_from_slice(&data);
+    }
+    let number = shared.requests.fetch_add(1, Ordering::SeqCst);
+    let (wire, end) = (shared.script)(&Request { number, head: text, body });
+    if end == End::Refuse {
+        respond.send_reset(Reason::REFUSED_STREAM);
+        return end;
+    }
+    let Some(at) = wire.windows(4).position(|w| w == b"\r\n\r\n") else {
+        return over(end, |reason| respond.send_reset(reason)).await;
+    };
+    let (response, chunked) = head_of(&wire[..at]);
+    let bytes = if chunked { unchunked(&wire[at + 4..]) } else { wire[at + 4..].to_vec() };
+    let whole = matches!(end, End::Keep | End::Last);
+    let Ok(mut stream) = respond.send_response(response, whole && bytes.is_empty()) else {
+        return end;
+    };
+    let before = written.load(Ordering::SeqCst);
+    let sent = bytes.len() as u64;
+    if !bytes.is_empty() && send(&mut stream, bytes, whole).await.is_err() {
+        return end;
+    }
+    while !whole && written.load(Ordering::SeqCst) < before + sent {
+        tokio::task::yield_now().await;
+    }
+    over(end, |reason| stream.send_reset(reason)).await
+}
+
+/// Ends a stream as told.
+async fn over(end: End, reset: impl FnOnce(Reason)) -> End {
+    match end {
+        End::Close => reset(Reason::INTERNAL_ERROR),
+        End::Silent => std::future::pending().await,
+        _ => {}
+    }
+    end
+}
+
+async fn send(stream: &mut SendStream<Bytes>, bytes: Vec<u8>, whole: bool) -> Result<(), ()> {
+    let mut bytes = Bytes::from(bytes);
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let room = std::future::poll_fn(|cx| stream.poll_capacity(cx)).await;
+        let room = room.and_then(Result::ok).ok_or(())?;
+        let part = bytes.split_to(room.min(bytes.len()));
+        stream.send_data(part, whole && bytes.is_empty()).map_err(|_| ())?;
+    }
+    Ok(())
+}
+
+/// A head as HTTP/2 has it, and whether its body is in chunks.
+fn head_of(head: &[u8]) -> (Response<()>, bool) {
+    let text = String::from_utf8_lossy(head);
+    let mut lines = text.lines();
+    let status = lines.next().and_then(|l| l.split(' ').nth(1)).expect("a status");
+    let mut response = Response::builder().status(status);
+    let mut chunked = false;
+    for (name, value) in lines.filter_map(|l| l.split_once(':')) {
+        match name.eq_ignore_ascii_case("transfer-encoding") {
+            true => chunked = true,
+            false => response = response.header(name, value.trim()),
+        }
+    }
+    (response.body(()).expect("a head"), chunked)
+}
+
+/// What of a body in chunks has come.
+fn unchunked(mut wire: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(at) = wire.windows(2).position(|w| w == b"\r\n") {
+        let size = usize::from_str_radix(&String::from_utf8_lossy(&wire[..at]), 16);
+        let size = size.expect("a size");
+        let rest = &wire[at + 2..];
+        bytes.extend_from_slice(&rest[..size.min(rest.len())]);
+        if rest.len() < size + 2 {
+            break;
+        }
+        wire = &rest[size + 2..];
+    }
+    bytes
+}
