@@ -3,7 +3,7 @@
 use crate::backend::{Active, Backend};
 use crate::connection::Client;
 use crate::dial::{connect, kept};
-use crate::sender::{Sender, is_refused};
+use crate::sender::{Sender, is_of_stream, is_refused};
 use crate::upload::Upload;
 use dsc_conf::Link;
 use hyper::Response;
@@ -101,7 +101,7 @@ pub(crate) async fn exchange(
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Request::into_body);
                 let error = error.into_error();
-                let again = unsent.is_some() || (question.repeatable && sender.is_over());
+                let again = unsent.is_some() || (question.repeatable && !is_of_stream(&error));
                 *upload = unsent;
                 if upload.is_none() && is_empty && is_refused(&error) {
                     *upload = Some(Upload::Empty);

@@ -39,14 +39,6 @@ impl Sender {
         }
     }
 
-    /// After a request that failed: did what it was sent on fail with it?
-    pub fn is_over(&self) -> bool {
-        match self {
-            Sender::Own(_) => true,
-            Sender::Stream(stream) => !stream.shared.is_open(),
-        }
-    }
-
     /// Nothing came in time: what it is on gets no other request.
     pub fn retire(&self) {
         if let Sender::Stream(stream) = self {
@@ -137,10 +129,17 @@ fn of_http2(mut head: Parts) -> Parts {
 /// Did the backend say that it has not begun with a request? Then the request may be sent again, whatever it does
 /// (RFC 9113, 8.7).
 pub(crate) fn is_refused(error: &hyper::Error) -> bool {
-    let Some(error) = error.source().and_then(|e| e.downcast_ref::<h2::Error>()) else {
-        return false;
-    };
+    let Some(error) = of_h2(error) else { return false };
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
     let closing = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
     error.is_remote() && (refused || closing)
+}
+
+/// Did a stream alone fail, and not the connection?
+pub(crate) fn is_of_stream(error: &hyper::Error) -> bool {
+    of_h2(error).is_some_and(h2::Error::is_reset)
+}
+
+fn of_h2(error: &hyper::Error) -> Option<&h2::Error> {
+    error.source()?.downcast_ref()
 }

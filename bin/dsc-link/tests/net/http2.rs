@@ -169,7 +169,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
                 let (shared, written, ends) = (shared.clone(), written.clone(), ends.clone());
                 let running = running.clone();
                 tokio::spawn(async move {
-                    let end = answer(request, respond, &shared, &written).await;
+                    let end = answer(request, respond, &shared, &written, &ends).await;
                     running.fetch_sub(1, Ordering::SeqCst);
                     let _ = ends.send(end);
                 });
@@ -193,6 +193,7 @@ async fn answer(
     mut respond: SendResponse<Bytes>,
     shared: &Shared,
     written: &AtomicU64,
+    ends: &mpsc::UnboundedSender<End>,
 ) -> End {
     let (head, mut incoming) = request.into_parts();
     let mut text = format!("{} {} HTTP/2\r\n", head.method, head.uri);
@@ -211,7 +212,7 @@ async fn answer(
         return end;
     }
     let Some(at) = wire.windows(4).position(|w| w == b"\r\n\r\n") else {
-        return over(end, |reason| respond.send_reset(reason)).await;
+        return over(end, ends, |reason| respond.send_reset(reason)).await;
     };
     let (response, chunked) = head_of(&wire[..at]);
     let bytes = if chunked { unchunked(&wire[at + 4..]) } else { wire[at + 4..].to_vec() };
@@ -227,14 +228,18 @@ async fn answer(
     while !whole && written.load(Ordering::SeqCst) < before + sent {
         tokio::task::yield_now().await;
     }
-    over(end, |reason| stream.send_reset(reason)).await
+    over(end, ends, |reason| stream.send_reset(reason)).await
 }
 
-/// Ends a stream as told.
-async fn over(end: End, reset: impl FnOnce(Reason)) -> End {
+/// Ends a stream as told; one that ends with its connection would be reset if it were dropped before.
+async fn over(end: End, ends: &mpsc::UnboundedSender<End>, reset: impl FnOnce(Reason)) -> End {
     match end {
         End::Close => reset(Reason::INTERNAL_ERROR),
         End::Silent => std::future::pending().await,
+        End::Reset | End::Away => {
+            let _ = ends.send(end);
+            std::future::pending().await
+        }
         _ => {}
     }
     end
