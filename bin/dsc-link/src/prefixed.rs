@@ -9,6 +9,8 @@ use tokio::net::TcpStream;
 
 /// Read at once.
 const PIECE: usize = 1024;
+/// Parts that are no longer together are sent as one piece: that costs less than a list of them.
+const GATHER: usize = 2048;
 /// What HTTP/2 begins with; no method of HTTP/1 does.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -114,7 +116,17 @@ impl AsyncWrite for Prefixed {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+        let length: usize = bufs.iter().map(|b| b.len()).sum();
+        if length > GATHER {
+            return Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        }
+        let mut piece = [0; GATHER];
+        let mut at = 0;
+        for part in bufs {
+            piece[at..at + part.len()].copy_from_slice(part);
+            at += part.len();
+        }
+        Pin::new(&mut self.stream).poll_write(cx, &piece[..at])
     }
 
     fn is_write_vectored(&self) -> bool {
