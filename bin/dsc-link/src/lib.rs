@@ -22,6 +22,7 @@ mod ftp;
 mod heard;
 mod limits;
 mod logged;
+mod piece;
 mod pool;
 mod prefixed;
 mod proxy_header;

@@ -28,9 +28,9 @@ pub(crate) struct Doing {
     head_since: AtomicU64,
     idle_since: AtomicU64,
     blocked_since: AtomicU64,
-    /// Bodies that gave bytes and were not asked for more, and when any was asked last.
+    /// Pieces of bodies that are not on their way to a client of HTTP/2, and since when none of them has moved.
     full: AtomicU32,
-    asked: AtomicU64,
+    still_since: AtomicU64,
     /// A response was cut that has no other end than the connection's.
     reset: AtomicBool,
 }
@@ -56,7 +56,7 @@ impl Doing {
             idle_since: AtomicU64::new(now),
             blocked_since: AtomicU64::new(0),
             full: AtomicU32::new(0),
-            asked: AtomicU64::new(now),
+            still_since: AtomicU64::new(now),
             reset: AtomicBool::new(false),
         }
     }
@@ -77,20 +77,22 @@ impl Doing {
 
     /// Is its first request still to come? HTTP/2 can refuse it without losing it.
     pub fn is_fresh(&self) -> bool {
-        !self.begun.load(Ordering::Relaxed) && !self.is_h2.load(Ordering::Relaxed)
+        !self.begun.load(Ordering::Relaxed) && !self.is_h2()
     }
 
-    /// Are there no requests?
+    /// Does the client speak HTTP/2?
+    pub fn is_h2(&self) -> bool {
+        self.is_h2.load(Ordering::Relaxed)
+    }
+
+    /// Are there no requests, and no bytes that wait to be taken?
     pub fn is_idle(&self) -> bool {
-        self.running.load(Ordering::Relaxed) == 0
+        self.running.load(Ordering::Relaxed) == 0 && self.full.load(Ordering::Relaxed) == 0
     }
 
     /// Bytes came. Between two requests they are the begin of a head; with HTTP/2 they may be anything.
     pub fn read(&self) {
-        if self.is_idle()
-            && self.head_since.load(Ordering::Relaxed) == 0
-            && !self.is_h2.load(Ordering::Relaxed)
-        {
+        if self.is_idle() && self.head_since.load(Ordering::Relaxed) == 0 && !self.is_h2() {
             self.head_since.store(now_ms(), Ordering::Relaxed);
         }
     }
@@ -100,21 +102,28 @@ impl Doing {
         let since = self.blocked_since.load(Ordering::Relaxed);
         if any && since != 0 {
             self.blocked_since.store(0, Ordering::Relaxed);
+            self.idle_since.store(now_ms(), Ordering::Relaxed);
         } else if !any && since == 0 {
             self.blocked_since.store(now_ms(), Ordering::Relaxed);
         }
     }
 
-    /// A body gave bytes. With HTTP/2 a client may leave them where they are although the connection flows.
+    /// A piece of a body waits. With HTTP/2 a client may leave it where it is although the connection flows.
     pub fn gave(&self) {
-        self.full.fetch_add(1, Ordering::Relaxed);
+        if self.full.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.took();
+        }
     }
 
-    /// It is asked for more, or given up.
-    pub fn asked(&self) {
-        self.full.fetch_sub(1, Ordering::Relaxed);
-        if self.is_h2.load(Ordering::Relaxed) {
-            self.asked.store(now_ms(), Ordering::Relaxed);
+    /// Some bytes of a piece went out.
+    pub fn took(&self) {
+        self.still_since.store(now_ms(), Ordering::Relaxed);
+    }
+
+    /// A piece is gone: sent, or given up.
+    pub fn gone(&self) {
+        if self.full.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.idle_since.store(now_ms(), Ordering::Relaxed);
         }
     }
 
@@ -136,14 +145,15 @@ impl Doing {
         };
         let blocked = after(&self.blocked_since, link.idle, Late::Reading);
         if !self.is_idle() {
-            let full = self.is_h2.load(Ordering::Relaxed) && self.full.load(Ordering::Relaxed) > 0;
-            let left = full.then(|| after(&self.asked, link.idle, Late::Reading)).flatten();
+            let full = self.full.load(Ordering::Relaxed) > 0;
+            let left = full.then(|| after(&self.still_since, link.idle, Late::Reading)).flatten();
             return [blocked, left].into_iter().flatten().min_by_key(|(at, _)| *at);
         }
         let head = after(&self.head_since, link.client_head, Late::Head);
-        let idle = match head {
-            Some(_) => None,
-            None => match rests.filter(|rests| blocked.is_none() && *rests < link.idle) {
+        let idle = match (head, blocked) {
+            // The last bytes of a response may wait here when it has long been complete.
+            (Some(_), _) | (_, Some(_)) => None,
+            (None, None) => match rests.filter(|rests| *rests < link.idle) {
                 Some(rests) => after(&self.idle_since, rests, Late::Resting),
                 None => after(&self.idle_since, link.idle, Late::Idle),
             },
@@ -208,10 +218,57 @@ mod tests {
         h2.begin();
         h2.gave();
         assert_eq!(late(&h2), Some(Late::Reading), "bytes wait for it");
-        h2.asked();
-        assert_eq!(late(&h2), None);
         h2.end();
+        assert_eq!(late(&h2), Some(Late::Reading), "the rest of a complete response too");
+        h2.gone();
         h2.read();
         assert_eq!(late(&h2), Some(Late::Idle), "a ping is no head");
+    }
+
+    /// Waits until a time is another one than those before.
+    fn tick() {
+        let before = now_ms();
+        while now_ms() == before {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn what_a_client_still_has_to_take_is_no_idleness() {
+        let link = Link::of(Speaks::Http);
+        let at = |d: &Doing| d.deadline(&link, Some(Duration::from_secs(1))).expect("a limit");
+        let doing = Doing::new(false);
+        doing.begin();
+        doing.end();
+        tick();
+        doing.wrote(false);
+        assert_eq!(at(&doing).1, Late::Reading, "its last bytes wait");
+        tick();
+        let now = Instant::now();
+        tick();
+        doing.wrote(true);
+        let (end, late) = at(&doing);
+        assert_eq!(late, Late::Resting);
+        assert!(end > now + Duration::from_secs(1), "it had something to do until now");
+        // A backend was silent for long before it gave something.
+        let h2 = Doing::new(true);
+        h2.begin();
+        tick();
+        let now = Instant::now();
+        tick();
+        h2.gave();
+        assert!(at(&h2).0 > now + link.idle);
+        tick();
+        let now = Instant::now();
+        tick();
+        h2.gave();
+        assert!(at(&h2).0 < now + link.idle, "another piece moves nothing");
+        h2.took();
+        assert!(at(&h2).0 > now + link.idle);
+        h2.gone();
+        h2.end();
+        assert_eq!(at(&h2).1, Late::Reading, "one is left");
+        h2.gone();
+        assert_eq!(at(&h2).1, Late::Resting);
     }
 }

@@ -6,6 +6,7 @@ use crate::backend::Active;
 use crate::connection::Client;
 use crate::downloads::Listed;
 use crate::exchange::LOOK;
+use crate::limits::Doing;
 use crate::logged::Logged;
 use crate::reply::Running;
 use crate::rest::{Fetched, Order, fetch};
@@ -56,8 +57,6 @@ pub(crate) struct Pump {
     again: Option<Instant>,
     /// All has come.
     whole: bool,
-    /// It was not asked for more since it gave bytes.
-    gave: bool,
 }
 
 impl Pump {
@@ -91,8 +90,12 @@ impl Pump {
             alone: false,
             again: None,
             whole: false,
-            gave: false,
         }
+    }
+
+    /// What its client's connection is doing.
+    pub fn doing(&self) -> &Arc<Doing> {
+        &self.client.doing
     }
 
     pub fn is_end_stream(&self) -> bool {
@@ -113,11 +116,7 @@ impl Pump {
         loop {
             if let Some(step) = self.poll_source(cx) {
                 match step {
-                    Ok(Some(frame)) => {
-                        self.gave = true;
-                        self.client.doing.gave();
-                        return Poll::Ready(Some(Ok(frame)));
-                    }
+                    Ok(Some(frame)) => return Poll::Ready(Some(Ok(frame))),
                     Ok(None) if self.source.is_none() && self.fetching.is_none() => {
                         return Poll::Ready(None);
                     }
@@ -349,9 +348,6 @@ impl Pump {
 
 impl Drop for Pump {
     fn drop(&mut self) {
-        if self.gave {
-            self.client.doing.asked();
-        }
         self.client.service.counters.bytes.add_all(self.sent);
         if let Some(logged) = self.told.logged.take() {
             let whole = match &self.source {

@@ -1,6 +1,7 @@
 //! The body of a response to a client: a backend's, or a line of our own.
 
 use crate::limits::Doing;
+use crate::piece::Piece;
 use crate::pump::Pump;
 use crate::source::Cut;
 use hyper::body::{Body, Bytes, Frame, SizeHint};
@@ -8,7 +9,7 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 /// A request that is being answered, until the value is dropped.
 pub(crate) struct Running(Arc<Doing>);
@@ -50,16 +51,19 @@ pub(crate) fn line(status: StatusCode, what: &str, close: bool) -> Response<Repl
 }
 
 impl Body for Reply {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    ) -> Poll<Option<Result<Frame<Piece>, Cut>>> {
         match self.get_mut() {
-            Reply::Line(line) => Poll::Ready(line.take().map(|l| Ok(Frame::data(l)))),
-            Reply::Pump(pump) => pump.poll_frame(cx),
+            Reply::Line(line) => Poll::Ready(line.take().map(|l| Ok(Frame::data(Piece::short(l))))),
+            Reply::Pump(pump) => {
+                let frame = ready!(pump.poll_frame(cx));
+                Poll::Ready(frame.map(|f| f.map(|f| f.map_data(|d| Piece::new(d, pump.doing())))))
+            }
         }
     }
 

@@ -112,8 +112,10 @@ impl<S: AsyncWrite + OnTcp + Unpin> AsyncWrite for Watched<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.stream).poll_flush(cx);
-        if result.is_pending() {
-            self.doing.wrote(false);
+        match result {
+            Poll::Ready(Ok(())) => self.doing.wrote(true),
+            Poll::Pending => self.doing.wrote(false),
+            Poll::Ready(Err(_)) => {}
         }
         result
     }
