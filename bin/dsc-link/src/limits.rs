@@ -97,6 +97,13 @@ impl Doing {
         }
     }
 
+    /// Bytes that came with the request before are still there: the begin of a head, and no later than that response's end.
+    pub fn left(&self) {
+        if self.head_since.load(Ordering::Relaxed) == 0 {
+            self.head_since.store(self.idle_since.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+
     /// Bytes could be sent, or not.
     pub fn wrote(&self, any: bool) {
         let since = self.blocked_since.load(Ordering::Relaxed);
@@ -231,6 +238,25 @@ mod tests {
         while now_ms() == before {
             std::thread::yield_now();
         }
+    }
+
+    #[test]
+    fn a_head_that_came_in_part_is_owed_since_the_response_before() {
+        let mut link = Link::of(Speaks::Http);
+        link.client_head = Duration::from_secs(10);
+        let doing = Doing::new(false);
+        let at = || doing.deadline(&link, Some(Duration::from_secs(1))).expect("a limit");
+        doing.begin();
+        doing.end();
+        tick();
+        let now = Instant::now();
+        tick();
+        doing.left();
+        let (end, late) = at();
+        assert_eq!(late, Late::Head);
+        assert!(end < now + link.client_head);
+        doing.read();
+        assert_eq!(at().0, end, "more of it changes nothing");
     }
 
     #[test]

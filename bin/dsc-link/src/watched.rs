@@ -35,8 +35,11 @@ impl<S: OnTcp> Watched<S> {
         Watched { stream, doing, unread: Bytes::new() }
     }
 
-    /// These bytes are read again.
+    /// These bytes are read again: they were read too early to be known as the begin of a head.
     pub fn unread(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.doing.left();
+        }
         self.unread = bytes;
     }
 

@@ -11,7 +11,7 @@ use net::{Running, link};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A backend that remembers what it was asked.
 fn listening() -> (Backend, Arc<Mutex<Vec<String>>>) {
@@ -153,6 +153,31 @@ fn slow_clients_are_cut_off() {
     half.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
     let text = all(&mut half);
     assert!(text.contains(" 502 ") || text.is_empty(), "{text}");
+}
+
+/// A head's first bytes may come with the request before. The rest is owed in time, and served if it comes.
+#[test]
+fn a_head_that_came_in_part_with_the_request_before_is_owed() {
+    let (backend, _) = listening();
+    let ask = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HT";
+    let begin = |client_head: Duration| {
+        let mut link = link();
+        link.client_head = client_head;
+        let run = Running::start(link, &[&backend]);
+        let mut client = Client::connect(run.address);
+        client.send(ask);
+        assert_eq!(client.response(false).expect("a response").status, 200);
+        (run, client)
+    };
+    let (run, mut client) = begin(Duration::from_millis(300));
+    assert_eq!(all(&mut client), "");
+    assert_eq!(run.count("clients_slow"), 1);
+    let (run, mut client) = begin(Duration::from_secs(10));
+    let since = Instant::now();
+    net::until("it might have rested", || since.elapsed() > Duration::from_millis(1_300));
+    client.send(b"TP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response(false).expect("a response").status, 200);
+    assert_eq!(run.count("clients_slow"), 0);
 }
 
 /// By HTTP/2 a client can leave a body where it is although its connection flows.
