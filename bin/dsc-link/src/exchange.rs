@@ -3,6 +3,7 @@
 use crate::backend::{Active, Backend};
 use crate::connection::Client;
 use crate::dial::{connect, kept};
+use crate::limits::Activity;
 use crate::sender::{Sender, is_of_stream, is_refused};
 use crate::upload::Upload;
 use dsc_conf::Link;
@@ -13,8 +14,9 @@ use hyper::http::request::Parts;
 use hyper::{Request, StatusCode};
 use std::fmt;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
-use tokio::time::{Duration, Instant, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 
 /// How often one who waits looks whether the backend has become red.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
@@ -61,7 +63,7 @@ pub(crate) struct Question<'a> {
     pub head: &'a Parts,
     /// May it be sent twice? Then it has no body.
     pub repeatable: bool,
-    /// Longest wait for the answer's head.
+    /// Longest wait for the answer's head, when the body has been sent.
     pub limit: Duration,
 }
 
@@ -91,8 +93,10 @@ pub(crate) async fn exchange(
         };
         let body = upload.take().unwrap_or(Upload::Empty);
         let is_empty = matches!(body, Upload::Empty);
+        let passed = body.passed().unwrap_or_default();
+        passed.now();
         let sending = sender.send(question.head.clone(), body);
-        let failed = match wait(backend, question, sending).await {
+        let failed = match wait(backend, question, &passed, sending).await {
             Ok(Ok(response)) if is_odd(&response) => {
                 client.service.counters.answers_refused.add();
                 return Err(Failed::Odd);
@@ -123,25 +127,24 @@ pub(crate) async fn exchange(
     }
 }
 
-/// Waits for the answer's head; one that may be had elsewhere is not awaited from a backend that has become red.
+/// Waits for the answer's head, from when the last of the body `passed`; one that may be had elsewhere is not awaited from a
+/// backend that has become red.
 async fn wait<T>(
     backend: &Backend,
     question: &Question<'_>,
+    passed: &Activity,
     sending: impl Future<Output = T>,
 ) -> Result<T, Failed> {
-    let mut sending = std::pin::pin!(sending);
-    let mut left = question.limit;
+    let mut sending = pin!(sending);
+    let mut late = pin!(passed.over(question.limit));
     loop {
-        let step = left.min(LOOK);
-        if let Ok(answer) = timeout(step, &mut sending).await {
-            return Ok(answer);
-        }
-        left -= step;
-        if left.is_zero() {
-            return Err(Failed::Late);
-        }
-        if question.repeatable && backend.has_failed() {
-            return Err(Failed::Red);
+        tokio::select! {
+            biased;
+            answer = &mut sending => return Ok(answer),
+            () = &mut late => return Err(Failed::Late),
+            () = sleep(LOOK), if question.repeatable => if backend.has_failed() {
+                return Err(Failed::Red);
+            },
         }
     }
 }

@@ -169,7 +169,7 @@ impl Doing {
     }
 }
 
-/// When something passed last.
+/// When something passed last, in milliseconds since [`base`]; 0 while nothing is to pass.
 pub(crate) struct Activity(AtomicU64);
 
 impl Default for Activity {
@@ -184,11 +184,19 @@ impl Activity {
         self.0.store(now_ms(), Ordering::Relaxed);
     }
 
-    /// Waits until nothing has passed for so long.
+    /// Nothing is to pass until something does.
+    pub fn pause(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    /// Waits until nothing has passed for so long that was to pass.
     pub async fn over(&self, limit: Duration) {
         loop {
-            let silent = Duration::from_millis(now_ms() - self.0.load(Ordering::Relaxed));
-            match limit.checked_sub(silent) {
+            let silent = match self.0.load(Ordering::Relaxed) {
+                0 => 0,
+                since => now_ms() - since,
+            };
+            match limit.checked_sub(Duration::from_millis(silent)) {
                 Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
                 _ => return,
             }

@@ -1,8 +1,10 @@
 //! The body of a request on its way to a backend.
 
+use crate::limits::Activity;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::fmt;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::time::{Duration, Sleep};
 
@@ -18,6 +20,8 @@ pub(crate) enum Upload {
         idle: Duration,
         /// Runs while nothing comes.
         pause: Option<Pin<Box<Sleep>>>,
+        /// When something came last; the client is awaited, and nobody else, while nothing does.
+        passed: Arc<Activity>,
     },
 }
 
@@ -27,7 +31,15 @@ impl Upload {
         if incoming.is_end_stream() {
             Upload::Empty
         } else {
-            Upload::Of { incoming, idle, pause: None }
+            Upload::Of { incoming, idle, pause: None, passed: Arc::default() }
+        }
+    }
+
+    /// What passes; none without a body.
+    pub fn passed(&self) -> Option<Arc<Activity>> {
+        match self {
+            Upload::Empty => None,
+            Upload::Of { passed, .. } => Some(passed.clone()),
         }
     }
 }
@@ -60,11 +72,15 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Upload::Of { incoming, idle, pause } = self.get_mut() else { return Poll::Ready(None) };
+        let Upload::Of { incoming, idle, pause, passed } = self.get_mut() else {
+            return Poll::Ready(None);
+        };
         if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
             *pause = None;
+            passed.now();
             return Poll::Ready(frame.map(|f| f.map_err(UploadError::Client)));
         }
+        passed.pause();
         let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(*idle)));
         ready!(pause.as_mut().poll(cx));
         Poll::Ready(Some(Err(UploadError::Slow)))
