@@ -45,13 +45,34 @@ pub(crate) struct Client {
     pub _connected: Connected,
 }
 
-/// Serves one connection until it ends; it is closed at once if there are too many.
-pub async fn serve(stream: TcpStream, peer: SocketAddr, service: Arc<Service>, worker: usize) {
-    if service.setup().link.speaks == Speaks::Ftp {
-        // Apart, so that a connection of HTTP does not need its room.
-        return Box::pin(ftp::serve(stream, peer, service)).await;
+/// Serves one connection until it ends; it is closed at once if there are too many. It counts from the call on, not from when its
+/// task first runs.
+pub fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<Service>,
+    worker: usize,
+) -> impl Future<Output = ()> + Send {
+    let connected = service.connect();
+    async move {
+        match (service.setup().link.speaks, connected) {
+            (Speaks::Http, Some(connected)) => http(stream, peer, service, connected, worker).await,
+            (Speaks::Http, None) => {}
+            // Apart, so that a connection of HTTP does not need its room.
+            (Speaks::Ftp, connected) => {
+                Box::pin(ftp::serve(stream, peer, service, connected)).await;
+            }
+        }
     }
-    let Some(connected) = service.connect() else { return };
+}
+
+async fn http(
+    stream: TcpStream,
+    peer: SocketAddr,
+    service: Arc<Service>,
+    connected: Connected,
+    worker: usize,
+) {
     let Ok(local) = stream.local_addr() else { return };
     let mut ends = (peer, local);
     // Small answers go out at once; large ones are full segments anyhow.

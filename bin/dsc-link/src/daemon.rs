@@ -23,8 +23,6 @@ use tokio::time::{Instant, MissedTickBehavior};
 const INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks for a process that takes this one's place, and at the connections that are left.
 const LOOK: Duration = Duration::from_millis(50);
-/// So many looks in a row without a connection are the end.
-const QUIET: u32 = 3;
 /// Longest time for what runs to come to its end after a planned stop; the service manager's own limit may be shorter.
 const DRAIN_MAX: Duration = Duration::from_secs(3600);
 /// Where a process waits for its heir, below the run directory.
@@ -178,15 +176,13 @@ pub async fn run(config: Config, place: Place<'_>, start: Start) -> Result<(), S
     Ok(())
 }
 
-/// Waits until nothing runs, or is told again to stop. A connection that was accepted just now may not be counted yet: only
-/// what holds for some looks is true.
+/// Waits until nothing runs, or is told again to stop.
 async fn drain(links: &Links, stop: &mut Stop) {
     let until = Instant::now() + DRAIN_MAX;
     let mut looks = tokio::time::interval(LOOK);
-    let mut quiet = 0;
-    while quiet < QUIET && Instant::now() < until {
+    while !links.is_over() && Instant::now() < until {
         tokio::select! {
-            _ = looks.tick() => quiet = if links.connections() == 0 { quiet + 1 } else { 0 },
+            _ = looks.tick() => {}
             () = stop.asked() => {
                 tracing::warn!("{} connections are cut", links.connections());
                 return;

@@ -20,7 +20,7 @@ mod session;
 mod tally;
 mod upload;
 
-use crate::service::Service;
+use crate::service::{Connected, Service};
 use dsc_resume::ftp::Reply;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -28,10 +28,15 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Serves one client's control connection until it ends. `client` is where it comes from; data connections are with that
-/// address only.
-pub(crate) async fn serve(mut stream: TcpStream, client: SocketAddr, service: Arc<Service>) {
-    let Some(_connected) = service.connect() else {
+/// Serves one client's control connection until it ends; without a place it is told that there are too many. `client` is where
+/// it comes from; data connections are with that address only.
+pub(crate) async fn serve(
+    mut stream: TcpStream,
+    client: SocketAddr,
+    service: Arc<Service>,
+    connected: Option<Connected>,
+) {
+    let Some(_connected) = connected else {
         let full = Reply::new(421, "There are too many connections.").to_bytes();
         // A client that has left need not be told.
         let _left = timeout(service.setup().link.client_head, stream.write_all(&full)).await;

@@ -149,7 +149,7 @@ impl Links {
                 }
             }
         }
-        self.gone.retain(|row| row.service.connections() > 0);
+        self.gone.retain(|row| !row.service.is_over());
     }
 
     /// The ring's view is new: how backends stand.
@@ -190,6 +190,11 @@ impl Links {
     /// Connections of clients.
     pub fn connections(&self) -> u64 {
         self.services().map(|s| u64::from(s.connections())).sum()
+    }
+
+    /// Is nothing left of them? False for ever unless they are closed.
+    pub fn is_over(&self) -> bool {
+        self.services().all(|s| s.is_over())
     }
 
     /// Ends the workers, and all that they serve.

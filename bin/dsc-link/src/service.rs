@@ -54,6 +54,8 @@ pub struct Service {
     pub downloads: Arc<Downloads>,
     workers: usize,
     setup: Mutex<Arc<Setup>>,
+    /// Tasks that accept, or are to begin with it.
+    accepting: AtomicU32,
     connections: AtomicU32,
     closing: AtomicBool,
     /// Wakes every connection, once, when the service closes.
@@ -78,6 +80,7 @@ impl Service {
             downloads,
             workers,
             setup: Mutex::new(Arc::new(setup)),
+            accepting: AtomicU32::new(0),
             connections: AtomicU32::new(0),
             closing: AtomicBool::new(false),
             closed: Notify::new(),
@@ -125,6 +128,18 @@ impl Service {
     /// Connections of clients.
     pub fn connections(&self) -> u32 {
         self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Are there no connections, and will there be none? True once its ears are stopped and all that they accepted has ended.
+    pub fn is_over(&self) -> bool {
+        // A connection is counted before the task that accepted it ends: in the other order one could be missed.
+        self.accepting.load(Ordering::Acquire) == 0 && self.connections.load(Ordering::Acquire) == 0
+    }
+
+    /// Counts a task that accepts until the value is dropped.
+    pub(crate) fn accept(self: &Arc<Service>) -> Accepting {
+        self.accepting.fetch_add(1, Ordering::Relaxed);
+        Accepting(self.clone())
     }
 
     /// Counts a connection until the value is dropped; none if there are too many.
@@ -179,6 +194,16 @@ fn refresh(name: &str, setup: &Setup, again: bool) {
         Some(Ok(())) => tracing::info!("{name}: the certificates were read"),
         Some(Err(e)) => tracing::error!("{name}: the certificates stay as they were: {e}"),
         None => {}
+    }
+}
+
+/// A task that accepts.
+pub(crate) struct Accepting(Arc<Service>);
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        // What it counted before is seen by whoever sees this.
+        self.0.accepting.fetch_sub(1, Ordering::Release);
     }
 }
 

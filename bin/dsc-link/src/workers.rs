@@ -1,9 +1,8 @@
 //! The threads that serve: each has a loop of its own, and all of them accept from the same listening sockets.
 
 use crate::backend::lock;
-use crate::service::Service;
-use crate::{connection, ftp};
-use dsc_conf::Speaks;
+use crate::connection;
+use crate::service::{Accepting, Service};
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,8 +49,11 @@ impl Ear {
     }
 }
 
+/// To accept from a socket; it counts from when it is given.
+type Order = (Arc<Ear>, Accepting);
+
 struct Worker {
-    orders: mpsc::Sender<Arc<Ear>>,
+    orders: mpsc::Sender<Order>,
     thread: JoinHandle<()>,
 }
 
@@ -83,10 +85,13 @@ impl Workers {
     /// All of them accept from a socket.
     ///
     /// # Errors
-    /// One of them has too many already, or has ended.
+    /// One of them has too many already, or has ended; then none accepts.
     pub fn hear(&self, ear: &Arc<Ear>) -> Result<(), String> {
         for worker in &self.0 {
-            worker.orders.try_send(ear.clone()).map_err(|e| format!("a worker: {e}"))?;
+            if let Err(e) = worker.orders.try_send((ear.clone(), ear.service.accept())) {
+                ear.stop();
+                return Err(format!("a worker: {e}"));
+            }
         }
         Ok(())
     }
@@ -102,18 +107,18 @@ impl Workers {
     }
 }
 
-async fn work(number: usize, mut orders: mpsc::Receiver<Arc<Ear>>) {
+async fn work(number: usize, mut orders: mpsc::Receiver<Order>) {
     let services: Mutex<Vec<Arc<Service>>> = Mutex::new(Vec::new());
     let mut sweep = interval(SWEEP);
     loop {
         tokio::select! {
-            ear = orders.recv() => {
-                let Some(ear) = ear else { return };
+            order = orders.recv() => {
+                let Some((ear, accepting)) = order else { return };
                 let mut known = lock(&services);
                 if !known.iter().any(|s| Arc::ptr_eq(s, &ear.service)) {
                     known.push(ear.service.clone());
                 }
-                tokio::spawn(hear(ear, number));
+                tokio::spawn(hear(ear, accepting, number));
             }
             _ = sweep.tick() => {
                 let mut known = lock(&services);
@@ -129,7 +134,7 @@ async fn work(number: usize, mut orders: mpsc::Receiver<Arc<Ear>>) {
 }
 
 /// Accepts until it is stopped.
-async fn hear(ear: Arc<Ear>, worker: usize) {
+async fn hear(ear: Arc<Ear>, _accepting: Accepting, worker: usize) {
     let socket = ear.socket.try_clone().and_then(tokio::net::TcpListener::from_std);
     let socket = match socket {
         Ok(socket) => socket,
@@ -141,13 +146,7 @@ async fn hear(ear: Arc<Ear>, worker: usize) {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let service = ear.service.clone();
-                    match service.setup().link.speaks {
-                        Speaks::Http => {
-                            tokio::spawn(connection::serve(stream, peer, service, worker))
-                        }
-                        Speaks::Ftp => tokio::spawn(ftp::serve(stream, peer, service)),
-                    };
+                    tokio::spawn(connection::serve(stream, peer, ear.service.clone(), worker));
                 }
                 Err(e) => {
                     tracing::warn!("{}: cannot accept: {e}", ear.service.name);

@@ -63,12 +63,16 @@ impl Running {
     }
 
     pub fn of_plans(link: Link, plans: &[BackendPlan]) -> Running {
+        Running::on(TcpListener::bind("127.0.0.1:0").expect("a port"), link, plans)
+    }
+
+    /// At a socket that may have had connections before.
+    pub fn on(socket: TcpListener, link: Link, plans: &[BackendPlan]) -> Running {
         let workers = Workers::start(2).expect("threads");
         let counters = Arc::new(Counters::default());
         let downloads = Arc::new(Downloads::default());
         let service = Service::new("shop", link, plans, workers.count(), counters, downloads);
         let service = Arc::new(service);
-        let socket = TcpListener::bind("127.0.0.1:0").expect("a port");
         socket.set_nonblocking(true).expect("a socket");
         let address = socket.local_addr().expect("an address");
         let ear = Ear::new(socket, service.clone());
@@ -82,6 +86,11 @@ impl Running {
         let found = list.iter().find(|(n, _)| *n == name);
         found.unwrap_or_else(|| panic!("no counter {name}")).1
     }
+}
+
+impl Running {
+    /// Ends the workers, and whatever they serve.
+    pub fn end(self) {}
 }
 
 impl Drop for Running {
