@@ -80,8 +80,10 @@ async fn http(
     let setup = service.setup();
     let begun = timeout(setup.link.client_head, begin(stream, &mut ends, &setup));
     let closing = async {
+        // In the other order it could be told in between, and wait for as long as a head may take.
+        let closed = service.closed.notified();
         if !service.is_closing() {
-            service.closed.notified().await;
+            closed.await;
         }
         sleep(END).await;
     };
