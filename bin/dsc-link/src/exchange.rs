@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::time::{Duration, Instant, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep};
 
 /// How often one who waits looks whether the backend has become red.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
