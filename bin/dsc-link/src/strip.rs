@@ -25,8 +25,9 @@ const NEVER: [HeaderName; 6] = [
 /// Most names that `Connection` may have; a head has not more fields either.
 const NAMED_MAX: usize = 100;
 
-/// Takes them away. False if `Connection` names more than a head can have; then not all are gone.
+/// Takes them away. False if `Connection` names more than a head can have; then of the names only the first are gone.
 pub(crate) fn strip(headers: &mut HeaderMap) -> bool {
+    let mut is_all = true;
     if headers.contains_key(header::CONNECTION) {
         let named: Vec<HeaderName> = headers
             .get_all(header::CONNECTION)
@@ -36,9 +37,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> bool {
             .filter(|name| !NEVER.contains(name))
             .take(NAMED_MAX + 1)
             .collect();
-        if named.len() > NAMED_MAX {
-            return false;
-        }
+        is_all = named.len() <= NAMED_MAX;
         for name in named {
             headers.remove(name);
         }
@@ -46,7 +45,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) -> bool {
     for name in &ALWAYS {
         headers.remove(name);
     }
-    true
+    is_all
 }
 
 /// Does a list of words, such as `Connection`'s, have this one?
@@ -85,6 +84,17 @@ mod tests {
         let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["content-length", "host", "x-other"]);
+    }
+
+    #[test]
+    fn too_many_names_are_told_and_what_frames_a_message_goes_all_the_same() {
+        let mut headers = map(&[("x-1", "1"), ("transfer-encoding", "chunked")]);
+        let names: Vec<String> = (0..NAMED_MAX).map(|n| format!("x-{n}")).collect();
+        headers.insert("connection", HeaderValue::from_str(&names.join(",")).expect("a value"));
+        assert!(strip(&mut headers.clone()), "so many may be");
+        headers.append("connection", HeaderValue::from_static("x-more"));
+        assert!(!strip(&mut headers));
+        assert!(headers.is_empty(), "{headers:?}");
     }
 
     #[test]
