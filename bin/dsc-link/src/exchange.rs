@@ -5,7 +5,7 @@ use crate::connection::Client;
 use crate::dial::{connect, kept};
 use crate::limits::Activity;
 use crate::sender::{Sender, is_of_stream, is_refused};
-use crate::upload::Upload;
+use crate::upload::{Broken, Upload};
 use dsc_conf::Link;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -16,7 +16,7 @@ use std::fmt;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::time::{Duration, Instant, sleep};
+use tokio::time::{Duration, Instant, timeout};
 
 /// How often one who waits looks whether the backend has become red.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
@@ -44,6 +44,8 @@ pub(crate) enum Failed {
     Red,
     /// An answer that contradicts itself.
     Odd,
+    /// The client did not send its body.
+    Client(Broken),
 }
 
 impl fmt::Display for Failed {
@@ -54,6 +56,7 @@ impl fmt::Display for Failed {
             Failed::Late => f.write_str("no answer in time"),
             Failed::Red => f.write_str("it became red before it answered"),
             Failed::Odd => f.write_str("an answer that contradicts itself"),
+            Failed::Client(broken) => write!(f, "the client's body: {broken:?}"),
         }
     }
 }
@@ -93,10 +96,15 @@ pub(crate) async fn exchange(
         };
         let body = upload.take().unwrap_or(Upload::Empty);
         let is_empty = matches!(body, Upload::Empty);
-        let passed = body.passed().unwrap_or_default();
-        passed.now();
+        let progress = body.progress();
+        progress.passed.now();
         let sending = sender.send(question.head.clone(), body);
-        let failed = match wait(backend, question, &passed, sending).await {
+        let asked = wait(backend, question, &progress.passed, sending).await;
+        if let Some(broken) = progress.broken.get().filter(|_| !matches!(asked, Ok(Ok(_)))) {
+            // That says nothing of the backend.
+            return Err(Failed::Client(*broken));
+        }
+        let failed = match asked {
             Ok(Ok(response)) if is_odd(&response) => {
                 client.service.counters.answers_refused.add();
                 return Err(Failed::Odd);
@@ -127,7 +135,7 @@ pub(crate) async fn exchange(
     }
 }
 
-/// Waits for the answer's head, from when the last of the body `passed`; one that may be had elsewhere is not awaited from a
+/// Waits for the answer's head, from when the last of the body passed; one that may be had elsewhere is not awaited from a
 /// backend that has become red.
 async fn wait<T>(
     backend: &Backend,
@@ -136,15 +144,16 @@ async fn wait<T>(
     sending: impl Future<Output = T>,
 ) -> Result<T, Failed> {
     let mut sending = pin!(sending);
-    let mut late = pin!(passed.over(question.limit));
     loop {
-        tokio::select! {
-            biased;
-            answer = &mut sending => return Ok(answer),
-            () = &mut late => return Err(Failed::Late),
-            () = sleep(LOOK), if question.repeatable => if backend.has_failed() {
-                return Err(Failed::Red);
-            },
+        let left = question.limit.saturating_sub(passed.silent());
+        if let Ok(answer) = timeout(left.min(LOOK), &mut sending).await {
+            return Ok(answer);
+        }
+        if passed.silent() >= question.limit {
+            return Err(Failed::Late);
+        }
+        if question.repeatable && backend.has_failed() {
+            return Err(Failed::Red);
         }
     }
 }

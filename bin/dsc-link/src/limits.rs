@@ -189,17 +189,22 @@ impl Activity {
         self.0.store(0, Ordering::Relaxed);
     }
 
+    /// For so long nothing has passed that was to pass.
+    pub fn silent(&self) -> Duration {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => Duration::from_millis(now_ms() - since),
+        }
+    }
+
     /// Waits until nothing has passed for so long that was to pass.
     pub async fn over(&self, limit: Duration) {
         loop {
-            let silent = match self.0.load(Ordering::Relaxed) {
-                0 => 0,
-                since => now_ms() - since,
-            };
-            match limit.checked_sub(Duration::from_millis(silent)) {
-                Some(left) if !left.is_zero() => tokio::time::sleep(left).await,
-                _ => return,
+            let left = limit.saturating_sub(self.silent());
+            if left.is_zero() {
+                return;
             }
+            tokio::time::sleep(left).await;
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::service::Setup;
 use crate::source::Resume;
 use crate::strip::strip;
 use crate::tunnel::tunnel;
-use crate::upload::Upload;
+use crate::upload::{Broken, Upload};
 use dsc_resume::Resumable;
 use hyper::body::{Body, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -62,6 +62,13 @@ pub(crate) async fn relay(
             client.service.counters.requests_failed.add();
             let (status, what) = match failed {
                 None => (StatusCode::SERVICE_UNAVAILABLE, "no server can be asked now"),
+                Some(Failed::Client(Broken::Slow)) => {
+                    client.service.counters.clients_slow.add();
+                    (StatusCode::REQUEST_TIMEOUT, "the request does not come to its end")
+                }
+                Some(Failed::Client(Broken::Gone)) => {
+                    (StatusCode::BAD_REQUEST, "the request did not come to its end")
+                }
                 Some(Failed::Late) => (StatusCode::GATEWAY_TIMEOUT, "the server did not answer"),
                 Some(_) => (StatusCode::BAD_GATEWAY, "the server failed"),
             };

@@ -4,7 +4,7 @@ use crate::limits::Activity;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use tokio::time::{Duration, Sleep};
 
@@ -20,8 +20,8 @@ pub(crate) enum Upload {
         idle: Duration,
         /// Runs while nothing comes.
         pause: Option<Pin<Box<Sleep>>>,
-        /// When something came last; the client is awaited, and nobody else, while nothing does.
-        passed: Arc<Activity>,
+        /// Told while it goes on.
+        progress: Arc<Progress>,
     },
 }
 
@@ -31,17 +31,35 @@ impl Upload {
         if incoming.is_end_stream() {
             Upload::Empty
         } else {
-            Upload::Of { incoming, idle, pause: None, passed: Arc::default() }
+            Upload::Of { incoming, idle, pause: None, progress: Arc::default() }
         }
     }
 
-    /// What passes; none without a body.
-    pub fn passed(&self) -> Option<Arc<Activity>> {
+    /// How it goes on.
+    pub fn progress(&self) -> Arc<Progress> {
         match self {
-            Upload::Empty => None,
-            Upload::Of { passed, .. } => Some(passed.clone()),
+            Upload::Empty => Arc::default(),
+            Upload::Of { progress, .. } => progress.clone(),
         }
     }
+}
+
+/// How a request's body goes on.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// When something came last; the client is awaited, and nobody else, while nothing does.
+    pub passed: Activity,
+    /// Why the client did not send it to its end.
+    pub broken: OnceLock<Broken>,
+}
+
+/// What a client did with a request's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Broken {
+    /// It went away, or what came was no body.
+    Gone,
+    /// It paused for too long.
+    Slow,
 }
 
 /// Why a request's body ended early; the connection to the backend ends with it.
@@ -72,17 +90,22 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Upload::Of { incoming, idle, pause, passed } = self.get_mut() else {
+        let Upload::Of { incoming, idle, pause, progress } = self.get_mut() else {
             return Poll::Ready(None);
         };
         if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
             *pause = None;
-            passed.now();
-            return Poll::Ready(frame.map(|f| f.map_err(UploadError::Client)));
+            progress.passed.now();
+            let gone = |e| {
+                let _ = progress.broken.set(Broken::Gone);
+                UploadError::Client(e)
+            };
+            return Poll::Ready(frame.map(|f| f.map_err(gone)));
         }
-        passed.pause();
+        progress.passed.pause();
         let pause = pause.get_or_insert_with(|| Box::pin(tokio::time::sleep(*idle)));
         ready!(pause.as_mut().poll(cx));
+        let _ = progress.broken.set(Broken::Slow);
         Poll::Ready(Some(Err(UploadError::Slow)))
     }
 

@@ -113,3 +113,32 @@ fn a_backend_that_takes_nothing_has_failed() {
     sending.join().expect("no panic");
     thread.join().expect("no panic");
 }
+
+#[test]
+fn a_client_that_does_not_send_its_body_says_nothing_of_the_backend() {
+    let backends = [0, 1].map(|_| {
+        Backend::start(|_| (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".to_vec(), End::Keep))
+    });
+    let mut link = impatient();
+    link.idle = Duration::from_secs(1);
+    for stays in [true, false] {
+        let run = Running::start(link.clone(), &[&backends[0], &backends[1]]);
+        let before = [backends[0].requests(), backends[1].requests()];
+        let mut client = Client::connect(run.address);
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\n\r\nabc");
+        if stays {
+            assert_eq!(client.response(false).expect("a response").status, 408);
+            assert_eq!(run.count("clients_slow"), 1);
+        } else {
+            net::until("it is being asked", || run.service.connections() == 1);
+            drop(client);
+            net::until("it is gone", || run.service.connections() == 0);
+        }
+        let mut client = Client::connect(run.address);
+        for _ in 0..10 {
+            assert_eq!(client.get("/", "").expect("a response").status, 200);
+        }
+        let now = [backends[0].requests() - before[0], backends[1].requests() - before[1]];
+        assert_eq!(now, [5, 5], "{stays}");
+    }
+}
