@@ -6,6 +6,7 @@ use crate::limits::Doing;
 use crate::prefixed::Prefixed;
 use crate::proxy_header;
 use crate::relay::relay;
+use crate::seats::Accepted;
 use crate::service::{Connected, Service, Setup};
 use crate::watched::{OnTcp, Watched};
 use dsc_conf::Speaks;
@@ -45,23 +46,15 @@ pub(crate) struct Client {
     pub _connected: Connected,
 }
 
-/// Serves one connection until it ends; it is closed at once if there are too many. It counts from the call on, not from when its
-/// task first runs.
-pub fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
-    service: Arc<Service>,
-    worker: usize,
-) -> impl Future<Output = ()> + Send {
-    let connected = service.connect();
-    async move {
-        match (service.setup().link.speaks, connected) {
-            (Speaks::Http, Some(connected)) => http(stream, peer, service, connected, worker).await,
-            (Speaks::Http, None) => {}
-            // Apart, so that a connection of HTTP does not need its room.
-            (Speaks::Ftp, connected) => {
-                Box::pin(ftp::serve(stream, peer, service, connected)).await;
-            }
+/// Serves one connection until it ends; it is closed at once if there are too many.
+pub async fn serve(accepted: Accepted, worker: usize) {
+    let Accepted { stream, peer, service, connected, seat: _seat } = accepted;
+    match (service.setup().link.speaks, connected) {
+        (Speaks::Http, Some(connected)) => http(stream, peer, service, connected, worker).await,
+        (Speaks::Http, None) => {}
+        // Apart, so that a connection of HTTP does not need its room.
+        (Speaks::Ftp, connected) => {
+            Box::pin(ftp::serve(stream, peer, service, connected)).await;
         }
     }
 }

@@ -31,6 +31,7 @@ mod relay;
 mod reply;
 mod request;
 mod rest;
+pub mod seats;
 mod sender;
 pub mod service;
 mod source;

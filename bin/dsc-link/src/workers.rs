@@ -1,7 +1,8 @@
-//! The threads that serve: each has a loop of its own, and all of them accept from the same listening sockets.
+//! The threads that serve: each has a loop of its own, and all of them accept from the same listening sockets, each for all.
 
 use crate::backend::lock;
 use crate::connection;
+use crate::seats::{Hand, Seats};
 use crate::service::{Accepting, Service};
 use std::io;
 use std::net::TcpListener;
@@ -66,15 +67,17 @@ impl Workers {
     /// # Errors
     /// The system's, when it has no thread or descriptor left.
     pub fn start(count: usize) -> io::Result<Workers> {
-        let one = |number: usize| {
+        let (seats, hands) = Seats::new(count);
+        let one = |(number, hand): (usize, Hand)| {
             let (orders, taken) = mpsc::channel(ORDERS_MAX);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let name = format!("worker-{number}");
-            let run = move || runtime.block_on(work(number, taken));
+            let seats = seats.clone();
+            let run = move || runtime.block_on(work(number, seats, taken, hand));
             let thread = std::thread::Builder::new().name(name).spawn(run)?;
             Ok(Worker { orders, thread })
         };
-        (0..count).map(one).collect::<io::Result<_>>().map(Workers)
+        hands.into_iter().enumerate().map(one).collect::<io::Result<_>>().map(Workers)
     }
 
     /// How many there are.
@@ -107,7 +110,7 @@ impl Workers {
     }
 }
 
-async fn work(number: usize, mut orders: mpsc::Receiver<Order>) {
+async fn work(number: usize, seats: Arc<Seats>, mut orders: mpsc::Receiver<Order>, mut hand: Hand) {
     let services: Mutex<Vec<Arc<Service>>> = Mutex::new(Vec::new());
     let mut sweep = interval(SWEEP);
     loop {
@@ -118,8 +121,11 @@ async fn work(number: usize, mut orders: mpsc::Receiver<Order>) {
                 if !known.iter().any(|s| Arc::ptr_eq(s, &ear.service)) {
                     known.push(ear.service.clone());
                 }
-                tokio::spawn(hear(ear, accepting, number));
+                tokio::spawn(hear(ear, accepting, seats.clone(), number));
             }
+            handed = hand.next() => if let Some(accepted) = handed {
+                tokio::spawn(connection::serve(accepted, number));
+            },
             _ = sweep.tick() => {
                 let mut known = lock(&services);
                 known.retain(|s| !s.is_closing());
@@ -134,7 +140,7 @@ async fn work(number: usize, mut orders: mpsc::Receiver<Order>) {
 }
 
 /// Accepts until it is stopped.
-async fn hear(ear: Arc<Ear>, _accepting: Accepting, worker: usize) {
+async fn hear(ear: Arc<Ear>, _accepting: Accepting, seats: Arc<Seats>, worker: usize) {
     let socket = ear.socket.try_clone().and_then(tokio::net::TcpListener::from_std);
     let socket = match socket {
         Ok(socket) => socket,
@@ -146,7 +152,10 @@ async fn hear(ear: Arc<Ear>, _accepting: Accepting, worker: usize) {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    tokio::spawn(connection::serve(stream, peer, ear.service.clone(), worker));
+                    let seated = seats.seat(worker, stream, peer, ear.service.clone());
+                    if let Some(accepted) = seated {
+                        tokio::spawn(connection::serve(accepted, worker));
+                    }
                 }
                 Err(e) => {
                     tracing::warn!("{}: cannot accept: {e}", ear.service.name);

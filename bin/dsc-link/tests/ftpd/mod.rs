@@ -10,6 +10,7 @@ use dsc_conf::{Link, Speaks};
 use dsc_link::connection;
 use dsc_link::counters::Counters;
 use dsc_link::downloads::Downloads;
+use dsc_link::seats::Seats;
 use dsc_link::service::{BackendPlan, Service};
 use dsc_wire::BackendId;
 use server::{Script, Server};
@@ -79,11 +80,13 @@ impl Relay {
         let listener = TcpListener::bind(own).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (shared, sessions) = (service.clone(), Sessions::default());
+        let (seats, _) = Seats::new(1);
         let running = sessions.clone();
         let accepting = tokio::spawn(async move {
             loop {
                 let (stream, from) = listener.accept().await.unwrap();
-                let session = tokio::spawn(connection::serve(stream, from, shared.clone(), 0));
+                let accepted = seats.seat(0, stream, from, shared.clone()).unwrap();
+                let session = tokio::spawn(connection::serve(accepted, 0));
                 running.lock().unwrap().push(session);
             }
         });
