@@ -152,7 +152,7 @@ fn slow_clients_are_cut_off() {
     let mut half = Client::connect(run.address);
     half.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc");
     let text = all(&mut half);
-    assert!(text.contains(" 502 ") || text.is_empty(), "{text}");
+    assert!(text.contains(" 408 "), "{text}");
 }
 
 /// A head's first bytes may come with the request before. The rest is owed in time, and served if it comes.
