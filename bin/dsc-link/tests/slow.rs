@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use net::backend::{Backend, End};
 use net::object::Object;
 use net::{LIMIT, Running, link};
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -64,4 +65,22 @@ fn a_download_by_http2_may_last_longer_than_a_connection_may_be_idle() {
         assert!(got == object.bytes);
         assert!(begin.elapsed() > IDLE * 2, "it was not slow");
     }
+}
+
+/// Steadily, but more slowly than what waits in the kernel for it becomes a large part less.
+#[test]
+fn a_slow_client_of_http1_is_served_to_the_end() {
+    let (object, _backend, run) = start(8_000_000);
+    let mut client = std::net::TcpStream::connect(run.address).expect("a connection");
+    client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("sent");
+    let mut got = vec![0; 16 << 10];
+    let begin = Instant::now();
+    let mut answer = Vec::new();
+    while begin.elapsed() < IDLE * 4 {
+        let count = client.read(&mut got).expect("a part");
+        answer.extend_from_slice(&got[..count]);
+        std::thread::sleep(PACE);
+    }
+    client.read_to_end(&mut answer).expect("the rest");
+    assert!(answer.ends_with(&object.bytes) && run.count("clients_slow") == 0);
 }
