@@ -180,6 +180,44 @@ async fn uploads_are_relayed() {
 }
 
 #[tokio::test]
+async fn a_rest_that_no_transfer_took_does_not_move_the_bytes_of_a_later_one() {
+    let bytes = b"0123456789";
+    // What is said between REST and the transfer, and where that begins then.
+    let rows: &[(&[&str], usize)] = &[
+        (&[], 4),
+        (&["NOOP", "SIZE f"], 4),
+        (&["RETR f"], 0),
+        (&["STOR f"], 0),
+        (&["EPSV", "RETR none"], 0),
+        (&["REST 0"], 0),
+        (&["USER joe", "PASS x"], 0),
+    ];
+    for (said, from) in rows {
+        let (relay, mut client) = one(Script::of(bytes).answers("RETR none", "550 no")).await;
+        // Text has no SIZE that could tell a wrong begin.
+        assert_eq!(client.ask("TYPE A").await, 200);
+        assert_eq!(client.ask("REST 4").await, 350);
+        for line in *said {
+            client.ask(line).await;
+        }
+        let got = client.get("RETR f").await;
+        assert_eq!((got.code, &got.bytes[..]), (226, &bytes[*from..]), "{said:?}");
+        assert_eq!(client.get("RETR f").await.bytes, bytes, "{said:?}: the next one");
+        assert_eq!(client.ask("REST 4").await, 350);
+        for line in *said {
+            client.ask(line).await;
+        }
+        assert_eq!(client.put("STOR f", b"").await, 226);
+        let heard = relay.servers[0].heard();
+        let last = heard.iter().rfind(|h| h.starts_with("REST"));
+        assert_eq!(last, Some(&format!("REST {from}")), "{said:?}: an upload");
+    }
+    let (_relay, mut client) = one(Script::of(bytes)).await;
+    assert_eq!(client.ask("REST 4").await, 350);
+    assert_eq!(client.get("LIST").await.bytes, bytes, "a list begins at its begin");
+}
+
+#[tokio::test]
 async fn an_upload_is_not_repeated() {
     let relay = Relay::start(link(), vec![Script::of(b""), Script::of(b"")]).await;
     let mut client = relay.client().await;

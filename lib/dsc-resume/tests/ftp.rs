@@ -132,7 +132,7 @@ fn any_servers_one_after_the_other() {
                 let own = file(which, if which == 3 { length.wrapping_add(1) } else { *length });
                 let mut from = 0;
                 let mut run = |transfer: &mut Transfer| -> Result<(), Refusal> {
-                    for step in transfer.begin() {
+                    for step in transfer.begin(false) {
                         let Step::Say(said) = step else { continue };
                         let reply = match said.verb {
                             Verb::Size => Reply::new(213, &own.len().to_string()),

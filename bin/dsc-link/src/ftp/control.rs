@@ -4,7 +4,7 @@
 use crate::backend::Active;
 use crate::proxy_header;
 use bytes::{Buf, BytesMut};
-use dsc_resume::ftp::{BadLine, BadReply, Command, Lines, Replies, Reply};
+use dsc_resume::ftp::{BadLine, BadReply, Command, Lines, Replies, Reply, Verb};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -122,6 +122,8 @@ pub(super) struct Server {
     unread: BytesMut,
     /// Does it know EPSV? It did not the last time.
     pub(super) only_pasv: bool,
+    /// It was told a place by REST, and no transfer took it yet.
+    pub(super) holds_rest: bool,
     /// Counts as one that the backend has to do with.
     active: Active,
 }
@@ -141,7 +143,8 @@ impl Server {
             sent.map_err(|_| Lost::Silent)??;
         }
         let (replies, unread) = (Replies::default(), BytesMut::new());
-        let mut server = Server { stream, replies, unread, only_pasv: false, active };
+        let (only_pasv, holds_rest) = (false, false);
+        let mut server = Server { stream, replies, unread, only_pasv, holds_rest, active };
         let greeting = server.answer(answer).await?;
         if greeting.code != 220 {
             return Err(Lost::Unready(greeting.code));
@@ -222,7 +225,9 @@ impl Server {
     /// Says a command and waits for its answer.
     pub(super) async fn ask(&mut self, command: &Command, limit: Duration) -> Result<Reply, Lost> {
         self.say(command, limit).await?;
-        self.answer(limit).await
+        let reply = self.answer(limit).await?;
+        self.told(command, &reply);
+        Ok(reply)
     }
 
     /// Says a command and waits for the first reply to it.
@@ -232,6 +237,19 @@ impl Server {
         limit: Duration,
     ) -> Result<Reply, Lost> {
         self.say(command, limit).await?;
-        timeout(limit, self.reply()).await.unwrap_or(Err(Lost::Silent))
+        let reply = timeout(limit, self.reply()).await.unwrap_or(Err(Lost::Silent))?;
+        self.told(command, &reply);
+        Ok(reply)
+    }
+
+    /// Does it hold a place now that the next transfer would begin at?
+    fn told(&mut self, command: &Command, reply: &Reply) {
+        match command.verb {
+            Verb::Rest if reply.code == 350 => self.holds_rest = command.number() != Some(0),
+            Verb::Retr | Verb::Stor | Verb::Appe if reply.is_preliminary() => {
+                self.holds_rest = false;
+            }
+            _ => {}
+        }
     }
 }

@@ -39,7 +39,7 @@ impl Session {
         let Some(server) = &mut self.server else {
             return Err(Unbegun::Lost { lost: Lost::Closed, is_said });
         };
-        for step in transfer.begin() {
+        for step in transfer.begin(server.holds_rest) {
             match step {
                 Step::Connect => {
                     let connecting = data::connect(server, answer, self.link.connect);

@@ -86,7 +86,11 @@ impl Session {
             }
             Verb::Cwd | Verb::Cdup if is_done => self.step(command),
             Verb::Site if is_done => self.is_bound = true,
-            Verb::Rest if code == 350 => self.rest = command.number().unwrap_or_default(),
+            // One that is refused is no place, nor is the one before it.
+            Verb::Rest => {
+                let place = command.number().filter(|_| code == 350);
+                self.rest = place.unwrap_or_default();
+            }
             _ => {}
         }
     }
@@ -116,7 +120,8 @@ impl Session {
         self.representation
     }
 
-    /// Where the transfer that begins now starts; only that one.
+    /// Where the transfer starts that is asked for now; only that one, whatever comes of it (RFC 3659, 5.3, leaves to the
+    /// server what a REST does that no transfer took).
     pub fn take_rest(&mut self) -> u64 {
         std::mem::take(&mut self.rest)
     }
@@ -337,7 +342,11 @@ mod tests {
 
     #[test]
     fn a_restart_is_of_one_transfer() {
-        let mut session = session(&[("USER joe", 230), ("REST 10", 350), ("REST 12", 501)]);
-        assert_eq!((session.take_rest(), session.take_rest()), (10, 0));
+        let said = [("USER joe", 230), ("REST 10", 350), ("NOOP", 200)];
+        let mut kept = session(&said);
+        assert_eq!((kept.take_rest(), kept.take_rest()), (10, 0));
+        for then in [("REST 12", 501), ("REST 0", 350), ("USER ann", 331)] {
+            assert_eq!(session(&[&said[..], &[then]].concat()).take_rest(), 0, "{then:?}");
+        }
     }
 }

@@ -122,8 +122,9 @@ impl Transfer {
         self.is_file() && self.size.is_some() && self.modified.is_some()
     }
 
-    /// What the next server is asked, the first as well.
-    pub fn begin(&mut self) -> VecDeque<Step> {
+    /// What the next server is asked, the first as well. One that holds the place of a REST that no transfer took would begin
+    /// there, so it is told another.
+    pub fn begin(&mut self, holds_rest: bool) -> VecDeque<Step> {
         if self.sent == 0 {
             (self.size, self.modified) = (None, None);
         }
@@ -139,7 +140,8 @@ impl Transfer {
         }
         steps.push_back(Step::Connect);
         let starts_within = matches!(self.command.verb, Verb::Retr | Verb::Stor | Verb::Appe);
-        if from > 0 && starts_within {
+        let from = if starts_within { from } else { 0 };
+        if from > 0 || holds_rest {
             steps.push_back(Step::Say(Command::new(Verb::Rest, from.to_string().as_bytes())));
         }
         steps.push_back(Step::Say(self.command.clone()));

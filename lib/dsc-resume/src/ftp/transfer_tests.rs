@@ -9,13 +9,17 @@ fn transfer(line: &str, rest: u64, overlap: u32) -> Transfer {
     Transfer::new(command, rest, Representation::Image, overlap)
 }
 
-/// What is said, with `|` for the data connection.
+/// What is said to a server that holds no place, with `|` for the data connection.
 fn asked(transfer: &mut Transfer) -> String {
+    steps(transfer.begin(false))
+}
+
+fn steps(steps: VecDeque<Step>) -> String {
     let text = |step: Step| match step {
         Step::Say(command) => command.to_string(),
         Step::Connect => "|".to_owned(),
     };
-    transfer.begin().into_iter().map(text).collect::<Vec<_>>().join(", ")
+    steps.into_iter().map(text).collect::<Vec<_>>().join(", ")
 }
 
 /// Answers SIZE, MDTM, REST and RETR; nothing for REST if it is not asked.
@@ -26,7 +30,7 @@ fn answer(
     rest: u16,
     retr: u16,
 ) -> Result<(), Refusal> {
-    for step in transfer.begin() {
+    for step in transfer.begin(false) {
         let Step::Say(said) = step else { continue };
         let reply = match said.verb {
             Verb::Size => size.split_once(' ').map(|(c, t)| Reply::new(c.parse().unwrap(), t)),
@@ -60,6 +64,20 @@ fn what_is_asked() {
     assert_eq!(asked(&mut running(0, 8)), "SIZE f, MDTM f, |, RETR f");
     let text = Command::parse(b"RETR f").unwrap();
     assert_eq!(asked(&mut Transfer::new(text, 0, Representation::Ascii, 0)), "|, RETR f");
+}
+
+#[test]
+fn a_place_that_a_server_holds_is_taken_from_it() {
+    let rows = [
+        ("RETR f", 0, "SIZE f, MDTM f, |, REST 0, RETR f"),
+        ("RETR f", 7, "SIZE f, MDTM f, |, REST 7, RETR f"),
+        ("STOR f", 0, "|, REST 0, STOR f"),
+        ("STOU", 7, "|, REST 0, STOU"),
+        ("LIST", 7, "|, REST 0, LIST"),
+    ];
+    for (line, rest, wanted) in rows {
+        assert_eq!(steps(transfer(line, rest, 0).begin(true)), wanted, "{line} {rest}");
+    }
 }
 
 #[test]
