@@ -276,6 +276,20 @@ async fn what_was_not_sent_is_not_lost() {
 }
 
 #[tokio::test]
+async fn a_reply_that_nobody_asked_is_no_answer_before_it_is_complete() {
+    // The begin of another reply comes with the answer, and is read before the next command.
+    for begin in ["226-late", "226-late\r\n226-more"] {
+        let answer = format!("200 done\r\n{begin}").leak();
+        let first = Script::of(b"").answers("NOOP", answer);
+        let relay = Relay::start(link(), vec![first, Script::of(b"")]).await;
+        let mut client = relay.client().await;
+        assert_eq!(client.ask("NOOP").await, 200);
+        assert_eq!(client.ask("DELE f").await, 200, "{begin:?}");
+        assert!(!relay.servers[0].heard().contains(&"DELE f".to_owned()), "{begin:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_command_whose_server_fails_is_asked_of_another() {
     for answer in ["", "421 going down", "garbage"] {
         let scripts = vec![Script::of(b"").answers("PWD", answer), Script::of(b"")];

@@ -174,9 +174,11 @@ impl Server {
 
     /// Does it wait for a command? What it had said before would be taken for the answer.
     pub(super) fn listens(&mut self) -> Result<(), Lost> {
-        match self.stream.try_read_buf(&mut self.unread) {
+        let read = self.stream.try_read_buf(&mut self.unread);
+        let is_quiet = self.unread.is_empty() && self.replies.is_between();
+        match read {
             Ok(0) => Err(Lost::Closed),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.unread.is_empty() => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock && is_quiet => Ok(()),
             Err(e) if e.kind() != io::ErrorKind::WouldBlock => Err(Lost::Io(e)),
             _ => Err(Lost::OutOfStep),
         }

@@ -66,6 +66,11 @@ impl Lines {
         (bytes.len(), None)
     }
 
+    /// Has no line begun whose end is still to come?
+    pub(super) fn is_between(&self) -> bool {
+        self.line.is_empty()
+    }
+
     /// Is the byte Telnet's? RFC 959 lets a client send a Synch before ABOR; its urgent byte is lost on the way, so that
     /// a data mark may begin a line with no IAC before it.
     fn is_telnet(&mut self, byte: u8) -> bool {

@@ -96,6 +96,11 @@ impl Replies {
         (taken, None)
     }
 
+    /// Has no reply begun whose end is still to come?
+    pub fn is_between(&self) -> bool {
+        self.open.is_none() && self.lines.is_between()
+    }
+
     fn line(&mut self, line: Result<Vec<u8>, BadLine>) -> Result<Option<Reply>, BadReply> {
         let line = line.map_err(|_| BadReply::TooLong)?;
         self.bytes += line.len() + 2;
@@ -178,6 +183,23 @@ mod tests {
             for reply in wanted.iter().flatten() {
                 assert_eq!(all(&reply.to_bytes()), [Ok(reply.clone())], "{what}: printed");
             }
+        }
+    }
+
+    #[test]
+    fn a_reply_that_has_begun_is_known() {
+        let rows: &[(&[u8], bool)] = &[
+            (b"", true),
+            (b"22", false),
+            (b"220 a\r", false),
+            (b"220 a\r\n", true),
+            (b"220-a\r\n", false),
+            (b"220-a\r\n220 b\r\n", true),
+        ];
+        for (bytes, wanted) in rows {
+            let mut replies = Replies::default();
+            replies.take(bytes);
+            assert_eq!(replies.is_between(), *wanted, "{}", bytes.escape_ascii());
         }
     }
 
