@@ -247,7 +247,7 @@ impl Server {
     /// Does it hold a place now that the next transfer would begin at?
     fn told(&mut self, command: &Command, reply: &Reply) {
         match command.verb {
-            Verb::Rest if reply.code == 350 => self.holds_rest = command.number() != Some(0),
+            Verb::Rest if reply.code < 400 => self.holds_rest = command.number() != Some(0),
             Verb::Retr | Verb::Stor | Verb::Appe if reply.is_preliminary() => {
                 self.holds_rest = false;
             }

@@ -77,6 +77,14 @@ impl Session {
             };
             match self.begin(transfer, search.answer()).await {
                 Ok(begun) => return Ok(Ok(begun)),
+                // A code of success would be taken for the end of a transfer that nobody has seen.
+                Err(Unbegun::Refused(refusal, reply)) if reply.code < 400 => {
+                    self.service.counters.requests_failed.add();
+                    return Ok(Err(Reply::new(
+                        451,
+                        &format!("The server did not begin: {refusal}."),
+                    )));
+                }
                 Err(Unbegun::Refused(_, reply)) => return Ok(Err(reply)),
                 Err(Unbegun::Lost { lost, is_said }) => {
                     self.lose(&lost);
