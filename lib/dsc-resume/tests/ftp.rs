@@ -42,6 +42,16 @@ fn replies(bytes: &[u8], piece: usize) -> (Vec<Reply>, bool) {
     (found, true)
 }
 
+/// Bytes, and so many of these words among them, each at its place.
+fn with_words(bytes: &[u8], words: &[&str], inserted: &[(u8, u8)]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    for (at, word) in inserted.iter().take(8) {
+        let at = usize::from(*at) % (bytes.len() + 1);
+        bytes.splice(at..at, words[usize::from(*word) % words.len()].bytes());
+    }
+    bytes
+}
+
 #[test]
 fn any_client() {
     let words = [
@@ -54,11 +64,7 @@ fn any_client() {
     ];
     check!().with_iterations(ROUNDS).with_type::<(Vec<u8>, Vec<(u8, u8)>, u8)>().for_each(
         |(bytes, inserted, piece)| {
-            let mut bytes = bytes.clone();
-            for (at, word) in inserted.iter().take(8) {
-                let at = usize::from(*at) % (bytes.len() + 1);
-                bytes.splice(at..at, words[usize::from(*word) % words.len()].bytes());
-            }
+            let bytes = with_words(bytes, &words, inserted);
             let whole = commands(&bytes, bytes.len().max(1));
             assert_eq!(whole, commands(&bytes, usize::from(*piece).max(1)));
             let mut session = Session::default();
@@ -88,11 +94,7 @@ fn any_server() {
     ];
     check!().with_iterations(ROUNDS).with_type::<(Vec<u8>, Vec<(u8, u8)>, u8)>().for_each(
         |(bytes, inserted, piece)| {
-            let mut bytes = bytes.clone();
-            for (at, word) in inserted.iter().take(8) {
-                let at = usize::from(*at) % (bytes.len() + 1);
-                bytes.splice(at..at, words[usize::from(*word) % words.len()].bytes());
-            }
+            let bytes = with_words(bytes, &words, inserted);
             let whole = replies(&bytes, bytes.len().max(1));
             assert_eq!(whole, replies(&bytes, usize::from(*piece).max(1)));
             for reply in whole.0 {
@@ -106,9 +108,10 @@ fn any_server() {
     );
 }
 
-/// The file that is downloaded, and two that are as long.
+/// The file that is downloaded, two that are as long, and a fourth that is not.
 fn file(which: u8, length: u8) -> Vec<u8> {
-    (0..length).map(|at| at.wrapping_mul(7) ^ which).collect()
+    let own = if which == 3 { length.wrapping_add(1) } else { length };
+    (0..own).map(|at| at.wrapping_mul(7) ^ which).collect()
 }
 
 /// Servers with the same file, another with the same SIZE, others that break anywhere: what the client has got is always a
@@ -128,8 +131,7 @@ fn any_servers_one_after_the_other() {
             let mut first = None;
             for (which, many, piece, closed, code) in servers.iter().take(6) {
                 let which = which % 4;
-                // The fourth has another length.
-                let own = file(which, if which == 3 { length.wrapping_add(1) } else { *length });
+                let own = file(which, *length);
                 let mut from = 0;
                 let mut run = |transfer: &mut Transfer| -> Result<(), Refusal> {
                     for step in transfer.begin(false) {
@@ -161,10 +163,7 @@ fn any_servers_one_after_the_other() {
                     }
                     got.extend_from_slice(new);
                 }
-                let whole = |which: u8| {
-                    file(which, if which == 3 { length.wrapping_add(1) } else { *length })
-                };
-                let wanted = whole(first.unwrap_or(which));
+                let wanted = file(first.unwrap_or(which), *length);
                 assert!(wanted.get(rest..).unwrap_or_default().starts_with(&got), "a wrong byte");
                 match transfer.end(*closed, code.map(u16::from)) {
                     End::Complete => {
