@@ -5,7 +5,7 @@ mod ftpd;
 
 use dsc_wire::{BackendId, BackendState, Light};
 use ftpd::client::all;
-use ftpd::server::{BREAKS, How, Script};
+use ftpd::server::{BREAKS, How, SILENCE, Script};
 use ftpd::{Relay, file, link};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
@@ -97,6 +97,8 @@ async fn servers_that_disagree_are_never_mixed() {
         assert_eq!((got.code, got.is_closed, got.bytes.len()), (426, false, 100_000), "{what}");
         assert!(bytes.starts_with(&got.bytes), "{what}: a wrong byte");
         assert_eq!(relay.count("bodies_cut"), 1, "{what}");
+        let is_other = what.starts_with("another ");
+        assert!(!is_other || relay.servers[1].times("SIZE f") <= 1, "{what}: asked again");
     }
 }
 
@@ -115,10 +117,10 @@ async fn the_third_server_goes_on_when_the_second_disagrees() {
 async fn the_same_server_goes_on_when_there_is_no_other() {
     let bytes = file(LENGTH);
     let script = Script::of(&bytes).breaks(70_000, How::Reset).breaks(140_000, How::Close);
-    let relay = Relay::start(link(), vec![script]).await;
+    let relay = Relay::start(link(), vec![script.breaks(190_000, How::CloseData)]).await;
     let got = relay.client().await.get("RETR f").await;
     assert_eq!((got.code, got.is_closed, got.bytes == bytes), (226, true, true));
-    assert_eq!(relay.count("bodies_resumed"), 2);
+    assert_eq!(relay.count("bodies_resumed"), 3);
 }
 
 #[tokio::test]
@@ -200,25 +202,25 @@ async fn an_overlap_finds_what_size_and_time_do_not() {
 }
 
 #[tokio::test]
-async fn a_red_light_ends_a_server_s_part() {
-    let bytes = file(LENGTH);
-    let mut link = link();
-    link.silence = std::time::Duration::from_secs(60);
-    let scripts = vec![Script::of(&bytes).breaks(100_000, How::Silent), Script::of(&bytes)];
-    let relay = Relay::start(link, scripts).await;
-    let mut client = relay.client().await;
-    let (mut data, code) = client.begin("RETR f").await;
-    assert_eq!(code, 150);
-    let mut begin = vec![0; 100_000];
-    data.read_exact(&mut begin).await.unwrap();
-    let listed = relay.service.downloads.all();
-    assert_eq!((listed.len(), &listed[0].object[..], listed[0].bytes()), (1, "f", 100_000));
-    relay.service.stands(BackendId(0), Light::Red, BackendState::Enabled);
-    let got = client.rest(data).await;
-    assert_eq!((got.code, [begin, got.bytes].concat() == bytes), (226, true));
-    assert_eq!((listed[0].resumes(), listed[0].backend()), (1, relay.servers[1].address));
-    assert!(relay.service.downloads.all().is_empty());
-    assert_eq!((relay.count("requests"), relay.count("bytes")), (1, LENGTH as u64));
+async fn a_red_light_ends_a_server_s_part_and_so_does_disabling_it() {
+    let rows = [(Light::Red, BackendState::Enabled), (Light::Green, BackendState::Disabled)];
+    for (light, state) in rows {
+        let bytes = file(LENGTH);
+        let mut link = link();
+        link.silence = std::time::Duration::from_secs(60);
+        let scripts = vec![Script::of(&bytes).breaks(100_000, How::Silent), Script::of(&bytes)];
+        let relay = Relay::start(link, scripts).await;
+        let mut client = relay.client().await;
+        let (data, begin) = client.part("RETR f\u{1b}[2J", 100_000).await;
+        let listed = relay.service.downloads.all();
+        assert_eq!((listed.len(), &listed[0].object[..], listed[0].bytes()), (1, "f?[2J", 100_000));
+        relay.service.stands(BackendId(0), light, state);
+        let got = client.rest(data).await;
+        assert_eq!((got.code, [begin, got.bytes].concat() == bytes), (226, true));
+        assert_eq!((listed[0].resumes(), listed[0].backend()), (1, relay.servers[1].address));
+        assert!(relay.service.downloads.all().is_empty());
+        assert_eq!((relay.count("requests"), relay.count("bytes")), (1, LENGTH as u64));
+    }
 }
 
 #[tokio::test]
@@ -227,10 +229,7 @@ async fn a_download_waits_for_a_server_that_is_well_again() {
     let first = Script::of(&bytes).breaks(100_000, How::Silent);
     let relay = Relay::start(link(), vec![first, Script::of(&bytes)]).await;
     let mut client = relay.client().await;
-    let (mut data, code) = client.begin("RETR f").await;
-    assert_eq!(code, 150);
-    let mut begin = vec![0; 100_000];
-    data.read_exact(&mut begin).await.unwrap();
+    let (data, begin) = client.part("RETR f", 100_000).await;
     relay.service.stands(BackendId(1), Light::Red, BackendState::Enabled);
     relay.servers[0].kill();
     while relay.count("bodies_broken") == 0 {
@@ -251,13 +250,13 @@ async fn a_pause_ends_nothing_where_nobody_can_go_on() {
     let mut link = link();
     link.silence = std::time::Duration::from_millis(100);
     let quiet = || Script::of(&bytes).breaks(100_000, How::SayDone).held();
-    for (line, scripts) in [("LIST", vec![quiet(), Script::of(&bytes)]), ("RETR f", vec![quiet()])]
-    {
+    let two = || vec![quiet(), Script::of(&bytes)];
+    let rows = [("LIST", two(), true), ("RETR f", vec![quiet()], true), ("RETR f", two(), false)];
+    for (line, scripts, resume) in rows {
+        link.resume = resume;
         let relay = Relay::start(link.clone(), scripts).await;
         let mut client = relay.client().await;
-        let (mut data, code) = client.begin(line).await;
-        assert_eq!(code, 150);
-        data.read_exact(&mut [0; 100_000]).await.unwrap();
+        let (mut data, _) = client.part(line, 100_000).await;
         let wait = tokio::time::timeout(link.silence * 5, data.read_u8()).await;
         assert!(wait.is_err(), "{line}: {wait:?}");
         relay.servers[0].may_break();
@@ -271,10 +270,67 @@ async fn a_relay_that_dies_does_not_look_like_an_end() {
     let bytes = file(LENGTH);
     let relay = Relay::start(link(), vec![Script::of(&bytes).breaks(100_000, How::Silent)]).await;
     let mut client = relay.client().await;
-    let (mut data, code) = client.begin("RETR f").await;
-    assert_eq!(code, 150);
-    data.read_exact(&mut [0; 100_000]).await.unwrap();
+    let (data, _) = client.part("RETR f", 100_000).await;
     relay.kill();
     assert_eq!(all(data).await, (Vec::new(), false));
     assert!(client.heard().await.is_none());
+}
+
+#[tokio::test]
+async fn a_pause_ends_when_another_server_may_be_asked() {
+    let bytes = file(LENGTH);
+    let mut link = link();
+    link.silence = std::time::Duration::from_millis(100);
+    let scripts = vec![Script::of(&bytes).breaks(100_000, How::Silent), Script::of(&bytes)];
+    let relay = Relay::start(link.clone(), scripts).await;
+    relay.service.stands(BackendId(1), Light::Red, BackendState::Enabled);
+    let mut client = relay.client().await;
+    let (mut data, begin) = client.part("RETR f", 100_000).await;
+    let wait = tokio::time::timeout(link.silence * 5, data.read_u8()).await;
+    assert!(wait.is_err(), "{wait:?}");
+    assert_eq!(relay.count("bodies_broken"), 0, "a red light is nobody who may be asked");
+    relay.service.stands(BackendId(1), Light::Green, BackendState::Enabled);
+    let got = client.rest(data).await;
+    assert_eq!((got.code, [begin, got.bytes].concat() == bytes), (226, true));
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_when_it_should_go_on_is_passed_over() {
+    let bytes = file(LENGTH);
+    let mut link = link();
+    // Who was silent is not waited for as long as a reply may take.
+    (link.silence, link.head) = (link.connect, std::time::Duration::from_secs(60));
+    let silent = Script::of(&bytes).answers("SIZE", SILENCE);
+    let scripts = vec![Script::of(&bytes).breaks(9, How::Reset), silent, Script::of(&bytes)];
+    let relay = Relay::start(link, scripts).await;
+    let got = relay.client().await.get("RETR f").await;
+    assert_eq!((got.code, got.bytes == bytes, relay.count("rests_failed")), (226, true, 1));
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_can_go_on_with_is_cut() {
+    let bytes = file(LENGTH);
+    let relay = Relay::start(link(), vec![Script::of(&bytes).breaks(100_000, How::Silent)]).await;
+    let mut client = relay.client().await;
+    let (data, _) = client.part("RETR f", 100_000).await;
+    relay.servers[0].kill();
+    let got = client.rest(data).await;
+    assert_eq!((got.code, got.is_closed, got.bytes.len()), (426, false, 0));
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_is_cut_off_when_it_is_idle_and_not_before() {
+    // More than all buffers on the way hold.
+    let bytes = vec![7; 64 << 20];
+    let mut link = link();
+    (link.silence, link.idle) = (std::time::Duration::from_millis(100), link.head);
+    let relay = Relay::start(link.clone(), vec![Script::of(&bytes), Script::of(&bytes)]).await;
+    let mut client = relay.client().await;
+    let (data, code) = client.begin("RETR f").await;
+    assert_eq!(code, 150);
+    let wait = tokio::time::timeout(link.silence * 5, client.heard()).await;
+    assert!(wait.is_err(), "{wait:?}");
+    assert_eq!(client.reply().await.code, 426);
+    assert!(!all(data).await.1);
+    assert_eq!(relay.count("bodies_broken"), 0, "its server did nothing wrong");
 }

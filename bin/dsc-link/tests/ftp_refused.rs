@@ -3,22 +3,17 @@
 mod ftpd;
 
 use ftpd::client::{Client, all};
-use ftpd::server::Script;
+use ftpd::server::{Script, Server};
 use ftpd::{Relay, link};
+use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
-
-/// A relay with one server, and a client that is logged in.
-async fn one(script: Script) -> (Relay, Client) {
-    let relay = Relay::start(link(), vec![script]).await;
-    let client = relay.client().await;
-    (relay, client)
-}
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn what_is_refused_reaches_no_server() {
-    let (relay, mut client) = one(Script::of(b"abc")).await;
+    let (relay, mut client) = Relay::one(Script::of(b"abc")).await;
     let before = relay.servers[0].heard();
     let long = "x".repeat(5000);
     let rows: Vec<(String, u16)> = [
@@ -72,7 +67,7 @@ async fn what_is_refused_reaches_no_server() {
 
 #[tokio::test]
 async fn who_speaks_no_ftp_is_sent_away() {
-    let (relay, mut client) = one(Script::of(b"abc")).await;
+    let (relay, mut client) = Relay::one(Script::of(b"abc")).await;
     client.say(&b"\x16\x03\x01\x00\r\n".repeat(1000)).await;
     let mut last = 0;
     while let Some(reply) = client.heard().await {
@@ -93,7 +88,7 @@ async fn who_speaks_no_ftp_is_sent_away() {
 
 #[tokio::test]
 async fn paths_are_passed_on_as_they_are() {
-    let (relay, mut client) = one(Script::of(b"abc")).await;
+    let (relay, mut client) = Relay::one(Script::of(b"abc")).await;
     for path in ["../../etc/passwd", "/a//b/./c", " a  b ", "~joe/x", "-la", "a;b|c$(d)", "é", "*"]
     {
         let got = client.get(&format!("RETR {path}")).await;
@@ -118,7 +113,7 @@ async fn nothing_is_transferred_before_the_login() {
 
 #[tokio::test]
 async fn nobody_else_gets_the_data_connection() {
-    let (_relay, mut client) = one(Script::of(b"abc")).await;
+    let (_relay, mut client) = Relay::one(Script::of(b"abc")).await;
     let to = client.passive().await;
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
@@ -128,6 +123,71 @@ async fn nobody_else_gets_the_data_connection() {
     assert_eq!(all(thief).await, (Vec::new(), false));
     let own = TcpStream::connect(to).await.unwrap();
     assert_eq!(client.rest(own).await.bytes, b"abc");
+}
+
+#[tokio::test]
+async fn data_connections_have_the_vip_at_one_end() {
+    // Each address of 127.0.0.0/8 is the machine's.
+    let vip = "127.0.0.7".parse::<IpAddr>().unwrap();
+    let server = Server::start(Script::of(b"abc")).await;
+    let relay = Relay::at("127.0.0.7:0", link(), &[server.address]).await;
+    let mut client = relay.client().await;
+    client.say(b"PASV\r\n").await;
+    let text = String::from_utf8(client.reply().await.to_bytes()).unwrap();
+    assert!(text.contains("(127,0,0,7,"), "{text}");
+    let to = client.passive().await;
+    assert!(to.port() >= 49152, "{to}");
+    let elsewhere = TcpStream::connect(("127.0.0.1", to.port())).await;
+    assert!(elsewhere.is_err(), "another address of the machine");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = client.stream.local_addr().unwrap().ip();
+    assert_eq!(own, listener.local_addr().unwrap().ip());
+    let port = listener.local_addr().unwrap().port();
+    assert_eq!(client.ask(&format!("EPRT |1|{own}|{port}|")).await, 200);
+    assert_eq!(client.ask("RETR f").await, 150);
+    let (data, from) = listener.accept().await.unwrap();
+    assert_eq!((from.ip(), client.rest(data).await.bytes), (vip, b"abc".to_vec()));
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_client_and_the_proxy_may_connect() {
+    let mut link = link();
+    link.proxy_in = true;
+    link.client_head = Duration::from_millis(500);
+    let relay = Relay::start(link, vec![Script::of(b"abc")]).await;
+    let mut client = Client::connect(relay.address).await;
+    client.say(b"PROXY TCP4 127.0.0.8 127.0.0.1 5000 21\r\n").await;
+    assert_eq!(client.reply().await.code, 220);
+    assert_eq!((client.ask("USER joe").await, client.ask("PASS x").await), (331, 230));
+    for (address, is_let_in) in [("127.0.0.8", true), ("127.0.0.1", true), ("127.0.0.9", false)] {
+        let to = client.passive().await;
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{address}:0").parse().unwrap()).unwrap();
+        let data = socket.connect(to).await.unwrap();
+        assert_eq!(client.ask("RETR f").await, 150);
+        let got = client.rest(data).await;
+        let wanted = if is_let_in { (226, &b"abc"[..]) } else { (425, &b""[..]) };
+        assert_eq!((got.code, &got.bytes[..]), wanted, "{address}");
+    }
+    let mut mute = Client::connect(relay.address).await;
+    assert!(mute.heard().await.is_none(), "it does not say who it is");
+}
+
+#[tokio::test]
+async fn who_takes_no_replies_is_cut_off() {
+    // More than all buffers on the way hold.
+    let long = format!("214-Help\r\n{} x\r\n214 End", " x".repeat(2000));
+    let mut link = link();
+    link.client_head = Duration::from_millis(300);
+    let relay = Relay::start(link, vec![Script::of(b"").answers("HELP", long.leak())]).await;
+    let mut client = relay.client().await;
+    client.say(&b"HELP\r\n".repeat(4000)).await;
+    let ended = async {
+        while relay.service.connections() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(20), ended).await.expect("an end of the session");
 }
 
 #[tokio::test]
@@ -167,7 +227,7 @@ async fn too_many_are_told() {
 
 #[tokio::test]
 async fn features_that_the_relay_has_not_are_not_told() {
-    let (_relay, mut client) = one(Script::of(b"")).await;
+    let (_relay, mut client) = Relay::one(Script::of(b"")).await;
     client.say(b"FEAT\r\n").await;
     let reply = String::from_utf8(client.reply().await.to_bytes()).unwrap();
     assert_eq!(reply, "211-Features:\r\n SIZE\r\n EPSV\r\n211 End\r\n");

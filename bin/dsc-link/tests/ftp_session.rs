@@ -8,20 +8,13 @@ use dsc_wire::{BackendId, BackendState, Light};
 use ftpd::client::{Client, all};
 use ftpd::server::{How, Script, Server};
 use ftpd::{Relay, file, link};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-
-/// A relay with one server, and a client that is logged in.
-async fn one(script: Script) -> (Relay, Client) {
-    let relay = Relay::start(link(), vec![script]).await;
-    let client = relay.client().await;
-    (relay, client)
-}
 
 #[tokio::test]
 async fn each_way_to_a_data_connection() {
     let bytes = file(100_000);
-    let (_relay, mut client) = one(Script::of(&bytes)).await;
+    let (_relay, mut client) = Relay::one(Script::of(&bytes)).await;
     client.say(b"PASV\r\n").await;
     let reply = client.reply().await;
     assert_eq!(reply.code, 227);
@@ -69,6 +62,9 @@ async fn clients_of_ipv6() {
     ];
     for (line, code) in rows {
         assert_eq!(client.ask(&line).await, code, "{line}");
+        if code != 200 {
+            assert_eq!(client.ask("RETR f").await, 425, "{line}");
+        }
     }
     assert_eq!(client.ask("RETR f").await, 150);
     let (data, _) = listener.accept().await.unwrap();
@@ -94,7 +90,7 @@ async fn a_server_that_is_drained_is_left_between_two_commands() {
 #[tokio::test]
 async fn a_server_that_knows_only_pasv_is_asked_for_that() {
     let script = Script::of(b"abc").answers("EPSV", "500 unknown");
-    let (relay, mut client) = one(script).await;
+    let (relay, mut client) = Relay::one(script).await;
     assert_eq!(client.get("RETR f").await.bytes, b"abc");
     assert_eq!(client.get("RETR f").await.bytes, b"abc");
     let heard = relay.servers[0].heard();
@@ -134,9 +130,7 @@ async fn each_transfer_is_a_line_of_the_access_log() {
     let mut client = relay.client().await;
     assert_eq!(relay.broken(&mut client, "RETR pub/f", 50_000).await.code, 226);
     assert_eq!(client.put("STOR new", &bytes).await, 226);
-    let (mut data, code) = client.begin("RETR f").await;
-    assert_eq!(code, 150);
-    data.read_exact(&mut [0; 1000]).await.unwrap();
+    let (_data, _) = client.part("RETR f", 1000).await;
     drop(client);
     let lines = || std::fs::read_to_string(&path).unwrap_or_default();
     while lines().lines().count() < 3 {
@@ -157,17 +151,18 @@ async fn each_transfer_is_a_line_of_the_access_log() {
 
 #[tokio::test]
 async fn a_client_that_does_not_connect_is_told() {
-    let (_relay, mut client) = one(Script::of(b"abc")).await;
+    let (relay, mut client) = Relay::one(Script::of(b"abc")).await;
     client.passive().await;
     assert_eq!(client.ask("RETR f").await, 150);
     assert_eq!(client.reply().await.code, 425);
     assert_eq!(client.get("RETR f").await.bytes, b"abc");
+    assert_eq!(relay.servers[0].times("USER joe"), 1, "its server has still the session");
 }
 
 #[tokio::test]
 async fn uploads_are_relayed() {
     let bytes = file(300_000);
-    let (relay, mut client) = one(Script::of(b"")).await;
+    let (relay, mut client) = Relay::one(Script::of(b"")).await;
     assert_eq!(client.put("STOR f", &bytes).await, 226);
     assert_eq!(client.put("APPE f", b"").await, 226);
     let (data, code) = client.begin("STOR f").await;
@@ -193,7 +188,8 @@ async fn a_rest_that_no_transfer_took_does_not_move_the_bytes_of_a_later_one() {
         (&["USER joe", "PASS x"], 0),
     ];
     for (said, from) in rows {
-        let (relay, mut client) = one(Script::of(bytes).answers("RETR none", "550 no")).await;
+        let (relay, mut client) =
+            Relay::one(Script::of(bytes).answers("RETR none", "550 no")).await;
         // Text has no SIZE that could tell a wrong begin.
         assert_eq!(client.ask("TYPE A").await, 200);
         assert_eq!(client.ask("REST 4").await, 350);
@@ -212,7 +208,7 @@ async fn a_rest_that_no_transfer_took_does_not_move_the_bytes_of_a_later_one() {
         let last = heard.iter().rfind(|h| h.starts_with("REST"));
         assert_eq!(last, Some(&format!("REST {from}")), "{said:?}: an upload");
     }
-    let (_relay, mut client) = one(Script::of(bytes)).await;
+    let (_relay, mut client) = Relay::one(Script::of(bytes)).await;
     assert_eq!(client.ask("REST 4").await, 350);
     assert_eq!(client.get("LIST").await.bytes, bytes, "a list begins at its begin");
 }
@@ -304,12 +300,9 @@ async fn a_command_whose_server_fails_is_asked_of_another() {
 async fn a_transfer_can_be_aborted() {
     // More than all buffers on the way hold.
     let bytes = vec![7; 64 << 20];
-    let (relay, mut client) = one(Script::of(&bytes)).await;
+    let (relay, mut client) = Relay::one(Script::of(&bytes)).await;
     for abort in [&b"ABOR\r\n"[..], b"\xff\xf4\xff\xf2ABOR\r\n"] {
-        let (mut data, code) = client.begin("RETR f").await;
-        assert_eq!(code, 150);
-        let mut begin = [0; 1000];
-        data.read_exact(&mut begin).await.unwrap();
+        let (data, _) = client.part("RETR f", 1000).await;
         // The rest is not read: the relay cannot send, and hears all the same.
         client.say(abort).await;
         assert_eq!(client.reply().await.code, 426);
@@ -317,13 +310,13 @@ async fn a_transfer_can_be_aborted() {
         assert!(!all(data).await.1, "what was aborted looks whole");
     }
     assert_eq!(client.get("RETR f").await.bytes.len(), bytes.len());
-    assert_eq!(relay.count("bodies_broken"), 0);
+    assert_eq!((relay.count("bodies_broken"), relay.servers[0].times("USER joe")), (0, 1));
 }
 
 #[tokio::test]
 async fn what_is_said_during_a_transfer_waits_for_its_end() {
     let bytes = file(8 << 20);
-    let (_relay, mut client) = one(Script::of(&bytes)).await;
+    let (_relay, mut client) = Relay::one(Script::of(&bytes)).await;
     let (data, code) = client.begin("RETR f").await;
     assert_eq!(code, 150);
     client.say(b"NOOP\r\nRETR\r\nQUIT\r\n").await;
@@ -337,7 +330,7 @@ async fn what_is_said_during_a_transfer_waits_for_its_end() {
 #[tokio::test]
 async fn a_client_that_leaves_frees_its_server() {
     let bytes = file(8 << 20);
-    let (relay, mut client) = one(Script::of(&bytes).breaks(1000, How::Silent)).await;
+    let (relay, mut client) = Relay::one(Script::of(&bytes).breaks(1000, How::Silent)).await;
     let (data, code) = client.begin("RETR f").await;
     assert_eq!(code, 150);
     let backend = relay.service.setup().backends[0].clone();

@@ -81,6 +81,15 @@ impl Client {
         (data, self.ask(line).await)
     }
 
+    /// The first bytes of a download, and the data connection that brings the rest.
+    pub async fn part(&mut self, line: &str, bytes: usize) -> (TcpStream, Vec<u8>) {
+        let (mut data, code) = self.begin(line).await;
+        assert_eq!(code, 150, "{line}");
+        let mut begin = vec![0; bytes];
+        data.read_exact(&mut begin).await.unwrap();
+        (data, begin)
+    }
+
     /// A whole download.
     pub async fn get(&mut self, line: &str) -> Got {
         let (data, code) = self.begin(line).await;

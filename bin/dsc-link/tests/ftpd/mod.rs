@@ -17,7 +17,6 @@ use server::{Script, Server};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -60,6 +59,13 @@ impl Relay {
         let mut relay = Relay::before(link, &addresses).await;
         relay.servers = servers;
         relay
+    }
+
+    /// In front of one server, and a client that is logged in.
+    pub async fn one(script: Script) -> (Relay, Client) {
+        let relay = Relay::start(link(), vec![script]).await;
+        let client = relay.client().await;
+        (relay, client)
     }
 
     /// In front of servers at these addresses.
@@ -110,10 +116,7 @@ impl Relay {
 
     /// A download that breaks on the first server when the client has got so many bytes.
     pub async fn broken(&self, client: &mut Client, line: &str, bytes: usize) -> Got {
-        let (mut data, code) = client.begin(line).await;
-        assert_eq!(code, 150);
-        let mut begin = vec![0; bytes];
-        data.read_exact(&mut begin).await.unwrap();
+        let (data, begin) = client.part(line, bytes).await;
         self.servers[0].may_break();
         let rest = client.rest(data).await;
         Got { bytes: [begin, rest.bytes].concat(), ..rest }

@@ -41,6 +41,9 @@ pub const BREAKS: [How; 7] = [
     How::SayAway,
 ];
 
+/// An answer that is none: the server says nothing, and stays.
+pub const SILENCE: &str = "(silence)";
+
 /// What a server does.
 #[derive(Clone)]
 pub struct Script {
@@ -138,6 +141,11 @@ impl Server {
         self.shared.heard.lock().unwrap().clone()
     }
 
+    /// How often it was told this.
+    pub fn times(&self, line: &str) -> usize {
+        self.heard().iter().filter(|h| *h == line).count()
+    }
+
     /// The files that were stored.
     pub fn stored(&self) -> Vec<Vec<u8>> {
         self.shared.stored.lock().unwrap().clone()
@@ -209,7 +217,9 @@ impl Session {
             self.shared.heard.lock().unwrap().push(text);
         }
         let greeting = self.scripted("greeting").unwrap_or("220 ready");
-        self.say(greeting).await?;
+        if greeting != SILENCE {
+            self.say(greeting).await?;
+        }
         let mut lines = Lines::of_server();
         let mut unread = Vec::new();
         let mut unasked = self.shared.unasked.subscribe();
@@ -242,6 +252,7 @@ impl Session {
     async fn is_over(&mut self, text: &str, line: &[u8]) -> std::io::Result<bool> {
         match self.scripted(text) {
             Some("") => return Ok(true),
+            Some(SILENCE) => return Ok(false),
             Some(answer) => return self.say(answer).await.map(|()| false),
             None => {}
         }
@@ -301,7 +312,9 @@ impl Session {
         let begin = std::mem::take(&mut self.rest).min(file.len());
         let next = shared.breaks.lock().unwrap().pop_front();
         let (end, how) = next.map_or((file.len(), None), |(at, how)| (at, Some(how)));
-        data.write_all(&file[begin..end.clamp(begin, file.len())]).await?;
+        if data.write_all(&file[begin..end.clamp(begin, file.len())]).await.is_err() {
+            return self.say("426 nobody takes it").await.map(|()| false);
+        }
         if how.is_some() && shared.script.is_held {
             // The permit is given back, for the next break.
             drop(shared.may_break.acquire().await.unwrap());
