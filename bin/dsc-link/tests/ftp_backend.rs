@@ -7,6 +7,7 @@ use dsc_wire::{BackendId, BackendState, Light};
 use ftpd::client::all;
 use ftpd::server::{How, SILENCE, Script};
 use ftpd::{Relay, file, link};
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn a_transfer_that_no_server_began_is_not_called_complete() {
@@ -74,4 +75,18 @@ async fn a_server_that_does_not_end_an_aborted_transfer_is_left() {
     assert!(!all(data).await.1);
     assert_eq!(client.ask("DELE f").await, 200, "it is not said to one that is out of step");
     assert_eq!(relay.servers[1].times("DELE f"), 1);
+}
+
+#[tokio::test]
+async fn a_reply_that_is_too_long_is_asked_of_no_other_server() {
+    let long = format!("213-Files\r\n{}213 End", " a file\r\n".repeat(10_000)).leak();
+    let scripts =
+        vec![Script::of(b"").answers("STAT", long), Script::of(b"").answers("STAT", long)];
+    let relay = Relay::start(link(), scripts).await;
+    let mut client = relay.client().await;
+    assert_eq!(client.ask("STAT /large").await, 451);
+    assert_eq!(relay.servers[1].times("STAT /large"), 0);
+    assert_eq!(client.ask("NOOP").await, 200, "the session goes on");
+    let now = Instant::now();
+    assert!(relay.service.setup().backends.iter().all(|b| !b.is_suspect(now)));
 }

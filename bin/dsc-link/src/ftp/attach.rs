@@ -4,7 +4,7 @@ use super::control::{Lost, Server};
 use super::session::{Gone, Session};
 use crate::backend::Backend;
 use crate::proxy_header;
-use dsc_resume::ftp::{Command, Refusal, Reply, Verb};
+use dsc_resume::ftp::{BadReply, Command, Refusal, Reply, Verb};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -196,6 +196,12 @@ impl Session {
                         self.bad += BAD_LOGIN;
                     }
                     return Ok(reply);
+                }
+                // What was asked for is as long elsewhere: a client that asks for it makes no server a bad one.
+                Err(Lost::Garbage(BadReply::TooLong)) => {
+                    self.service.counters.answers_refused.add();
+                    self.server = None;
+                    return Ok(Reply::new(451, "The server's reply is too long."));
                 }
                 Err(lost) => self.lose(&lost),
             }
