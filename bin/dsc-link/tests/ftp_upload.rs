@@ -68,14 +68,38 @@ async fn an_upload_without_a_data_connection_is_no_empty_file() {
 }
 
 #[tokio::test]
-async fn a_server_that_wants_no_more_is_believed() {
-    let script = Script::of(b"").answers("STOR", "150 send it\r\n552 the disk is full");
-    let relay = Relay::start(link(), vec![script]).await;
+async fn a_server_that_wants_no_more_is_believed_but_not_that_it_has_all() {
+    let rows = [("150 send it\r\n552 full", 552), ("150 send it\r\n226 stored", 451)];
+    for (answer, wanted) in rows {
+        let (relay, mut client) = Relay::one(Script::of(b"").answers("STOR", answer)).await;
+        let (data, code) = client.begin("STOR f").await;
+        assert_eq!((code, client.reply().await.code), (150, wanted));
+        assert!(!all(data).await.1);
+        assert_eq!(client.ask("NOOP").await, 200);
+        assert_eq!(relay.servers[0].times("USER joe"), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_more_may_say_why() {
+    let mut link = link();
+    link.silence = Duration::from_secs(60);
+    let full = Script { room: Some(4), ..Script::of(b"") };
+    let relay = Relay::start(link, vec![full, Script::of(b"")]).await;
     let mut client = relay.client().await;
-    let (data, code) = client.begin("STOR f").await;
-    assert_eq!((code, client.reply().await.code), (150, 552));
-    assert!(!all(data).await.1);
+    let (mut data, code) = client.begin("STOR f").await;
+    assert_eq!(code, 150);
+    data.write_all(b"four").await.unwrap();
+    while relay.servers[0].times("(full)") == 0 {
+        tokio::task::yield_now().await;
+    }
+    data.write_all(b"more").await.unwrap();
+    let wait = timeout(Duration::from_millis(200), client.heard()).await;
+    assert!(wait.is_err(), "{wait:?}");
+    relay.servers[0].may_break();
+    assert_eq!((client.reply().await.code, all(data).await.1), (552, false));
     assert_eq!(client.ask("NOOP").await, 200);
+    assert_eq!(relay.servers[1].times("NOOP"), 0, "it has still the session");
 }
 
 #[tokio::test]

@@ -77,20 +77,21 @@ impl Session {
                 },
                 None => return Err(Gone::NoServer),
             },
-            Ended::Said(reply) => reply,
+            Ended::Said(reply) => not_done(reply),
             Ended::Data(e) => {
                 drop(target);
                 self.settle().await;
                 Reply::new(426, &format!("The data connection failed: {e}."))
             }
+            // It may say why it takes no more: a full disk makes no server a bad one.
             Ended::Target(e) => {
                 drop(target);
-                self.lose(&Lost::Io(e));
-                Reply::new(426, "The server failed. It has not got all.")
+                self.debug(format_args!("a server takes no more: {e}"));
+                self.last_word().await
             }
             Ended::Lost(lost) => {
                 self.lose(&lost);
-                Reply::new(426, "The server failed. It has not got all.")
+                failed()
             }
             Ended::Abort => {
                 drop(target);
@@ -105,6 +106,18 @@ impl Session {
         };
         data::reset(source);
         Ok(Some(reply))
+    }
+
+    /// What the server says of an upload that it did not take to its end.
+    async fn last_word(&mut self) -> Reply {
+        let Some(server) = &mut self.server else { return failed() };
+        match server.answer(self.link.silence).await {
+            Ok(reply) => not_done(reply),
+            Err(lost) => {
+                self.lose(&lost);
+                failed()
+            }
+        }
     }
 
     /// Passes the client's bytes to the server, and the end of them.
@@ -147,4 +160,13 @@ impl Session {
             }
         }
     }
+}
+
+fn failed() -> Reply {
+    Reply::new(426, "The server failed. It has not got all.")
+}
+
+/// What a server said before it was told the end of an upload. It cannot have all.
+fn not_done(reply: Reply) -> Reply {
+    if reply.is_done() { Reply::new(451, "The server has not got all.") } else { reply }
 }

@@ -63,6 +63,8 @@ pub struct Script {
     pub is_held: bool,
     /// Does it want a PROXY header?
     pub is_behind: bool,
+    /// So many bytes fit on its disk. When no more do, it says so when it may break.
+    pub room: Option<usize>,
 }
 
 impl Script {
@@ -76,6 +78,7 @@ impl Script {
             breaks: Vec::new(),
             is_held: false,
             is_behind: false,
+            room: None,
         }
     }
 
@@ -365,6 +368,14 @@ impl Session {
         };
         let (mut data, _) = listener.accept().await?;
         self.say("150 send it").await?;
+        if let Some(room) = self.shared.script.room {
+            data.read_exact(&mut vec![0; room]).await?;
+            data.set_zero_linger()?;
+            drop(data);
+            self.shared.heard.lock().unwrap().push("(full)".to_owned());
+            drop(self.shared.may_break.acquire().await.unwrap());
+            return self.say("552 the disk is full").await.map(|()| false);
+        }
         let mut bytes = Vec::new();
         match data.read_to_end(&mut bytes).await {
             Ok(_) => {
