@@ -192,6 +192,7 @@ async fn an_overlap_finds_what_size_and_time_do_not() {
         let got = relay.broken(&mut relay.client().await, "RETR f", 100_000).await;
         assert_eq!((got.code, got.is_closed), (code, code == 226), "{overlap}");
         assert!(bytes.starts_with(&got.bytes) || overlap == 0);
+        assert_eq!(relay.servers[1].times("RETR f"), 1, "who has other bytes is not asked again");
         let first = Script::of(&bytes).breaks(100_000, How::Reset).held();
         let relay = Relay::start(link, vec![first, Script::of(&bytes)]).await;
         let got = relay.broken(&mut relay.client().await, "RETR f", 100_000).await;
@@ -221,6 +222,17 @@ async fn a_red_light_ends_a_server_s_part_and_so_does_disabling_it() {
         assert!(relay.service.downloads.all().is_empty());
         assert_eq!((relay.count("requests"), relay.count("bytes")), (1, LENGTH as u64));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_is_disabled_sends_no_more_even_if_nobody_goes_on() {
+    let bytes = file(LENGTH);
+    let relay = Relay::start(link(), vec![Script::of(&bytes).breaks(100_000, How::Silent)]).await;
+    let mut client = relay.client().await;
+    let (data, _) = client.part("LIST", 100_000).await;
+    relay.service.stands(BackendId(0), Light::Green, BackendState::Disabled);
+    let got = client.rest(data).await;
+    assert_eq!((got.code, got.is_closed), (426, false));
 }
 
 #[tokio::test]

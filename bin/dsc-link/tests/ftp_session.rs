@@ -89,7 +89,7 @@ async fn a_server_that_is_drained_is_left_between_two_commands() {
 
 #[tokio::test]
 async fn a_server_that_knows_only_pasv_is_asked_for_that() {
-    let script = Script::of(b"abc").answers("EPSV", "500 unknown");
+    let script = Script::of(b"abc").answers("EPSV", "500 unknown (|||9|)");
     let (relay, mut client) = Relay::one(script).await;
     assert_eq!(client.get("RETR f").await.bytes, b"abc");
     assert_eq!(client.get("RETR f").await.bytes, b"abc");

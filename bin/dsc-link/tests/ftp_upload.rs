@@ -119,8 +119,14 @@ async fn an_upload_whose_server_says_nothing_is_told_to_no_other() {
 
 #[tokio::test]
 async fn an_upload_that_was_not_yet_told_is_told_to_another() {
-    let scripts = vec![Script::of(b"").answers("EPSV", ""), Script::of(b"")];
-    let relay = Relay::start(link(), scripts).await;
-    assert_eq!(relay.client().await.put("STOR f", b"all").await, 226);
-    assert_eq!(relay.servers[1].stored(), [b"all"]);
+    // The relay prints the place without the zero.
+    for line in ["EPSV", "REST 2"] {
+        let scripts = vec![Script::of(b"").answers(line, ""), Script::of(b"")];
+        let relay = Relay::start(link(), scripts).await;
+        let mut client = relay.client().await;
+        assert_eq!(client.ask("REST 02").await, 350);
+        assert_eq!(client.put("STOR f", b"all").await, 226, "{line}");
+        assert_eq!(relay.servers[0].times(line), 1);
+        assert_eq!((relay.servers[1].times("REST 2"), relay.servers[1].stored().len()), (1, 1));
+    }
 }
