@@ -141,11 +141,13 @@ async fn each_transfer_is_a_line_of_the_access_log() {
     let seen = |line: &str| {
         let row: serde_json::Value = serde_json::from_str(line).unwrap();
         let field = |name: &str| row[name].to_string();
-        ["method", "path", "version", "status", "whole", "resumes"].map(field).join(" ")
+        let names = ["method", "path", "version", "status", "sent", "whole", "resumes", "backend"];
+        names.map(field).join(" ")
     };
     let rows: Vec<String> = text.lines().map(seen).collect();
-    assert_eq!(rows[0], r#""RETR" "pub/f" "FTP" 226 true 1"#);
-    assert_eq!(rows[1], r#""STOR" "new" "FTP" 226 true 0"#);
+    let second = format!("\"{}\"", relay.servers[1].address);
+    assert_eq!(rows[0], format!(r#""RETR" "pub/f" "FTP" 226 100000 true 1 {second}"#));
+    assert_eq!(rows[1], format!(r#""STOR" "new" "FTP" 226 0 true 0 {second}"#));
     assert!(rows[2].starts_with(r#""RETR" "f" "FTP" "#), "{}", rows[2]);
 }
 

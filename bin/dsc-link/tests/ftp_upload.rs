@@ -69,7 +69,11 @@ async fn an_upload_without_a_data_connection_is_no_empty_file() {
 
 #[tokio::test]
 async fn a_server_that_wants_no_more_is_believed_but_not_that_it_has_all() {
-    let rows = [("150 send it\r\n552 full", 552), ("150 send it\r\n226 stored", 451)];
+    let rows = [
+        ("150 send it\r\n552 full", 552),
+        ("150 send it\r\n110 a marker\r\n552 full", 552),
+        ("150 send it\r\n226 stored", 451),
+    ];
     for (answer, wanted) in rows {
         let (relay, mut client) = Relay::one(Script::of(b"").answers("STOR", answer)).await;
         let (data, code) = client.begin("STOR f").await;

@@ -258,6 +258,7 @@ mod tests {
     fn a_password_is_not_printed() {
         let command = Command::parse(b"PASS geheim").unwrap();
         assert_eq!(format!("{command} {command:?}"), "PASS ... PASS ...");
+        assert_eq!(Command::parse(b"ACCT geheim").unwrap().to_string(), "ACCT ...");
         assert_eq!(Command::parse(b"RETR a\x1b[2J").unwrap().to_string(), "RETR a\\x1b[2J");
     }
 

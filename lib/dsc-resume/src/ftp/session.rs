@@ -238,6 +238,7 @@ mod tests {
             ("password not wanted", vec![("USER joe", 230)], vec!["USER joe"]),
             ("logged in", with(&[]), told(&[])),
             ("binary", with(&[("TYPE I", 200)]), told(&["TYPE I"])),
+            ("text in a small letter", with(&[("TYPE I", 200), ("TYPE a", 200)]), told(&[])),
             ("text again", with(&[("TYPE I", 200), ("TYPE A", 200)]), told(&[])),
             ("binary refused", with(&[("TYPE I", 500)]), told(&[])),
             (
@@ -338,6 +339,32 @@ mod tests {
         assert!(!session.may_move() && session.replay().is_ok());
         session.heard(&Command::parse(b"RNTO b").unwrap(), 250);
         assert!(session.may_move());
+        session.heard(&Command::parse(b"RNFR none").unwrap(), 550);
+        assert!(session.may_move());
+        session.heard(&Command::parse(b"SITE UMASK 0").unwrap(), 200);
+        assert!(!session.may_move(), "what was done is done on one server");
+    }
+
+    #[test]
+    fn who_is_logged_in() {
+        let rows: &[(&[(&str, u16)], bool)] = &[
+            (&[], false),
+            (&[("USER joe", 331)], false),
+            (&[("USER joe", 230)], true),
+            (&[("USER joe", 331), ("PASS x", 530)], false),
+            (&[("USER joe", 331), ("PASS x", 332)], false),
+            (&[("USER joe", 331), ("PASS x", 332), ("ACCT a", 230)], true),
+            (&[("USER joe", 230), ("USER ann", 331)], false),
+            (&[("USER joe", 230), ("USER ann", 530)], true),
+        ];
+        for (said, wanted) in rows {
+            assert_eq!(session(said).is_logged_in(), *wanted, "{said:?}");
+        }
+        let mut often = session(&[("USER joe", 331)]);
+        for _ in 0..1000 {
+            often.heard(&Command::parse(b"PASS x").unwrap(), 230);
+        }
+        assert_eq!(often.login.len(), 2, "one password is kept");
     }
 
     #[test]

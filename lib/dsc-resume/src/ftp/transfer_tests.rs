@@ -96,6 +96,7 @@ fn another_server_has_the_same_file_or_is_refused() {
         ("213 10", "213 20261127230301", 350, 150, Err(Refusal::OtherTime)),
         ("213 10", "213 20261127230300.5", 350, 150, Err(Refusal::OtherTime)),
         ("213 10", "502 no", 350, 150, Err(Refusal::NoTime)),
+        ("213 10", "200 20261127230300", 350, 150, Err(Refusal::NoTime)),
         ("213 10", "213 2026112723030", 350, 150, Err(Refusal::NoTime)),
         ("213 10", "213 yesterday", 350, 150, Err(Refusal::NoTime)),
         ("213 10", time, 502, 150, Err(Refusal::Restart(502))),
@@ -128,6 +129,14 @@ fn what_may_go_on() {
         assert_eq!(transfer.may_go_on(), Ok(()), "{line}: before the first byte");
         transfer.received(b"0123").unwrap();
         assert_eq!(transfer.may_go_on(), *wanted, "{line} {size} {time}");
+        let is_known =
+            !matches!(wanted, Err(Refusal::NoSize | Refusal::NoTime | Refusal::NotAFile));
+        assert_eq!(transfer.resumes(), is_known, "{line} {size} {time}");
+    }
+    for (rest, length) in [(0, Some(10)), (4, Some(6)), (10, Some(0)), (11, None)] {
+        let mut transfer = transfer("RETR f", rest, 0);
+        answer(&mut transfer, "213 10", &format!("213 {TIME}"), 350, 150).unwrap();
+        assert_eq!(transfer.length(), length, "{rest}");
     }
     assert_eq!(transfer("STOR f", 0, 0).may_go_on(), Err(Refusal::NotAFile));
     let mut text = Transfer::new(Command::parse(b"RETR f").unwrap(), 0, Representation::Ascii, 0);
@@ -200,6 +209,7 @@ fn bytes_sent_again_are_compared() {
     // Nothing beyond the file's end comes from a server that did not begin it.
     assert_eq!(resumed(4, 0).received(b"456789x"), Err(Refusal::Longer));
     assert_eq!(resumed(10, 2).received(b"89x"), Err(Refusal::Longer));
-    // All sent, but the overlap is still owed: no more is needed.
+    // All sent, but the overlap is still owed.
     assert_eq!(resumed(10, 2).end(false, None), End::Broken);
+    assert_eq!(resumed(10, 2).end(true, Some(226)), End::Failed(Refusal::Shorter));
 }
