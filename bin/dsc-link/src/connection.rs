@@ -2,7 +2,7 @@
 
 use crate::drive::{END, Outcome, drive, rest};
 use crate::ftp;
-use crate::limits::Doing;
+use crate::limits::{self, Doing};
 use crate::prefixed::Prefixed;
 use crate::proxy_header;
 use crate::relay::relay;
@@ -13,7 +13,6 @@ use dsc_conf::Speaks;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use socket2::SockRef;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -30,9 +29,6 @@ pub const HEAD_MAX: usize = 64 << 10;
 const STREAMS_MAX: u32 = 100;
 /// Most bytes of one response of HTTP/2 that wait for the client.
 const SEND_MAX: usize = 256 << 10;
-/// Most bytes that wait in the kernel and were not sent. With more, a slow client would seem to take nothing for as long as it needs
-/// for a third of them.
-const UNSENT_MAX: u32 = 128 << 10;
 /// A connection without requests for so long gives its buffers back.
 const REST: Duration = Duration::from_secs(1);
 
@@ -74,7 +70,7 @@ async fn http(
     let mut ends = (peer, local);
     // Small answers go out at once; large ones are full segments anyhow.
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_MAX);
+    limits::little_unsent(&stream);
     let setup = service.setup();
     let begun = timeout(setup.link.client_head, begin(stream, &mut ends, &setup));
     let closing = async {

@@ -2,9 +2,11 @@
 //! connection that nobody uses.
 
 use dsc_conf::Link;
+use socket2::SockRef;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 /// What a client did not do in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,15 @@ pub(crate) struct Doing {
     still_since: AtomicU64,
     /// A response was cut that has no other end than the connection's.
     reset: AtomicBool,
+}
+
+/// Most bytes that wait in the kernel for a client and were not sent.
+const UNSENT_MAX: u32 = 128 << 10;
+
+/// The kernel tells of room when a third of its buffer is free: with much in it, a slow client would seem to take nothing until then.
+pub(crate) fn little_unsent(stream: &TcpStream) {
+    // Without it there is more patience needed, and nothing else.
+    let _ = SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_MAX);
 }
 
 fn base() -> Instant {

@@ -1,6 +1,7 @@
 //! Data connections: with the client, which listens or connects as it said before; with a server, which always listens.
 
 use super::control::{Lost, Server};
+use crate::limits::little_unsent;
 use dsc_conf::FTP_DATA_PORTS;
 use dsc_resume::ftp::{self, Command, Verb};
 use std::io;
@@ -71,7 +72,9 @@ impl Wanted {
                 },
             }
         };
-        timeout(limit, opening).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        let opened = timeout(limit, opening).await;
+        let opened = opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        opened.inspect(little_unsent)
     }
 }
 
