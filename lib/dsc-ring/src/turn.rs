@@ -80,8 +80,8 @@ impl Ring {
         }
     }
 
-    /// What a lost owner had may have been handed to a member of another ring meanwhile, in which this node was not: nobody
-    /// takes it before the leases there have ended (rule 6).
+    /// What a lost owner had, or nobody, may have been taken by a member of another ring meanwhile, in which this node was not:
+    /// nobody takes it before the leases there have ended (rule 6).
     fn heed_rivals(&mut self, now: Time, token: &mut Token) {
         let members = token.member_set();
         for (i, rival) in self.rivals.iter_mut().enumerate() {
@@ -92,7 +92,7 @@ impl Ring {
         let until = self.rivals.iter().flatten().map(|(until, _)| *until).max();
         let left_us = until.map_or(0, |until| us(now.until(until)));
         for v in token.vips.iter_mut().filter(|_| left_us > 0) {
-            if v.owner.is_some_and(|owner| !members.contains(owner)) {
+            if v.owner.is_none_or(|owner| !members.contains(owner)) {
                 v.fence_us = v.fence_us.max(left_us);
             }
         }

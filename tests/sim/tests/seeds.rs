@@ -169,3 +169,13 @@ fn what_a_ring_without_this_node_handed_on_is_waited_for() {
     plan.faults = kept.map(|i| plan.faults[i].clone()).to_vec();
     as_it_was(&plan);
 }
+
+/// The same with a VIP that nobody had: the others took it while a node that they had removed still had the token of before.
+#[test]
+fn what_a_ring_without_this_node_took_first_is_waited_for() {
+    all_hold(91_020_579..91_020_580, Wish::default());
+    let mut plan = Plan::new(91_020_579, Wish::default());
+    let kept = [0, 1, 2, 3, 4, 7, 8, 12, 17, 18];
+    plan.faults = kept.map(|i| plan.faults[i].clone()).to_vec();
+    as_it_was(&plan);
+}
