@@ -79,7 +79,8 @@ fn a_slow_client_of_http1_is_served_to_the_end() {
     while begin.elapsed() < IDLE * 4 {
         let count = client.read(&mut got).expect("a part");
         answer.extend_from_slice(&got[..count]);
-        std::thread::sleep(PACE);
+        let read = Instant::now();
+        net::until("its pace has passed", || read.elapsed() > PACE);
     }
     client.read_to_end(&mut answer).expect("the rest");
     assert!(answer.ends_with(&object.bytes) && run.count("clients_slow") == 0);
