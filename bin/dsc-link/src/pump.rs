@@ -168,7 +168,9 @@ impl Pump {
                 Some(self.take(frame))
             }
             Poll::Ready(Some(Err(e))) => Some(Err(Cause::Broken(e))),
-            Poll::Ready(None) if source.left.unwrap_or(0) > 0 => Some(Err(Cause::Short)),
+            Poll::Ready(None) if source.left.unwrap_or(0) > 0 || source.is_cut() => {
+                Some(Err(Cause::Short))
+            }
             Poll::Ready(None) => {
                 self.fetching = None;
                 self.keep();

@@ -47,7 +47,7 @@ pub(crate) async fn relay(
         }
     };
     client.service.counters.requests.add();
-    let mut upload = Some(Upload::of(body, setup.link.idle));
+    let mut upload = Some(Upload::of(body, client.doing.is_h2(), setup.link.idle));
     Ok(match ask(&client, &setup, &wanted, &mut upload).await {
         Ok(answer) if answer.response.status() == StatusCode::SWITCHING_PROTOCOLS => {
             let backend = answer.active.backend().address;

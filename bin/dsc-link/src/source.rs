@@ -71,6 +71,11 @@ impl Source {
         Source { body, sender: Some(sender), active, overlap, left: Some(length) }
     }
 
+    /// Did a stream that ended not come to its end? One that is reset without an error gives no other sign.
+    pub fn is_cut(&self) -> bool {
+        matches!(self.sender, Some(Sender::Stream(_))) && !self.body.is_end_stream()
+    }
+
     /// Has all come? Where the length is known, that counts, whatever the backend does next.
     pub fn is_complete(&self) -> bool {
         self.left.map_or_else(|| self.body.is_end_stream(), |left| left == 0)

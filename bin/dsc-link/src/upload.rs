@@ -16,6 +16,8 @@ pub(crate) enum Upload {
     Of {
         /// From the client.
         incoming: Incoming,
+        /// By HTTP/2, where a stream that is reset without an error gives no other sign than that it has not come to its end.
+        is_stream: bool,
         /// Longest pause.
         idle: Duration,
         /// Runs while nothing comes.
@@ -27,11 +29,11 @@ pub(crate) enum Upload {
 
 impl Upload {
     /// What follows a request's head.
-    pub fn of(incoming: Incoming, idle: Duration) -> Upload {
+    pub fn of(incoming: Incoming, is_stream: bool, idle: Duration) -> Upload {
         if incoming.is_end_stream() {
             Upload::Empty
         } else {
-            Upload::Of { incoming, idle, pause: None, progress: Arc::default() }
+            Upload::Of { incoming, is_stream, idle, pause: None, progress: Arc::default() }
         }
     }
 
@@ -67,6 +69,8 @@ pub(crate) enum Broken {
 pub(crate) enum UploadError {
     /// The client's connection failed.
     Client(hyper::Error),
+    /// The client gave it up.
+    Cut,
     /// The client paused for too long.
     Slow,
 }
@@ -75,6 +79,7 @@ impl fmt::Display for UploadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             UploadError::Client(e) => write!(f, "the client's body: {e}"),
+            UploadError::Cut => f.write_str("the client's body: it was given up"),
             UploadError::Slow => f.write_str("the client's body: it pauses for too long"),
         }
     }
@@ -90,12 +95,16 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
-        let Upload::Of { incoming, idle, pause, progress } = self.get_mut() else {
+        let Upload::Of { incoming, is_stream, idle, pause, progress } = self.get_mut() else {
             return Poll::Ready(None);
         };
-        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
+        if let Poll::Ready(frame) = Pin::new(&mut *incoming).poll_frame(cx) {
             *pause = None;
             progress.passed.now();
+            if frame.is_none() && *is_stream && !incoming.is_end_stream() {
+                let _ = progress.broken.set(Broken::Gone);
+                return Poll::Ready(Some(Err(UploadError::Cut)));
+            }
             let gone = |e| {
                 let _ = progress.broken.set(Broken::Gone);
                 UploadError::Client(e)

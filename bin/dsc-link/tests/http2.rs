@@ -8,7 +8,7 @@ use net::client::Client;
 use net::http2::Http2Backend;
 use net::hyper_client::{HyperClient, Way};
 use net::object::{Object, head_len, resolve};
-use net::{Running, link};
+use net::{LIMIT, Running, link};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -85,7 +85,7 @@ fn requests_share_connections_up_to_what_a_backend_takes() {
 
 #[test]
 fn each_place_and_way_to_break_gives_the_whole_body() {
-    let ends = [End::Close, End::Reset, End::Silent, End::Away];
+    let ends = [End::Close, End::Stop, End::Reset, End::Silent, End::Away];
     let ranges = [None, Some("bytes=1000-70999"), Some("bytes=-60000")];
     let kinds = [Object::new(LEN), Object::new(LEN).chunked(9_000)];
     std::thread::scope(|scope| {
@@ -202,7 +202,7 @@ fn clients_that_read_nothing_hold_up_nobody_else() {
     let object = Object::new(4_000_000);
     let backend = honest(&object);
     let mut link = link();
-    link.silence = Duration::from_secs(600);
+    (link.silence, link.head) = (Duration::from_secs(600), LIMIT);
     let run = Running::over_http2(link, &[&backend]);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -304,4 +304,47 @@ fn who_does_not_begin_with_http2_is_sent_nothing() {
         assert_eq!(good.requests(), before + 2);
         assert_eq!(run.count("requests_repeated"), 1, "it is suspect from then on");
     }
+}
+
+#[test]
+fn a_stream_that_stops_without_an_error_is_not_taken_for_whole() {
+    // Nobody knows the length, and without a validator nobody else can go on.
+    let object = Object::new(LEN).chunked(9_000).with("ETag", "X-Tag");
+    let bad = breaking(&object, LEN / 2, End::Stop);
+    let run = Running::over_http2(link(), &[&bad]);
+    let mut client = Client::connect(run.address);
+    // The end may come before the head has left: then there is nothing but an end.
+    if let Some(response) = client.get("/", "") {
+        assert!(!response.whole && object.bytes.starts_with(&response.body));
+    }
+    assert_eq!(run.count("bodies_cut"), 1);
+}
+
+#[test]
+fn a_body_that_a_client_gives_up_is_not_taken_for_whole() {
+    const ROUNDS: u64 = 100;
+    let backend = Backend::start(|_| (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), End::Keep));
+    let run = Running::start(link(), &[&backend]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a loop").block_on(async {
+        let stream = tokio::net::TcpStream::connect(run.address).await.expect("a connection");
+        let (mut client, connection) = h2::client::handshake(stream).await.expect("HTTP/2");
+        let connection = tokio::spawn(connection);
+        for round in 1..=ROUNDS {
+            let request = hyper::Request::post("http://shop.example/").body(());
+            client = client.ready().await.expect("ready");
+            let sent = client.send_request(request.expect("a request"), false);
+            let (_answer, mut body) = sent.expect("sent");
+            body.send_data("abc".into(), false).expect("sent");
+            // Given up when it is on its way to the backend, or will be soon.
+            while run.count("requests") < round {
+                tokio::task::yield_now().await;
+            }
+            body.send_reset(h2::Reason::NO_ERROR);
+        }
+        drop(client);
+        let _ = connection.await;
+    });
+    net::until("it is gone", || run.service.connections() == 0);
+    assert_eq!(backend.requests(), 0, "a request that was whole");
 }

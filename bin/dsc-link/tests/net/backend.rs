@@ -43,6 +43,8 @@ pub enum End {
     Reset,
     /// Nothing, and it stays open.
     Silent,
+    /// Of HTTP/2: the stream is reset, and nothing is said to be wrong.
+    Stop,
     /// Of HTTP/2: the connection is given up, with a word (GOAWAY).
     Away,
     /// Of HTTP/2: all is well, but the connection takes no other request (GOAWAY).
@@ -140,7 +142,7 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
         }
         match end {
             End::Keep => {}
-            End::Close | End::Away | End::Last | End::Refuse => {
+            End::Close | End::Stop | End::Away | End::Last | End::Refuse => {
                 let _ = stream.shutdown(Shutdown::Both);
                 return;
             }

@@ -235,6 +235,7 @@ async fn answer(
 async fn over(end: End, ends: &mpsc::UnboundedSender<End>, reset: impl FnOnce(Reason)) -> End {
     match end {
         End::Close => reset(Reason::INTERNAL_ERROR),
+        End::Stop => reset(Reason::NO_ERROR),
         End::Silent => std::future::pending().await,
         End::Reset | End::Away => {
             let _ = ends.send(end);

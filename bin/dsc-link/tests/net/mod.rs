@@ -59,6 +59,8 @@ impl Running {
     /// In front of these, which speak HTTP/2.
     pub fn over_http2(mut link: Link, backends: &[&Http2Backend]) -> Running {
         link.backend_http2 = true;
+        // They begin when their one thread comes to it.
+        link.connect = LIMIT;
         Running::of_plans(link, &plans_of(backends.iter().map(|b| b.address)))
     }
 
