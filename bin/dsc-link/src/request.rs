@@ -70,6 +70,7 @@ impl Wanted {
         let path = head.uri.path_and_query().cloned();
         head.uri = Uri::from(path.unwrap_or_else(|| PathAndQuery::from_static("/")));
         head.version = Version::HTTP_11;
+        one_cookie(&mut head.headers);
         forward(&mut head.headers, client, link.forwarded);
         let safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(&head.method);
         let asked = match head.headers.get_all(header::RANGE).iter().collect::<Vec<_>>()[..] {
@@ -148,6 +149,20 @@ fn forward(headers: &mut HeaderMap, client: &Client, how: Forwarded) {
             IpAddr::V6(six) => format!("for=\"[{six}]\";proto={scheme}"),
         };
         append(headers, header::FORWARDED, &own);
+    }
+}
+
+/// HTTP/2 may have one field for each cookie, HTTP/1 has one for all (RFC 9113, 8.2.3).
+fn one_cookie(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (cookies.next(), cookies.next()) else { return };
+    let mut all = first.as_bytes().to_vec();
+    for cookie in std::iter::once(second).chain(cookies) {
+        all.extend_from_slice(b"; ");
+        all.extend_from_slice(cookie.as_bytes());
+    }
+    if let Ok(all) = HeaderValue::from_bytes(&all) {
+        headers.insert(header::COOKIE, all);
     }
 }
 
