@@ -6,7 +6,7 @@ use crate::limits::{self, Doing};
 use crate::prefixed::Prefixed;
 use crate::proxy_header;
 use crate::relay::relay;
-use crate::seats::Accepted;
+use crate::seats::{Accepted, Seat};
 use crate::service::{Connected, Service, Setup};
 use crate::watched::{OnTcp, Watched};
 use dsc_conf::Speaks;
@@ -42,15 +42,17 @@ pub(crate) struct Client {
     pub worker: usize,
     pub service: Arc<Service>,
     pub doing: Arc<Doing>,
-    /// Counts for as long as anything of it goes on.
-    pub _connected: Connected,
+    /// For as long as anything of it goes on.
+    pub _counted: (Connected, Seat),
 }
 
 /// Serves one connection until it ends; it is closed at once if there are too many.
 pub async fn serve(accepted: Accepted, worker: usize) {
-    let Accepted { stream, peer, service, connected, seat: _seat } = accepted;
+    let Accepted { stream, peer, service, connected, seat } = accepted;
     match (service.setup().link.speaks, connected) {
-        (Speaks::Http, Some(connected)) => http(stream, peer, service, connected, worker).await,
+        (Speaks::Http, Some(connected)) => {
+            http(stream, peer, service, (connected, seat), worker).await;
+        }
         (Speaks::Http, None) => {}
         // Apart, so that a connection of HTTP does not need its room.
         (Speaks::Ftp, connected) => {
@@ -63,7 +65,7 @@ async fn http(
     stream: TcpStream,
     peer: SocketAddr,
     service: Arc<Service>,
-    connected: Connected,
+    counted: (Connected, Seat),
     worker: usize,
 ) {
     let Ok(local) = stream.local_addr() else { return };
@@ -95,7 +97,7 @@ async fn http(
     let tls = matches!(begun, Begun::Tls(..));
     let doing = Arc::new(Doing::new(is_h2));
     let (peer, local) = ends;
-    let client = Client { peer, local, tls, worker, service, doing, _connected: connected };
+    let client = Client { peer, local, tls, worker, service, doing, _counted: counted };
     let client = Arc::new(client);
     // Each has its own memory, or one that waits for its first byte would have that of the largest.
     match begun {
