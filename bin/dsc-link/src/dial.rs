@@ -2,7 +2,7 @@
 
 use crate::backend::Backend;
 use crate::connection::Client;
-use crate::heard::Heard;
+use crate::limits::Activity;
 use crate::proxy_header;
 use crate::sender::{STREAMS_MAX, Sender, Shared};
 use crate::upload::Upload;
@@ -17,6 +17,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, timeout};
+use tokio_util::io::InspectReader;
 
 /// Largest head of an answer.
 const HEAD_MAX: usize = 64 << 10;
@@ -26,7 +27,9 @@ const WINDOW: u32 = 256 << 10;
 /// Most bytes of one request of HTTP/2 that wait for the backend.
 const SEND_MAX: usize = 256 << 10;
 
-type Connection = http2::Connection<TokioIo<Heard>, Upload, TokioExecutor>;
+type OnRead = Box<dyn FnMut(&[u8]) + Send>;
+type Connection =
+    http2::Connection<TokioIo<InspectReader<TcpStream, OnRead>>, Upload, TokioExecutor>;
 
 /// A way that is there; none if there is none that was used since `oldest`.
 pub(crate) fn kept(
@@ -34,16 +37,17 @@ pub(crate) fn kept(
     link: &Link,
     backend: &Backend,
     oldest: Instant,
+    upload: bool,
 ) -> Option<Sender> {
     match link {
-        Link { backend_http2: true, .. } => backend.pool.stream(client.worker, oldest),
+        Link { backend_http2: true, .. } => backend.pool.stream(client.worker, oldest, upload),
         // Its head is one client's.
         Link { proxy_out: true, .. } => None,
         _ => backend.pool.take(client.worker, oldest),
     }
 }
 
-/// Opens one, or waits for one that is being opened.
+/// Opens one, or waits for one that is being opened; whether it is new.
 ///
 /// # Errors
 /// The system's, or that it took too long.
@@ -52,11 +56,16 @@ pub(crate) async fn connect(
     link: &Link,
     backend: &Backend,
     oldest: Instant,
-) -> io::Result<Sender> {
+    upload: bool,
+) -> io::Result<(Sender, bool)> {
     let opened = async {
-        match link.backend_http2 {
-            true => http2(client, link, backend, oldest).await,
-            false => http1(client, link, backend).await,
+        if !link.backend_http2 {
+            return Ok((http1(client, link, backend).await?, true));
+        }
+        let _turn = backend.pool.turn(client.worker).await;
+        match kept(client, link, backend, oldest, upload) {
+            Some(sender) => Ok((sender, false)),
+            None => Ok((http2(client, backend, upload).await?, true)),
         }
     };
     let opened = timeout(link.connect, opened).await;
@@ -84,27 +93,24 @@ async fn http1(client: &Client, link: &Link, backend: &Backend) -> io::Result<Se
     Ok(Sender::Own(sender))
 }
 
-async fn http2(
-    client: &Client,
-    link: &Link,
-    backend: &Backend,
-    oldest: Instant,
-) -> io::Result<Sender> {
-    let _turn = backend.pool.turn(client.worker).await;
-    if let Some(sender) = kept(client, link, backend, oldest) {
-        return Ok(sender);
-    }
+async fn http2(client: &Client, backend: &Backend, upload: bool) -> io::Result<Sender> {
     let stream = TcpStream::connect(backend.address).await?;
     stream.set_nodelay(true)?;
     let first = Arc::new(Notify::new());
-    let stream = Heard::new(stream, first.clone());
+    let heard = Arc::new(Activity::default());
+    let (tells, hears) = (first.clone(), heard.clone());
+    let on_read: OnRead = Box::new(move |_| {
+        hears.now();
+        tells.notify_one();
+    });
+    let stream = InspectReader::new(stream, on_read);
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.timer(TokioTimer::new()).max_header_list_size(HEAD_MAX as u32);
     builder.initial_stream_window_size(WINDOW).max_send_buf_size(SEND_MAX);
     builder.initial_connection_window_size(WINDOW * STREAMS_MAX as u32);
     let shake = builder.handshake(TokioIo::new(stream)).await;
     let (sender, connection) = shake.map_err(io::Error::other)?;
-    let shared = Shared::new(sender);
+    let shared = Shared::new(sender, heard);
     let (tells, told) = oneshot::channel();
     let (service, address) = (client.service.name.clone(), backend.address);
     let carried = carry(connection, Arc::downgrade(&shared), first, tells);
@@ -114,9 +120,10 @@ async fn http2(
         }
     });
     told.await.map_err(|_| io::Error::other("it ended at once"))?;
-    let stream = shared.stream().filter(|_| shared.is_open());
+    let stream = shared.stream(upload).filter(|_| shared.is_open());
+    let stream = stream.ok_or_else(|| io::Error::other("it takes no request"))?;
     backend.pool.share(client.worker, shared);
-    stream.ok_or_else(|| io::Error::other("it takes no request"))
+    Ok(stream)
 }
 
 /// Runs a connection, keeps to what its backend takes at once, and tells when that is known first.

@@ -81,13 +81,15 @@ pub(crate) async fn exchange(
     let active = backend.begin();
     let age = if question.repeatable { link.idle } else { FRESH.min(link.idle) };
     let oldest = Instant::now().checked_sub(age).unwrap_or_else(Instant::now);
+    // A request that was sent, or refused, goes to the same backend once more at most.
+    let mut once_more = true;
     loop {
-        let there = kept(client, link, backend, oldest);
-        let reused = there.is_some();
-        let mut sender = match there {
-            Some(sender) => sender,
-            None => match connect(client, link, backend, oldest).await {
-                Ok(sender) => sender,
+        let has_body = matches!(upload, Some(Upload::Of { .. }));
+        let there = once_more.then(|| kept(client, link, backend, oldest, has_body));
+        let (mut sender, is_new) = match there.flatten() {
+            Some(sender) => (sender, false),
+            None => match connect(client, link, backend, oldest, has_body).await {
+                Ok(opened) => opened,
                 Err(e) => {
                     backend.suspect(Instant::now());
                     return Err(Failed::Connect(e));
@@ -113,15 +115,19 @@ pub(crate) async fn exchange(
             Ok(Err(mut error)) => {
                 let unsent = error.take_message().map(Request::into_body);
                 let error = error.into_error();
-                let again = unsent.is_some() || (question.repeatable && !is_of_stream(&error));
-                *upload = unsent;
-                if upload.is_none() && is_empty && is_refused(&error) {
-                    *upload = Some(Upload::Empty);
-                }
-                // It had been closed while it waited: that says nothing of the backend.
-                if reused && again {
+                let refused = is_refused(&error);
+                let was_sent = unsent.is_none();
+                *upload = unsent.or_else(|| (refused && is_empty).then_some(Upload::Empty));
+                let again = upload.is_some() || (question.repeatable && !is_of_stream(&error));
+                // It had been closed while it waited, or takes no more: that says nothing of the backend.
+                if again && (!was_sent || once_more) && (refused || !is_new) {
+                    once_more &= !was_sent;
                     sender.retire();
                     continue;
+                }
+                if refused {
+                    sender.retire();
+                    return Err(Failed::Broken(error));
                 }
                 Failed::Broken(error)
             }

@@ -19,7 +19,6 @@ pub mod downloads;
 mod drive;
 mod exchange;
 mod ftp;
-mod heard;
 mod limits;
 mod logged;
 mod piece;

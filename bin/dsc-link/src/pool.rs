@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::MutexGuard;
 use tokio::time::Instant;
 
-/// Most connections of one backend that wait, on each worker: as many as it ever had at once are kept up to here. Of HTTP/2 there
-/// are as many as the requests at once need.
+/// Most connections of one backend that wait, on each worker: as many as it ever had at once are kept up to here.
 pub const KEPT_MAX: usize = 128;
+/// Most connections of HTTP/2 that carry nothing. How many carry something follows from the requests at once.
+const IDLE_MAX: usize = 4;
 
 struct Kept {
     sender: SendRequest<Upload>,
@@ -63,16 +64,25 @@ impl Pool {
         kept.push_back(Kept { sender, since: Instant::now() });
     }
 
-    /// A stream of a connection that is there: of the first that has one left, so that the last can grow old.
-    pub fn stream(&self, worker: usize, oldest: Instant) -> Option<Sender> {
+    /// A stream of a connection that is there and of which something was heard since `oldest`: of the first that has one left, so
+    /// that the last can grow old.
+    pub fn stream(&self, worker: usize, oldest: Instant, upload: bool) -> Option<Sender> {
+        let age = oldest.elapsed();
         let mut shared = lock(&self.0[worker].shared);
         shared.retain(|s| s.is_open());
-        shared.iter().filter(|s| s.is_used_since(oldest)).find_map(Shared::stream)
+        shared.iter().filter(|s| s.silent() <= age).find_map(|s| s.stream(upload))
     }
 
-    /// A connection that others may have streams of.
+    /// A connection that others may have streams of; the oldest that carry nothing make room for it.
     pub fn share(&self, worker: usize, connection: Arc<Shared>) {
-        lock(&self.0[worker].shared).push(connection);
+        let mut shared = lock(&self.0[worker].shared);
+        let mut more = shared.iter().filter(|s| s.is_idle()).count().saturating_sub(IDLE_MAX - 1);
+        shared.retain(|s| {
+            let goes = more > 0 && s.is_idle();
+            more -= usize::from(goes);
+            !goes
+        });
+        shared.push(connection);
     }
 
     /// Whose turn it is to open one: the others wait for what comes of it.
@@ -84,6 +94,87 @@ impl Pool {
     pub fn sweep(&self, worker: usize, oldest: Instant) {
         let Share { kept, shared, .. } = &self.0[worker];
         lock(kept).retain(|k| k.since >= oldest && !k.sender.is_closed());
-        lock(shared).retain(|s| s.is_open() && s.is_used_since(oldest));
+        let age = oldest.elapsed();
+        lock(shared).retain(|s| s.is_open() && (!s.is_idle() || s.silent() <= age));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::Activity;
+    use hyper::client::conn::http2;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::time::Duration;
+
+    /// A connection whose other end says nothing; it is open until the value beside it is dropped.
+    async fn connection() -> (Arc<Shared>, Box<dyn Send>) {
+        let (own, other) = tokio::io::duplex(1024);
+        let shake = http2::handshake(TokioExecutor::new(), TokioIo::new(own)).await;
+        let (sender, task) = shake.expect("a connection");
+        (Shared::new(sender, Arc::new(Activity::default())), Box::new((task, other)))
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a loop").block_on(test);
+    }
+
+    fn long_ago() -> Instant {
+        let ago = Instant::now().checked_sub(Duration::from_secs(5));
+        ago.expect("the machine has run for longer")
+    }
+
+    #[test]
+    fn a_connection_carries_one_request_with_a_body_at_once() {
+        run(async {
+            let (shared, _open) = connection().await;
+            let pool = Pool::new(1);
+            pool.share(0, shared);
+            let first = pool.stream(0, long_ago(), true).expect("a stream");
+            assert!(pool.stream(0, long_ago(), true).is_none());
+            let without = pool.stream(0, long_ago(), false).expect("a stream");
+            assert!(pool.stream(0, long_ago(), true).is_none());
+            drop(first);
+            assert!(pool.stream(0, long_ago(), true).is_some());
+            drop(without);
+        });
+    }
+
+    #[test]
+    fn few_connections_wait_with_nothing_to_carry() {
+        run(async {
+            let pool = Pool::new(1);
+            let mut open = Vec::new();
+            let mut busy = Vec::new();
+            for number in 0..2 * IDLE_MAX {
+                let (shared, other) = connection().await;
+                if number < 2 {
+                    busy.extend(shared.stream(false));
+                }
+                pool.share(0, shared);
+                open.push(other);
+            }
+            // What is used is not closed for it.
+            assert_eq!((lock(&pool.0[0].shared).len(), busy.len()), (IDLE_MAX + 2, 2));
+        });
+    }
+
+    #[test]
+    fn a_connection_of_which_nothing_was_heard_is_no_fresh_one() {
+        run(async {
+            let (shared, _open) = connection().await;
+            let pool = Pool::new(1);
+            let _running = shared.stream(false).expect("a stream");
+            pool.share(0, shared.clone());
+            while shared.silent() < Duration::from_millis(2) {
+                tokio::task::yield_now().await;
+            }
+            assert!(pool.stream(0, Instant::now(), false).is_none());
+            assert!(pool.stream(0, long_ago(), false).is_some());
+            // Nor is one closed that carries something.
+            pool.sweep(0, Instant::now());
+            assert_eq!(lock(&pool.0[0].shared).len(), 1);
+        });
     }
 }

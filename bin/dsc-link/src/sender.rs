@@ -1,6 +1,6 @@
 //! What a request is sent on: a connection of its own (HTTP/1.1), or a stream of a connection that many share (HTTP/2).
 
-use crate::backend::lock;
+use crate::limits::Activity;
 use crate::upload::Upload;
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
@@ -9,12 +9,16 @@ use hyper::http::request::Parts;
 use hyper::http::uri::{Authority, Scheme};
 use hyper::{Request, Response, Uri, Version};
 use std::error::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
-use tokio::time::Instant;
+use tokio::time::Duration;
 
 /// Most requests at once on one connection to a backend; fewer, if it says so.
 pub(crate) const STREAMS_MAX: usize = 32;
+
+/// Most requests of one connection, one after the other. Servers have a limit of their own, often 1000; requests on their way when it
+/// is reached are lost if they have a body.
+const REQUESTS_MAX: usize = 500;
 
 /// What came of a request: its body with the error if nothing of it was sent.
 pub(crate) type Sent = Result<Response<Incoming>, TrySendError<Request<Upload>>>;
@@ -54,19 +58,26 @@ pub(crate) struct Shared {
     streams: AtomicUsize,
     /// How many it may carry.
     most: AtomicUsize,
+    /// How many it has had.
+    given: AtomicUsize,
+    /// Does one of them have a body? Bodies share what the backend lets come: one that is not read would hold up the others.
+    uploads: AtomicBool,
     retired: AtomicBool,
-    used: Mutex<Instant>,
+    /// When the backend said something last.
+    heard: Arc<Activity>,
 }
 
 impl Shared {
     /// One that was opened now.
-    pub fn new(sender: http2::SendRequest<Upload>) -> Arc<Shared> {
+    pub fn new(sender: http2::SendRequest<Upload>, heard: Arc<Activity>) -> Arc<Shared> {
         Arc::new(Shared {
             sender,
             streams: AtomicUsize::new(0),
             most: AtomicUsize::new(STREAMS_MAX),
+            given: AtomicUsize::new(0),
+            uploads: AtomicBool::new(false),
             retired: AtomicBool::new(false),
-            used: Mutex::new(Instant::now()),
+            heard,
         })
     }
 
@@ -77,21 +88,35 @@ impl Shared {
 
     /// Can another request ever be sent on it?
     pub fn is_open(&self) -> bool {
-        !self.retired.load(Ordering::Relaxed) && !self.sender.is_closed()
+        let worn = self.given.load(Ordering::Relaxed) >= REQUESTS_MAX;
+        !worn && !self.retired.load(Ordering::Relaxed) && !self.sender.is_closed()
     }
 
-    /// Has it carried something since then?
-    pub fn is_used_since(&self, then: Instant) -> bool {
-        self.streams.load(Ordering::Relaxed) > 0 || *lock(&self.used) >= then
+    /// Does it carry nothing?
+    pub fn is_idle(&self) -> bool {
+        self.streams.load(Ordering::Relaxed) == 0
     }
 
-    /// A stream for one request; none if it carries as many as it may.
-    pub fn stream(self: &Arc<Shared>) -> Option<Sender> {
+    /// For so long the backend has said nothing.
+    pub fn silent(&self) -> Duration {
+        self.heard.silent()
+    }
+
+    /// A stream for one request; none if it carries as many as it may, or another one with a body.
+    pub fn stream(self: &Arc<Shared>, upload: bool) -> Option<Sender> {
         let most = self.most.load(Ordering::Relaxed);
         let another = |streams| (streams < most).then_some(streams + 1);
-        let counted = self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another);
-        let stream = || Stream { sender: self.sender.clone(), shared: self.clone() };
-        counted.is_ok().then(|| Sender::Stream(stream()))
+        self.streams.fetch_update(Ordering::Relaxed, Ordering::Relaxed, another).ok()?;
+        let mut stream =
+            Stream { sender: self.sender.clone(), shared: self.clone(), upload: false };
+        if upload {
+            if self.uploads.swap(true, Ordering::Relaxed) {
+                return None;
+            }
+            stream.upload = true;
+        }
+        self.given.fetch_add(1, Ordering::Relaxed);
+        Some(Sender::Stream(stream))
     }
 }
 
@@ -99,11 +124,14 @@ impl Shared {
 pub(crate) struct Stream {
     sender: http2::SendRequest<Upload>,
     shared: Arc<Shared>,
+    upload: bool,
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        *lock(&self.shared.used) = Instant::now();
+        if self.upload {
+            self.shared.uploads.store(false, Ordering::Relaxed);
+        }
         self.shared.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -116,7 +144,7 @@ pub(crate) fn authority(host: &[u8]) -> Option<Authority> {
 /// A head as HTTP/2 has it: `Host` is a part of the target (RFC 9113, 8.3.1).
 fn of_http2(mut head: Parts) -> Parts {
     head.version = Version::HTTP_2;
-    let mut target = std::mem::take(&mut head.uri).into_parts();
+    let mut target = head.uri.clone().into_parts();
     target.scheme = Some(Scheme::HTTP);
     target.authority = head.headers.get(header::HOST).and_then(|h| authority(h.as_bytes()));
     if let Ok(uri) = Uri::from_parts(target) {

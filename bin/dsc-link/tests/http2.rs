@@ -350,6 +350,30 @@ fn a_body_that_a_client_gives_up_is_not_taken_for_whole() {
 }
 
 #[test]
+fn a_backend_that_refuses_once_is_asked_once_more() {
+    let backend = Http2Backend::start(|request| match request.number {
+        0 => (Vec::new(), End::Refuse),
+        _ => (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep),
+    });
+    let run = Running::over_http2(link(), &[&backend]);
+    let mut client = Client::connect(run.address);
+    client.send(b"DELETE /a HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_eq!(client.response(false).expect("a response").status, 200);
+    assert_eq!((backend.requests(), run.count("requests_repeated")), (2, 0));
+}
+
+#[test]
+fn a_connection_is_given_up_before_its_backend_does() {
+    let backend = Http2Backend::start(|_| (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep));
+    let run = Running::over_http2(link(), &[&backend]);
+    let mut client = Client::connect(run.address);
+    for _ in 0..501 {
+        assert_eq!(client.get("/", "").expect("a response").status, 200);
+    }
+    assert_eq!(backend.connections(), 2);
+}
+
+#[test]
 fn cookies_that_came_apart_are_one_field_over_http1() {
     let seen = Arc::new(Mutex::new(String::new()));
     let own = seen.clone();

@@ -7,17 +7,14 @@ use h2::{Reason, RecvStream, SendStream};
 use hyper::body::Bytes;
 use hyper::{Request as Asked, Response};
 use socket2::SockRef;
-use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
+use tokio_util::io::InspectWriter;
 
 type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 
@@ -103,57 +100,17 @@ impl Drop for Http2Backend {
     }
 }
 
-/// A connection that knows what went out: what is reset may take with it what waits.
-struct Counted {
-    stream: TcpStream,
-    written: Arc<AtomicU64>,
-    is_reset: Arc<AtomicBool>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let wrote = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(n)) = &wrote {
-            self.written.fetch_add(*n as u64, Ordering::SeqCst);
-        }
-        wrote
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if self.is_reset.load(Ordering::SeqCst) {
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
-    let (written, is_reset) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-    let counted = Counted { stream, written: written.clone(), is_reset: is_reset.clone() };
+    // What is reset may take with it what waits, so that it must be known what went out.
+    let written = Arc::new(AtomicU64::new(0));
+    let went = written.clone();
+    let stream = stream.into_std().expect("a socket");
+    let socket = stream.try_clone().expect("a descriptor");
+    let stream = TcpStream::from_std(stream).expect("a socket");
+    let counted = InspectWriter::new(stream, move |bytes: &[u8]| {
+        went.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+    });
     let mut builder = h2::server::Builder::new();
     builder.max_concurrent_streams(shared.streams);
     let shake = builder.handshake(counted).await;
@@ -176,7 +133,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             }
             Some(end) = ended.recv() => match end {
                 End::Reset => {
-                    is_reset.store(true, Ordering::SeqCst);
+                    let _ = SockRef::from(&socket).set_linger(Some(Duration::ZERO));
                     return;
                 }
                 End::Away => connection.abrupt_shutdown(Reason::INTERNAL_ERROR),
