@@ -1,13 +1,10 @@
 //! dsc-fwd on clsact, the hook of kernels without TCX: its filters beside those of others, and what becomes of them.
 
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod net;
-
+use crate::net::probe::Asker;
+use crate::net::{self, Node, VIP4, until, world_on};
 use dsc_bpf::Hook;
 use dsc_wire::local::HostState;
 use dsc_wire::{SubnetId, Time};
-use net::probe::Asker;
-use net::{Node, VIP4, until, world_on};
 use std::net::Ipv4Addr;
 
 const V4: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 100);

@@ -1,15 +1,12 @@
 //! Flows between two real daemons: replies that reach a node before their flow does (§B.3) wait for it, and leave as the
 //! configuration says; a silent flow is forgotten everywhere after its timeout.
 
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod net;
-
+use crate::net::{CONFIG, Node, World, until, until_within, world};
 use dsc_conf::Config;
 use dsc_sys::frames::FrameSender;
 use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{FlowFilter, FwdCounters, FwdFlows, FwdRequest, HostState, socket};
 use dsc_wire::{NodeId, VipId};
-use net::{CONFIG, Node, World, until, until_within, world};
 use std::io::Write;
 use std::net::UdpSocket;
 use std::ops::RangeInclusive;

@@ -1,14 +1,11 @@
 //! dsc-fwd and its programs on real frames: two nodes and a client around a switch in network namespaces.
 
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod net;
-
+use crate::net::probe::{Asker, Probes, echo};
+use crate::net::{self, VIP4, VIP6, World, on_each_hook, until, vip4, vip6, world};
 use dsc_sys::clock;
 use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{Conflict, Facts, FwdCounters, FwdRequest, HostState, socket};
 use dsc_wire::{SubnetId, Time, VipId};
-use net::probe::{Asker, Probes, echo};
-use net::{VIP4, VIP6, World, on_each_hook, until, vip4, vip6, world};
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream};
 use std::thread;

@@ -1,14 +1,11 @@
 //! What operators say about backends reaches the kernel, and a daemon that is started anew takes nothing of it back.
 
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod net;
-
+use crate::net::{self, CONFIG, Node, VIP4, until, world};
 use BackendState::{Disabled, Draining, Enabled};
 use dsc_conf::Config;
 use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{BackendView, FwdRequest, FwdServices, HostState, socket};
 use dsc_wire::{BackendId, BackendState, NodeId, SubnetSet, VipId};
-use net::{CONFIG, Node, VIP4, until, world};
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;

@@ -1,12 +1,10 @@
 //! What stands around HTTP: the PROXY protocol on both sides, and the access log.
 
-mod net;
-
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::object::Object;
-use net::tls::Dir;
-use net::{Running, link};
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::object::Object;
+use crate::net::tls::Dir;
+use crate::net::{self, Running, link};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};

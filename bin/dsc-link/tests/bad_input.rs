@@ -1,13 +1,11 @@
 //! Input that should not be: requests whose end can be read in two ways, giants, clients that do nothing, backends that send
 //! garbage. Each is refused or contained, and the next client is served as if nothing had been.
 
-mod net;
-
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::hyper_client::{HyperClient, Way};
-use net::object::Object;
-use net::{Running, link};
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::hyper_client::{HyperClient, Way};
+use crate::net::object::Object;
+use crate::net::{self, Running, link};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::{Arc, Mutex};

@@ -1,16 +1,15 @@
 //! The program itself, in a network of its own: it serves what the configuration says, tells what it does, stops when all is sent,
 //! and hands its sockets on. Needs root and iproute2.
 
-mod net;
-
+use crate::net;
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::object::Object;
 use dsc_conf::Config;
 use dsc_sys::local::{Access, Context, Server, ask_blocking};
 use dsc_wire::health::{Checker, Verdict};
 use dsc_wire::local::{BackendView, LinkDownloads, LinkRequest, Reply, View, socket};
 use dsc_wire::{BackendId, BackendState, NodeId, Reason};
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::object::Object;
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};

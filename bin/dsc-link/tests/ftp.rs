@@ -1,12 +1,10 @@
 //! Downloads by FTP whose server breaks: the client gets every byte from another server that has the same file, or can tell
 //! that it has not.
 
-mod ftpd;
-
+use crate::ftpd::client::all;
+use crate::ftpd::server::{BREAKS, How, SILENCE, Script};
+use crate::ftpd::{Relay, file, link};
 use dsc_wire::{BackendId, BackendState, Light};
-use ftpd::client::all;
-use ftpd::server::{BREAKS, How, SILENCE, Script};
-use ftpd::{Relay, file, link};
 use tokio::io::AsyncReadExt;
 use tokio::task::JoinSet;
 

@@ -1,12 +1,10 @@
 //! Servers behind the FTP relay that are slow, or answer wrongly or out of turn: no client takes that for a transfer, and other
 //! servers take their place.
 
-mod ftpd;
-
+use crate::ftpd::client::all;
+use crate::ftpd::server::{How, SILENCE, Script};
+use crate::ftpd::{Relay, file, link};
 use dsc_wire::{BackendId, BackendState, Light};
-use ftpd::client::all;
-use ftpd::server::{How, SILENCE, Script};
-use ftpd::{Relay, file, link};
 use tokio::time::Instant;
 
 #[tokio::test]

@@ -1,13 +1,11 @@
 //! The program itself with a service of FTP, in a network of its own: a download goes on when its server dies while another
 //! process takes the program's place. Needs root and iproute2.
 
-mod ftpd;
-
+use crate::ftpd::client::Client;
+use crate::ftpd::file;
+use crate::ftpd::server::{Script, Server};
 use dsc_sys::local::ask_blocking;
 use dsc_wire::local::{LinkDownloads, LinkRequest, socket};
-use ftpd::client::Client;
-use ftpd::file;
-use ftpd::server::{Script, Server};
 use nix::sched::{CloneFlags, unshare};
 use std::fs;
 use std::path::{Path, PathBuf};

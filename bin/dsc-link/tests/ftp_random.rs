@@ -2,10 +2,8 @@
 //! What a client gets is one server's file, or the begin of it and a clean error. `DSC_FTP_BREAKS` sets how many, and
 //! `DSC_FTP_SEED` where to begin.
 
-mod ftpd;
-
-use ftpd::server::{BREAKS, Script};
-use ftpd::{Relay, file, link};
+use crate::ftpd::server::{BREAKS, Script};
+use crate::ftpd::{Relay, file, link};
 use std::time::Duration;
 use tokio::task::JoinSet;
 

@@ -1,10 +1,8 @@
 //! What clients of the FTP relay may not do: it is refused, and reaches no server and no third machine.
 
-mod ftpd;
-
-use ftpd::client::{Client, all};
-use ftpd::server::{Script, Server};
-use ftpd::{Relay, link};
+use crate::ftpd::client::{Client, all};
+use crate::ftpd::server::{Script, Server};
+use crate::ftpd::{Relay, link};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;

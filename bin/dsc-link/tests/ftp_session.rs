@@ -1,13 +1,11 @@
 //! Sessions of the FTP relay: data connections, uploads, what is said meanwhile, and what becomes of a session whose server fails
 //! or leaves while nothing is on its way.
 
-mod ftpd;
-
+use crate::ftpd::client::{Client, all};
+use crate::ftpd::server::{How, Script, Server};
+use crate::ftpd::{Relay, file, link};
 use dsc_resume::ftp::passive;
 use dsc_wire::{BackendId, BackendState, Light};
-use ftpd::client::{Client, all};
-use ftpd::server::{How, Script, Server};
-use ftpd::{Relay, file, link};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 

@@ -1,10 +1,8 @@
 //! Uploads by FTP that do not come to their end: no server is left with half a file that looks whole, and none is told twice.
 
-mod ftpd;
-
-use ftpd::client::{Client, all};
-use ftpd::server::{SILENCE, Script};
-use ftpd::{Relay, link};
+use crate::ftpd::client::{Client, all};
+use crate::ftpd::server::{SILENCE, Script};
+use crate::ftpd::{Relay, link};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;

@@ -1,8 +1,6 @@
 //! The FTP relay between real clients and real servers: curl and wget, and two vsftpd of which one is killed while it sends.
 
-mod ftpd;
-
-use ftpd::{Relay, file, link};
+use crate::ftpd::{Relay, file, link};
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -1,11 +1,9 @@
 //! The end of a service whose socket goes on: what it has accepted it serves, and the rest is another's.
 
-mod net;
-
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::object::Object;
-use net::{LIMIT, Running, link};
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::object::Object;
+use crate::net::{self, LIMIT, Running, link};
 use std::net::TcpListener;
 use std::time::Instant;
 

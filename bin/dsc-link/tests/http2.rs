@@ -1,14 +1,12 @@
 //! Backends that speak HTTP/2: what arrives there, that requests share connections, and that whatever ends a stream or a
 //! connection, the client gets the very bytes or sees that they are not whole.
 
-mod net;
-
-use net::backend::{Backend, End, Request};
-use net::client::Client;
-use net::http2::Http2Backend;
-use net::hyper_client::{HyperClient, Way};
-use net::object::{Object, head_len, resolve};
-use net::{LIMIT, Running, link};
+use crate::net::backend::{Backend, End, Request};
+use crate::net::client::Client;
+use crate::net::http2::Http2Backend;
+use crate::net::hyper_client::{HyperClient, Way};
+use crate::net::object::{Object, head_len, resolve};
+use crate::net::{self, LIMIT, Running, link};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,11 +1,9 @@
 //! Real servers of HTTP/2 and real clients: two nginx, of which one is killed while it sends to curl.
 
-mod net;
-
-use net::hyper_client::{HyperClient, Way};
-use net::object::bytes;
-use net::tls::Dir;
-use net::{Running, link};
+use crate::net::hyper_client::{HyperClient, Way};
+use crate::net::object::bytes;
+use crate::net::tls::Dir;
+use crate::net::{self, Running, link};
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::Path;

@@ -1,16 +1,14 @@
 //! Thousands of downloads whose backends break at random places in random ways, and some of whose backends disagree. Not one byte
 //! may be wrong. `DSC_BREAKS=10000` makes as many breaks; what a download is follows from its number alone.
 
-mod net;
-
+use crate::net::backend::{Answer, Backend, End, Request};
+use crate::net::client::{Client, Response};
+use crate::net::http2::Http2Backend;
+use crate::net::hyper_client::{HyperClient, WAYS, Way};
+use crate::net::object::{Object, bytes, resolve};
+use crate::net::tls::{Dir, make};
+use crate::net::{self, Running, link};
 use dsc_conf::Link;
-use net::backend::{Answer, Backend, End, Request};
-use net::client::{Client, Response};
-use net::http2::Http2Backend;
-use net::hyper_client::{HyperClient, WAYS, Way};
-use net::object::{Object, bytes, resolve};
-use net::tls::{Dir, make};
-use net::{Running, link};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Mutex;

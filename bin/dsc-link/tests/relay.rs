@@ -1,13 +1,11 @@
 //! Requests that no backend breaks: what arrives there, what comes back, and which of them are repeated when a backend fails
 //! before it answers.
 
-mod net;
-
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::object::Object;
+use crate::net::{self, Running, link};
 use dsc_conf::{Forwarded, LinkBalance};
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::object::Object;
-use net::{Running, link};
 use std::sync::{Arc, Mutex};
 
 fn honest(object: &Object) -> Backend {

@@ -1,17 +1,15 @@
 //! What backends are asked when another has failed in the middle of a body: the one question, and no more often than helps.
 
-mod net;
-
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::object::{Object, head_len};
+use crate::net::{self, LIMIT, Running, link};
 use dsc_wire::{BackendState, Light};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request as Asking;
 use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::object::{Object, head_len};
-use net::{LIMIT, Running, link};
 use std::sync::{Arc, Mutex};
 
 const LEN: usize = 100_000;

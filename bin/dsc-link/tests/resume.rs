@@ -1,12 +1,10 @@
 //! Downloads whose backend fails, at every class of place and in every way: the client gets the very bytes, or sees that they are
 //! not whole.
 
-mod net;
-
-use net::backend::{Backend, End, Request};
-use net::client::{Client, Response};
-use net::object::{Object, head_len, resolve};
-use net::{Running, link};
+use crate::net::backend::{Backend, End, Request};
+use crate::net::client::{Client, Response};
+use crate::net::object::{Object, head_len, resolve};
+use crate::net::{self, Running, link};
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU64, Ordering};

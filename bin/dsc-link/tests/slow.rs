@@ -1,15 +1,13 @@
 //! Clients that are slow but steady: whoever takes bytes in time is served to the end, however long that lasts.
 
-mod net;
-
+use crate::net::backend::{Backend, End};
+use crate::net::object::Object;
+use crate::net::{self, LIMIT, Running, link};
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use net::backend::{Backend, End};
-use net::object::Object;
-use net::{LIMIT, Running, link};
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

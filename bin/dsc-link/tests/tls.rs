@@ -1,13 +1,11 @@
 //! TLS and HTTP/2 towards clients: which certificate is shown, and that downloads break and go on there as they do with HTTP/1.1.
 
-mod net;
-
+use crate::net::backend::{Backend, End};
+use crate::net::hyper_client::{HyperClient, WAYS, Way};
+use crate::net::object::{Object, head_len, resolve};
+use crate::net::tls::{Dir, make};
+use crate::net::{Running, link};
 use dsc_conf::Certificate;
-use net::backend::{Backend, End};
-use net::hyper_client::{HyperClient, WAYS, Way};
-use net::object::{Object, head_len, resolve};
-use net::tls::{Dir, make};
-use net::{Running, link};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const LEN: usize = 300_000;

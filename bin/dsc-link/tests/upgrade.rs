@@ -1,10 +1,8 @@
 //! What goes on after HTTP, and what streams: bytes pass as they come, in both directions.
 
-mod net;
-
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::{Running, link};
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::{self, Running, link};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 

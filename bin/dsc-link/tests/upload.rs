@@ -1,10 +1,8 @@
 //! Bodies on their way to a backend: who makes the other wait, and for how long that may last.
 
-mod net;
-
-use net::backend::{Backend, End};
-use net::client::Client;
-use net::{Running, link};
+use crate::net::backend::{Backend, End};
+use crate::net::client::Client;
+use crate::net::{self, Running, link};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::channel;

@@ -1,9 +1,6 @@
 //! The ring daemon as an operator meets it: real processes, real sockets, a network of its own.
 
-mod apply;
-mod cluster;
-
-use cluster::{Cluster, PATIENCE, all_hosted, counter, failed, hosts_none};
+use crate::cluster::{Cluster, PATIENCE, all_hosted, counter, failed, hosts_none};
 use dsc_sys::local::{AskError, ask_blocking};
 use dsc_wire::local::{Command, EventKind, PathDown, Reply, Request, RingState, View, socket};
 use dsc_wire::{BackendId, BackendState, NodeId, SubnetId, VipId};
@@ -197,7 +194,7 @@ fn a_user_without_the_right_is_refused() {
     cluster.until(1, "alone", |v| v.state == RingState::Alone);
     for name in [socket::STATUS, socket::CONTROL, socket::FACTS] {
         let output = std::process::Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "asked_as_another_user", "--nocapture"])
+            .args(["--exact", "ring::asked_as_another_user", "--nocapture"])
             .env("DSC_ASK", cluster.socket(1, name))
             .uid(65_534)
             .gid(65_534)

@@ -1,13 +1,9 @@
 //! `dscctl backend` with a word: what ringd is asked for, what is told, and what is refused before anybody is asked.
 
-mod answer;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod fake;
-
-use answer::{Case, case};
+use crate::answer::{Case, case};
+use crate::fake::{Daemons, Dir, run};
 use dsc_wire::local::{Command, Reply};
 use dsc_wire::{BackendId, BackendState};
-use fake::{Daemons, Dir, run};
 use serde_json::{Value, json};
 
 /// Does it if it is what this test asks for, and answers with what it was asked.

@@ -1,13 +1,10 @@
 //! Configurations as operators change them: what is shown, what is sent, what is said of what came of it. The daemon is a fake on
 //! real sockets that decides as every member would.
 
-mod answer;
-mod fake;
-
-use answer::{Case, case};
+use crate::answer::{Case, case};
+use crate::fake::{Daemons, Dir, dscctl, run};
 use dsc_conf::Config;
 use dsc_wire::local::Reply;
-use fake::{Daemons, Dir, dscctl, run};
 use serde_json::Value;
 use std::io::Write;
 use std::path::PathBuf;

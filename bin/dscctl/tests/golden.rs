@@ -1,9 +1,7 @@
 //! What every reading command prints for every case below `views/`, against the files below `expected/`. Rewrite them
-//! with `BLESS=1 cargo test -p dscctl --test golden`, and read the difference before you commit it.
+//! with `BLESS=1 cargo test -p dscctl golden::`, and read the difference before you commit it.
 
-mod answer;
-
-use answer::{Case, case, folder};
+use crate::answer::{Case, case, folder};
 use dsc_wire::local::{BackendName, FwdBackend, FwdService, NodeView, VipView};
 use dsc_wire::{BackendState, NodeId, ServiceId, SubnetId, VipId};
 use dscctl::arguments::{FlowsArguments, LinkArguments, StatusArguments};

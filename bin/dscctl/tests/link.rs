@@ -1,11 +1,8 @@
 //! `dscctl link` as its users run it, against a dsc-link that answers on a real socket.
 
-mod answer;
-mod fake;
-
-use answer::{Case, case};
+use crate::answer::{Case, case};
+use crate::fake::{Daemons, Dir, run};
 use dsc_wire::local::{Command, Reply};
-use fake::{Daemons, Dir, run};
 use serde_json::Value;
 
 fn nobody(_: &mut Case, _: Command, _: u64) -> Option<Reply> {

@@ -1,11 +1,9 @@
 //! What `metrics` writes for every case below `views/`, against the `.prom` files below `expected/` (`BLESS=1` rewrites
 //! them), read by a parser that takes nothing the format does not allow; and the file that it writes.
 
-mod answer;
-mod fake;
-mod prometheus;
-
-use answer::{Case, case, folder};
+use crate::answer::{Case, case, folder};
+use crate::fake::{Daemons, Dir, run};
+use crate::prometheus::parse;
 use clap::Parser;
 use dsc_wire::Time;
 use dsc_wire::local::{
@@ -15,8 +13,6 @@ use dscctl::arguments::{Arguments, Command, MetricsArguments};
 use dscctl::ask::Ask;
 use dscctl::failure::Failure;
 use dscctl::metrics;
-use fake::{Daemons, Dir, run};
-use prometheus::parse;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -1,13 +1,10 @@
 //! The program as its users run it: exit codes, what goes where, waiting, following, other nodes. The daemons are fakes
 //! on real sockets; what they would say is below `views/`.
 
-mod answer;
-mod fake;
-
-use answer::{Case, case};
+use crate::answer::{Case, case};
+use crate::fake::{self, Daemons, Dir, dscctl, run};
 use dsc_wire::local::{Command, Duty, EventKind, Reply};
 use dsc_wire::{Incarnation, NodeId, Time, VipId};
-use fake::{Daemons, Dir, dscctl, run};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;

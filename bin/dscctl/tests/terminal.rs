@@ -1,17 +1,13 @@
 //! `top` in a real terminal against daemons on real sockets: keys become commands, what becomes of them is said, and the
 //! terminal is given back, however the program ends.
 
-mod answer;
-mod fake;
-mod pty;
-
-use answer::{Case, case};
+use crate::answer::{Case, case};
+use crate::fake::{Daemons, Dir, dscctl, run};
+use crate::pty::{PATIENCE, Pty};
 use dsc_wire::local::{Command, Reply};
 use dsc_wire::{Incarnation, NodeId, Time, VipId};
-use fake::{Daemons, Dir, dscctl, run};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use pty::{PATIENCE, Pty};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -136,7 +132,7 @@ fn the_terminal_is_given_back_after_a_panic() {
         panic!("as was to be shown");
     }
     let mut itself = process::Command::new(std::env::current_exe().unwrap());
-    itself.args(["--exact", "the_terminal_is_given_back_after_a_panic", "--nocapture"]);
+    itself.args(["--exact", "terminal::the_terminal_is_given_back_after_a_panic", "--nocapture"]);
     itself.env(PANIC, "1");
     let panicked = Pty::run(&itself);
     panicked.see("as was to be shown");

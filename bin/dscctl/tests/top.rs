@@ -1,9 +1,7 @@
 //! The screen of `top`, drawn at several sizes against the `.screen` files below `expected/` (`BLESS=1` rewrites them:
 //! under a line, `^` marks what is reversed), and what its keys do. The program in a real terminal is in `terminal.rs`.
 
-mod answer;
-
-use answer::{case, folder};
+use crate::answer::{case, folder};
 use dsc_wire::local::View;
 use dsc_wire::{NodeId, Persistence, VipId};
 use dscctl::top::order::Order;

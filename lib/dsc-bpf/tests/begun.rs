@@ -1,20 +1,11 @@
 //! What a backend does with a new flow is counted once for each, by the first thing that is heard of it.
 
-mod frames;
-#[expect(dead_code, reason = "shared with the packet rows, which use more of it")]
-mod node;
-mod place;
-#[expect(dead_code, reason = "shared with the packet rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod run;
-
+use crate::frames::{ACK, RST, SYN, SYN_ACK};
+use crate::node::{Node, node};
+use crate::rows::errors::{Message, seen};
+use crate::rows::nat::{HOST, Packet, TALK, WEB, backend, client, flow, vip};
+use crate::rows::{CLIENT, ME, Row, Way};
 use dsc_wire::{BackendId, Protocol};
-use frames::{ACK, RST, SYN, SYN_ACK};
-use node::{Node, node};
-use rows::errors::{Message, seen};
-use rows::nat::{HOST, Packet, TALK, WEB, backend, client, flow, vip};
-use rows::{CLIENT, ME, Row, Way};
 
 /// An ICMP error of the backend about a packet that it got.
 fn error(packet: Packet, kind: (u8, u8)) -> Vec<u8> {

@@ -1,17 +1,13 @@
 //! What the program in the driver leaves to the stack, each for its own reason: of a flow whose packets it takes otherwise.
 
-mod frames;
-mod place;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod run;
-
+use crate::frames;
+use crate::place;
+use crate::rows;
+use crate::rows::nat::{Packet, at, flow};
+use crate::run::{self, EARLY_PASS, EARLY_REDIRECT};
 use dsc_bpf::{Backend, Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Put};
 use dsc_wire::local::HostState;
 use dsc_wire::{BackendState, NodeId, Protocol, Routing, SubnetId, Time, VipId};
-use rows::nat::{Packet, at, flow};
-use run::{EARLY_PASS, EARLY_REDIRECT};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;

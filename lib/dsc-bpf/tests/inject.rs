@@ -1,8 +1,7 @@
 //! A frame that is brought in on an interface reaches a program of this machine unless a filter of that interface is in its way.
 //! Needs root, iproute2 and nftables.
 
-mod place;
-
+use crate::place;
 use dsc_bpf::Inject;
 use std::net::UdpSocket;
 use std::process::Command;

@@ -1,7 +1,6 @@
 //! The lease and the host table as two processes see them.
 
-mod place;
-
+use crate::place;
 use dsc_bpf::{Error, LeaseMap};
 use dsc_wire::local::HostState;
 use dsc_wire::{NodeId, Time, VipId};

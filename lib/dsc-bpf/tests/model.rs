@@ -2,13 +2,11 @@
 //! node: same verdict, same frame, same flows after each. A difference names its seed.
 
 mod draw;
-mod frames;
-mod place;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod run;
 
+use crate::place;
+use crate::rows;
+use crate::rows::nat::Packet as Built;
+use crate::run::{self, DROP, EARLY_PASS, EARLY_REDIRECT, NEXT, REDIRECT};
 use draw::{Random, draw};
 use dsc_bpf::{Datapath, FlowTable, Hook, LeaseMap, Nic, Opened, Walk};
 use dsc_flow::maglev::{self, Candidate};
@@ -18,8 +16,6 @@ use dsc_wire::local::HostState;
 use dsc_wire::{
     BackendId, BackendState, Flow, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId,
 };
-use rows::nat::Packet as Built;
-use run::{DROP, EARLY_PASS, EARLY_REDIRECT, NEXT, REDIRECT};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,19 +1,13 @@
 //! The rules of the kernel programs as rows: a frame, the state of the node, what becomes of it, and the frame that
 //! leaves. One function walks the table. Add a row for each bug.
 
-mod frames;
-mod node;
-mod place;
-mod rows;
-#[expect(dead_code, reason = "shared with tests that use more of it")]
-mod run;
-
+use crate::frames;
+use crate::node::{self, FLOWS, ip, node, node_with};
+use crate::rows::{self, ARRIVAL, Expect, Row, Way};
+use crate::run::{DROP, NEXT, REDIRECT, run, run_behind_another};
 use dsc_bpf::{Put, Told};
 use dsc_wire::local::HostState;
 use dsc_wire::{FlowState, Protocol, Routing, SubnetId, Time, VipId};
-use node::{FLOWS, ip, node, node_with};
-use rows::{ARRIVAL, Expect, Row, Way};
-use run::{DROP, NEXT, REDIRECT, run, run_behind_another};
 use std::collections::BTreeMap;
 
 #[test]
@@ -214,8 +208,8 @@ fn entries_of_an_earlier_configuration_go() {
 /// The states of a connection as its packets tell them, and what the daemon is told of it.
 #[test]
 fn a_flow_is_followed_from_its_first_packet_to_the_next_one_on_its_port() {
-    use frames::{ACK, FIN, SYN, SYN_ACK};
-    use rows::nat::{HOST, Packet, WEB, backend, client, vip};
+    use crate::frames::{ACK, FIN, SYN, SYN_ACK};
+    use crate::rows::nat::{HOST, Packet, WEB, backend, client, vip};
     let mut node = node();
     for version in [4, 6] {
         let (c, v, b) = (client(version, 5000), vip(version, WEB), backend(version, WEB));
@@ -260,8 +254,8 @@ fn a_flow_is_followed_from_its_first_packet_to_the_next_one_on_its_port() {
 
 #[test]
 fn a_full_table_refuses_new_flows_and_keeps_those_it_has() {
-    use frames::{ACK, SYN};
-    use rows::nat::{Packet, WEB, client, vip};
+    use crate::frames::{ACK, SYN};
+    use crate::rows::nat::{Packet, WEB, client, vip};
     let mut node = node();
     let packet = |port, flags| {
         Packet::tcp(client(4, port), vip(4, WEB), flags).frame(rows::ME, rows::CLIENT)
@@ -288,7 +282,7 @@ fn a_full_table_refuses_new_flows_and_keeps_those_it_has() {
 /// Such a frame is longer than any MTU, and what is sent is not.
 #[test]
 fn a_frame_of_several_segments_is_judged_by_the_segments() {
-    use rows::nat::{Packet, WEB, client, vip};
+    use crate::rows::nat::{Packet, WEB, client, vip};
     let mut node = node();
     for version in [4, 6] {
         let packet = Packet::tcp(client(version, 5000), vip(version, WEB), frames::ACK);
@@ -305,8 +299,8 @@ fn a_frame_of_several_segments_is_judged_by_the_segments() {
 
 #[test]
 fn an_error_quotes_the_whole_packet_where_the_mtu_is_less() {
-    use rows::mtu::Told;
-    use rows::nat::{Packet, WEB, client, vip};
+    use crate::rows::mtu::Told;
+    use crate::rows::nat::{Packet, WEB, client, vip};
     let mut node = node();
     ip("link set e0 mtu 300");
     let packet = Packet::tcp(client(4, 5000), vip(4, WEB), frames::ACK);
@@ -326,7 +320,7 @@ fn an_error_quotes_the_whole_packet_where_the_mtu_is_less() {
 /// Filters of others may come first on clsact, and write where our programs leave notes to themselves.
 #[test]
 fn notes_of_another_program_are_not_read() {
-    use rows::nat::{Packet, WEB, backend, client, flow, vip};
+    use crate::rows::nat::{Packet, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v) = (client(4, 5100), vip(4, WEB));
     let known = flow(Protocol::Tcp, c, v, backend(4, WEB));
@@ -342,7 +336,7 @@ fn notes_of_another_program_are_not_read() {
 
 #[test]
 fn a_reply_without_flow_is_kept_whole() {
-    use rows::nat::{HOST, Packet, WEB, backend, client};
+    use crate::rows::nat::{HOST, Packet, WEB, backend, client};
     let mut node = node();
     let frame = Packet::tcp(backend(4, WEB), client(4, 7), frames::SYN_ACK).frame(rows::ME, HOST);
     node.prepare(&Row::new("held", frame.clone()));

@@ -1,19 +1,10 @@
 //! Flows of peers in the kernel's table, against the same rules in Rust: random ones, told in any order, in calls of any size.
 
-mod frames;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod node;
-mod place;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod run;
-
+use crate::node::{FLOWS, node, sources};
+use crate::rows::Row;
+use crate::rows::nat::{CLOSED, WEB, at, backend, client, flow, vip};
 use dsc_bpf::{Backend, Put};
 use dsc_wire::{BackendState, Flow, FlowKey, FlowKind, FlowState, Protocol, SubnetId, Time, VipId};
-use node::{FLOWS, node, sources};
-use rows::Row;
-use rows::nat::{CLOSED, WEB, at, backend, client, flow, vip};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 

@@ -1,21 +1,12 @@
 //! Connections that start inside, over several packets: how their flows come, go and are told, and what peers tell of theirs.
 
-mod frames;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod node;
-mod place;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod run;
-
+use crate::frames::{ACK, FIN, RST, SYN, SYN_ACK};
+use crate::node::{FLOWS, Node, node, sources};
+use crate::rows::nat::{HOST, Packet, vip};
+use crate::rows::source::{FIRST, SLICE, far, flow, ports, server};
+use crate::rows::{self, Row};
 use dsc_bpf::Put;
 use dsc_wire::{FlowState, Protocol, Time};
-use frames::{ACK, FIN, RST, SYN, SYN_ACK};
-use node::{FLOWS, Node, node, sources};
-use rows::Row;
-use rows::nat::{HOST, Packet, vip};
-use rows::source::{FIRST, SLICE, far, flow, ports, server};
 use std::net::SocketAddr;
 
 /// A packet from inside, and one from outside.

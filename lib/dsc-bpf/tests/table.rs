@@ -1,30 +1,22 @@
 //! The table of flows between the programs and dsc-fwd: what peers tell, what an earlier configuration left, what goes and what
 //! gives way.
 
-mod frames;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod node;
-mod place;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod rows;
-#[expect(dead_code, reason = "shared with the rows, which use more of it")]
-mod run;
-
+use crate::frames;
+use crate::node::{self, node};
+use crate::rows::{self, Row, Way};
+use crate::run::{DROP, NEXT};
 use dsc_bpf::{Backend, MAGLEV_SIZE, Put, Service};
 use dsc_wire::local::HostState;
 use dsc_wire::{
     BackendId, BackendState, Flow, FlowKind, FlowState, Protocol, ServiceKind, SubnetId, Time,
     VipId,
 };
-use node::node;
-use rows::{Row, Way};
-use run::{DROP, NEXT};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// What peers tell adds up with what is here, and does not undo it.
 #[test]
 fn what_peers_tell_is_joined() {
-    use rows::nat::{TALK, WEB, backend, client, flow, vip};
+    use crate::rows::nat::{TALK, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v, b) = (client(4, 6000), vip(4, WEB), backend(4, WEB));
     let mut known = flow(Protocol::Tcp, c, v, b);
@@ -66,7 +58,7 @@ fn what_peers_tell_is_joined() {
 /// A new flow wakes its reader up, also if there are news before it that did not, and that nobody has read.
 #[test]
 fn a_new_flow_wakes_its_reader_up() {
-    use rows::nat::{Packet, WEB, client, vip};
+    use crate::rows::nat::{Packet, WEB, client, vip};
     let mut node = node();
     node.prepare(&Row::new("news", Vec::new()));
     // SAFETY: a call without pointers; the descriptor is new and nobody else's.
@@ -107,7 +99,7 @@ fn a_new_flow_wakes_its_reader_up() {
 /// Who is told of a flow three times in its life must not take it for silent, however short that is.
 #[test]
 fn a_reminder_counts_as_a_packet_even_for_a_short_life() {
-    use rows::nat::{WEB, backend, client, flow, vip};
+    use crate::rows::nat::{WEB, backend, client, flow, vip};
     let mut node = node();
     let known = flow(Protocol::Tcp, client(4, 6350), vip(4, WEB), backend(4, WEB));
     node.prepare(&Row::new("known", Vec::new()));
@@ -122,7 +114,7 @@ fn a_reminder_counts_as_a_packet_even_for_a_short_life() {
 /// Two nodes may translate one connection at once, each with a port of its own. All keep the same, whatever they hear first.
 #[test]
 fn of_two_ports_for_one_connection_from_inside_all_nodes_keep_the_same() {
-    use rows::nat::{at, flow, vip};
+    use crate::rows::nat::{at, flow, vip};
     let mut node = node();
     let (far, inside) = (at("192.0.2.9", 443), at("10.2.0.70", 5000));
     let made = |port, state| Flow {
@@ -144,7 +136,7 @@ fn of_two_ports_for_one_connection_from_inside_all_nodes_keep_the_same() {
 /// A daemon that starts with another configuration finds the flows of the one before under the numbers of that one.
 #[test]
 fn flows_of_an_earlier_configuration_are_brought_in_line() {
-    use rows::nat::{MAPPED, Packet, WEB, backend, client, flow, vip};
+    use crate::rows::nat::{MAPPED, Packet, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v) = (client(4, 6300), vip(4, WEB));
     let stays = flow(Protocol::Tcp, c, v, backend(4, WEB));
@@ -169,7 +161,7 @@ fn flows_of_an_earlier_configuration_are_brought_in_line() {
 /// A client whose connection was refused, because its backend was disabled, may use the port again at once.
 #[test]
 fn a_refused_client_opens_another_connection_from_its_port() {
-    use rows::nat::{MAPPED, Packet, TALK, WEB, backend, client, flow, vip};
+    use crate::rows::nat::{MAPPED, Packet, TALK, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v, b) = (client(4, 6400), vip(4, WEB), backend(4, WEB));
     node.prepare(&Row::new("refused", Vec::new()).flows(&[flow(Protocol::Tcp, c, v, b)]));
@@ -212,8 +204,8 @@ fn a_refused_client_opens_another_connection_from_its_port() {
 /// Who speaks to a backend directly is let through once nobody has claimed the reply, until a flow takes the place.
 #[test]
 fn a_direct_connection_passes_and_gives_way_to_a_flow() {
-    use frames::{ACK, SYN, SYN_ACK};
-    use rows::nat::{HOST, Packet, WEB, backend, client, vip};
+    use crate::frames::{ACK, SYN, SYN_ACK};
+    use crate::rows::nat::{HOST, Packet, WEB, backend, client, vip};
     let mut node = node();
     let (c, v, b) = (client(4, 6100), vip(4, WEB), backend(4, WEB));
     let reply = |flags| Packet::tcp(b, c, flags).frame(rows::ME, HOST);
@@ -236,8 +228,8 @@ fn a_direct_connection_passes_and_gives_way_to_a_flow() {
 /// Between a walk and the removal of what it found old, the client's port may be used again.
 #[test]
 fn a_flow_that_spoke_since_it_was_met_is_not_removed() {
-    use frames::ACK;
-    use rows::nat::{Packet, WEB, backend, client, flow, vip};
+    use crate::frames::ACK;
+    use crate::rows::nat::{Packet, WEB, backend, client, flow, vip};
     let mut node = node();
     let (c, v, b) = (client(4, 6200), vip(4, WEB), backend(4, WEB));
     node.prepare(&Row::new("old", Vec::new()).flows(&[flow(Protocol::Tcp, c, v, b)]));

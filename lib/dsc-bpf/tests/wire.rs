@@ -1,8 +1,7 @@
 //! The load balancer between two machines that speak for themselves: path MTU discovery, fragments, ICMP errors and used up hops
 //! work for real sockets. Client, node and backend are network namespaces; what they say passes the programs on the node's two interfaces.
 
-mod place;
-
+use crate::place;
 use dsc_bpf::{Backend, Datapath, Hook, LeaseMap, MAGLEV_SIZE, Nic, Service, Source, Zone};
 use dsc_wire::local::HostState;
 use dsc_wire::{BackendState, NodeId, Protocol, Routing, ServiceKind, SubnetId, Time, VipId};

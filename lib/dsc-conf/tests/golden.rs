@@ -1,5 +1,5 @@
 //! Each `cases/NAME.toml` is wrong in the way its first lines tell; `cases/NAME.txt` is what the operator reads.
-//! `BLESS=1 cargo test -p dsc-conf --test golden` writes the expected texts again; review the difference.
+//! `BLESS=1 cargo test -p dsc-conf golden::` writes the expected texts again; review the difference.
 
 use dsc_conf::{Config, Problems};
 use std::collections::BTreeSet;

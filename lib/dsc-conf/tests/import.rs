@@ -1,5 +1,5 @@
 //! Old files: each folder below `imports/` has a set of them, and `imports/NAME.txt` is what becomes of it, or what the operator
-//! reads. `BLESS=1 cargo test -p dsc-conf --test import` writes the expected texts again; review the difference.
+//! reads. `BLESS=1 cargo test -p dsc-conf import::` writes the expected texts again; review the difference.
 
 use bolero::check;
 use dsc_conf::{Config, OldFile, OldKind, Problems, import};

@@ -2,13 +2,11 @@
 //! tables have every live flow, the same in each, and nobody is ready without what a ready node had when it was asked.
 //! `SHARE_SEEDS=first..last` runs others; a failure names its seed.
 
-mod world;
-
+use crate::world::{World, flow, ms, us};
 use dsc_flow::share::supersedes;
 use dsc_wire::{Flow, FlowKey, FlowState, NodeId};
 use std::collections::BTreeMap;
 use std::time::Duration;
-use world::{World, flow, ms, us};
 
 const SEEDS: std::ops::Range<u64> = 0..120;
 /// Each showed a way for two nodes to part for good: a node that died between two datagrams; one that died while another
@@ -146,7 +144,7 @@ fn one_run(seed: u64) {
 fn seeds_hold() {
     for seed in seeds() {
         if std::panic::catch_unwind(|| one_run(seed)).is_err() {
-            panic!("SHARE_SEEDS={seed}..{} cargo test -p dsc-flow --test chaos", seed + 1);
+            panic!("SHARE_SEEDS={seed}..{} cargo test -p dsc-flow chaos::", seed + 1);
         }
     }
 }

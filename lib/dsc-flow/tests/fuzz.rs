@@ -1,14 +1,12 @@
 //! Any bytes from a peer that holds the key and has gone mad: what decodes is what would be encoded, there is no panic,
 //! output is bounded, and the node still shares with the others.
 
-mod world;
-
+use crate::world::flow;
 use bolero::{ValueGenerator, check};
 use dsc_flow::share::{Config, Input, Message, Output, Share};
 use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{FlowState, Incarnation, NodeId, NodeSet, Time};
 use std::time::Duration;
-use world::flow;
 
 const ME: NodeId = NodeId(1);
 const MAD: NodeId = NodeId(0);

@@ -1,11 +1,9 @@
 //! Sharing, one behaviour at a time: what is sent when, what a gap costs, who is ready when.
 
-mod world;
-
+use crate::world::{World, flow, ms, us};
 use dsc_flow::share::{Input, LOG_MAX, Output};
 use dsc_wire::{FlowState, NodeId, NodeSet, Time};
 use std::time::Duration;
-use world::{World, flow, ms, us};
 
 const A: NodeId = NodeId(0);
 const B: NodeId = NodeId(1);

@@ -1,13 +1,11 @@
 //! The states that operators give to backends (rule 18): each story names what is asked for, what goes wrong, and what every
 //! node must show.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::local::{BackendView, Command, EventKind};
 use dsc_wire::token::BackendRecord;
 use dsc_wire::*;
-use world::{World, cluster};
 
 const WALL_MS: u64 = 1_700_000_000_000;
 

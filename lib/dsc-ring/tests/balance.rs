@@ -1,13 +1,11 @@
 //! VIPs that move to even out the load, in rings that hand each other the token (rule 20). What is chosen is tested with
 //! `src/load.rs`; here, that it is carried out like any move on purpose.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::local::{Command, Event, EventKind, VipLoad};
 use dsc_wire::{Balance, Cluster, NodeId, Persistence, SubnetId, VipId};
 use std::time::Duration;
-use world::{World, cluster};
 
 /// Each VIP's load, bytes per second.
 const LOADS: [u64; 8] =

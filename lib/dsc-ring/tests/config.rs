@@ -1,11 +1,9 @@
 //! Rule 21: a configuration comes into force on all members or on none, and nobody loses a VIP by it.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::{Beacon, Input, Output};
 use dsc_wire::local::{EventKind, HostState};
 use dsc_wire::{Cluster, Epoch, Incarnation, Key, NodeId, VipPlan};
-use world::{World, cluster};
 
 /// The one that follows `plan`: another digest, and the last VIP is gone.
 fn next(plan: &Cluster, digest: u64) -> Box<Cluster> {

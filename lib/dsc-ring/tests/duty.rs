@@ -1,11 +1,9 @@
 //! Operators' commands, planned stops and who is able: each story names what is asked for and what must follow.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::local::{Command, Duty, EventKind, HostState};
 use dsc_wire::*;
-use world::{World, cluster};
 
 fn done(world: &World, at: usize, id: u64) -> Option<&Result<String, String>> {
     world.seats[at].done.iter().find(|(done, _)| *done == id).map(|(_, result)| result)

@@ -1,15 +1,13 @@
 //! Whatever a peer with the key sends, the ring neither panics nor works without bound: mutated messages of a live
 //! ring, answers nobody asked for, time in leaps.
 
-mod world;
-
+use crate::world::cluster;
 use bolero::ValueGenerator;
 use dsc_ring::{Beacon, Input, Message, Output, Ring, Verdict};
 use dsc_wire::local::{Command, Duty};
 use dsc_wire::message::{Outcome, TokenVerdict, VERSION};
 use dsc_wire::*;
 use std::time::Duration;
-use world::cluster;
 
 fn bytes(max: usize) -> impl ValueGenerator<Output = Vec<u8>> {
     bolero::generator::produce::<Vec<u8>>().with().len(0..max)

@@ -1,12 +1,10 @@
 //! What checks of backends found (rule 19): each story names who finds what, what goes wrong, and what every node must show.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::health::{Growth, Verdict, finding};
 use dsc_wire::local::EventKind;
 use dsc_wire::*;
-use world::{World, cluster};
 
 /// Node `at` finds these backends red, and the others of the list green.
 fn finds(world: &mut World, at: usize, found: &[(u16, bool)]) {

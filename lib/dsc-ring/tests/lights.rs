@@ -1,12 +1,10 @@
 //! What the nodes' own checks say (rule 22): each story names which check turns red where, and who must host what then.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::health::{CheckId, NodeLight};
 use dsc_wire::local::{Command, EventKind};
 use dsc_wire::*;
-use world::{World, cluster};
 
 /// The first check of node `at` is red, or green; a critical one on these subnets.
 fn lit(world: &mut World, at: usize, red: bool, unfit: SubnetSet) {

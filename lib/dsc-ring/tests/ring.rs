@@ -1,12 +1,10 @@
 //! The ring's rules as small stories: each names what happens and what must follow.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::local::EventKind;
 use dsc_wire::token::UnknownSection;
 use dsc_wire::*;
-use world::{World, cluster};
 
 #[test]
 fn nodes_started_together_form_a_ring_and_share_the_vips() {

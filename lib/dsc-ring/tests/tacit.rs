@@ -1,11 +1,9 @@
 //! The tacit pass (rule 17) as small stories.
 
-mod world;
-
+use crate::world::{World, cluster};
 use dsc_ring::Input;
 use dsc_wire::SubnetSet;
 use dsc_wire::local::EventKind;
-use world::{World, cluster};
 
 #[test]
 fn nobody_acknowledges_the_token_of_a_ring_at_rest() {

@@ -1,12 +1,10 @@
 //! Everything at once, from seeds: what must never happen does not, and when the network heals all is well again.
 //! `RML_SEEDS=first..last` runs others; a failure names its seed.
 
-mod net;
-
+use crate::net::{Net, Node, ms, us, verdict};
 use dsc_rml::{Input, Output};
 use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{Incarnation, NodeId, SendId, SubnetId, Time, Timing};
-use net::{Net, Node, ms, us, verdict};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
@@ -179,7 +177,7 @@ fn seeds_hold() {
     for seed in seeds() {
         let run = std::panic::catch_unwind(|| one_run(seed));
         if run.is_err() {
-            panic!("RML_SEEDS={seed}..{} cargo test -p dsc-rml --test chaos", seed + 1);
+            panic!("RML_SEEDS={seed}..{} cargo test -p dsc-rml chaos::", seed + 1);
         }
     }
 }

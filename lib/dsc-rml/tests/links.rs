@@ -1,10 +1,8 @@
 //! Which subnets work: noticed in time, the right one blamed, nothing blamed for a stall, next to no packets.
 
-mod net;
-
+use crate::net::{A, B, C, EXT, INT, Net, ms, us};
 use dsc_wire::packet::Body;
 use dsc_wire::{NodeId, SubnetId, Timing};
-use net::{A, B, C, EXT, INT, Net, ms, us};
 use std::time::Duration;
 
 const DEFAULT: Timing = Timing::DEFAULT;

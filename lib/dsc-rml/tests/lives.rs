@@ -1,11 +1,9 @@
 //! Lives of a peer: a restarted one is noticed at once, an old recording never taken for a living node.
 
-mod net;
-
+use crate::net::{A, B, C, EXT, Net, ms};
 use dsc_rml::{Input, Output};
 use dsc_wire::packet::Packet;
 use dsc_wire::{Incarnation, NodeId, Timing};
-use net::{A, B, C, EXT, Net, ms};
 
 const DEFAULT: Timing = Timing::DEFAULT;
 

@@ -1,12 +1,10 @@
 //! Messages between two nodes: delivered once, tried on every path, given up in time.
 
-mod net;
-
+use crate::net::{A, B, C, EXT, INT, Net, ms, us, verdict};
 use dsc_rml::{Input, Output};
 use dsc_wire::delivery::{MESSAGE_MAX, VERDICT_MAX};
 use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{NodeId, Receipt, SendId, Timing};
-use net::{A, B, C, EXT, INT, Net, ms, us, verdict};
 use std::collections::HashSet;
 
 const DEFAULT: Timing = Timing::DEFAULT;

@@ -1,12 +1,10 @@
 //! Messages that nobody acknowledges: one packet each, proven by what follows from them, delivered like any other when
 //! the layer above insists.
 
-mod net;
-
+use crate::net::{A, B, EXT, INT, Net, ms, us};
 use dsc_rml::{Input, Output};
 use dsc_wire::packet::Body;
 use dsc_wire::{NodeId, SendId, Time, Timing};
-use net::{A, B, EXT, INT, Net, ms, us};
 
 const DEFAULT: Timing = Timing::DEFAULT;
 

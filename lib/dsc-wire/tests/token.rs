@@ -9,9 +9,7 @@ use dsc_wire::message::{Beacon, Message, Outcome, TokenVerdict, VERSION, Verdict
 use dsc_wire::token::*;
 use dsc_wire::*;
 
-mod tokens;
-
-use tokens::*;
+use crate::tokens::*;
 
 #[test]
 fn every_message_survives_the_wire() {

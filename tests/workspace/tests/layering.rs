@@ -250,3 +250,29 @@ fn manifests_share_the_workspace_s_versions_and_lints() {
         }
     }
 }
+
+/// Where the tests of a crate are one program, a file that it does not name would never run.
+#[test]
+fn every_file_of_tests_is_run() {
+    let all = sources();
+    let mut looked_at = 0;
+    let mut wrong = Vec::new();
+    for root in all.iter().filter(|s| s.path.ends_with("/tests/all.rs")) {
+        let folder = root.path.trim_end_matches("all.rs");
+        for file in all.iter().filter(|s| s.is("rs") && s.path != root.path) {
+            let Some(name) = file.path.strip_prefix(folder).and_then(|n| n.strip_suffix(".rs"))
+            else {
+                continue;
+            };
+            if name.contains('/') {
+                continue;
+            }
+            looked_at += 1;
+            if !root.text.lines().any(|line| line == format!("mod {name};")) {
+                wrong.push(format!("{} does not name {name}", root.path));
+            }
+        }
+    }
+    assert!(looked_at > 0, "no such crate");
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}

@@ -235,8 +235,8 @@ fn nothing_is_left_half_done() {
     for source in sources().iter().filter(|s| text(s)) {
         for (number, line) in source.text.lines().enumerate() {
             for mark in marks.iter().filter(|m| line.contains(m.as_str())) {
-                // Each test program compiles the modules they share and uses a part of them.
-                if mark.contains("dead") && source.path.contains("/tests/") {
+                // An example compiles it beside the tests, and uses a part of it.
+                if mark.contains("dead") && source.path == "lib/dsc-bpf/tests/place/mod.rs" {
                     continue;
                 }
                 wrong.push(format!("{}:{}: {mark}", source.path, number + 1));

@@ -1,7 +1,5 @@
 //! FTP servers that follow a script, a relay in front of them, and a client: all on loopback, in one process.
 
-#![allow(dead_code)]
-
 pub mod client;
 pub mod server;
 

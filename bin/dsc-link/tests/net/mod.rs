@@ -1,5 +1,4 @@
 //! A link on loopback between scripted backends and a client that believes nothing: used by the tests beside it.
-#![allow(dead_code)]
 
 pub mod backend;
 pub mod client;

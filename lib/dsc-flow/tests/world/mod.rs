@@ -1,8 +1,6 @@
 //! A few nodes with tables in memory, in virtual time, from one seed: delay, loss, duplication, reordering, cuts, restarts.
 //! It drives each node as the daemon does: all that is at hand, then the tick.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use dsc_flow::share::{Config, Input, Message, Output, Share, supersedes};
 use dsc_wire::packet::FRAGMENT_MAX;
 use dsc_wire::{Flow, FlowKey, FlowKind, FlowState, Incarnation, NodeId, NodeSet, Protocol, Time};

@@ -1,8 +1,6 @@
 //! A small world for tables of rules: rings that hand each other messages after 100 µs, without loss. A message to a
 //! node that is down, paused or cut off fails when `removal` has passed. The cruel world is `tests/sim`.
 
-#![allow(dead_code)] // Each test file uses its part.
-
 mod post;
 
 use dsc_ring::{Input, Message, Output, Ring, Verdict};

@@ -1,8 +1,6 @@
 //! A cluster's network in memory, in virtual time, from one seed: delay, loss, duplication, reordering, cuts one way,
 //! pauses, restarts. It drives each node as the daemon does: all packets at hand, then the tick.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
-
 use dsc_rml::{Config, Input, Output, Rml};
 use dsc_wire::packet::{Body, Packet};
 use dsc_wire::{Incarnation, NodeId, SendId, SubnetId, SubnetSet, Time, Timing};

@@ -1,7 +1,7 @@
 //! Random packets of the small world in which the programs are compared with their model.
 
+use super::{FIRST, NODES, SLICE, VIPS, address};
 use crate::rows::nat::Packet as Built;
-use crate::{FIRST, NODES, SLICE, VIPS, address};
 use dsc_flow::model::Model;
 use dsc_wire::SubnetId;
 use std::net::SocketAddr;
