@@ -85,6 +85,8 @@ pub(crate) async fn exchange(
     let mut once_more = true;
     loop {
         let has_body = matches!(upload, Some(Upload::Of { .. }));
+        // Then only of what is opened from now on: what had waited beside a dead connection may be dead as well.
+        let oldest = if once_more { oldest } else { Instant::now() };
         let there = once_more.then(|| kept(client, link, backend, oldest, has_body));
         let (mut sender, is_new) = match there.flatten() {
             Some(sender) => (sender, false),
@@ -122,11 +124,13 @@ pub(crate) async fn exchange(
                 // It had been closed while it waited, or takes no more: that says nothing of the backend.
                 if again && (!was_sent || once_more) && (refused || !is_new) {
                     once_more &= !was_sent;
-                    sender.retire();
+                    // A stream that is refused says nothing of the others.
+                    if !was_sent || !is_of_stream(&error) {
+                        sender.retire();
+                    }
                     continue;
                 }
                 if refused {
-                    sender.retire();
                     return Err(Failed::Broken(error));
                 }
                 Failed::Broken(error)

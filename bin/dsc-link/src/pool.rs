@@ -76,12 +76,7 @@ impl Pool {
     /// A connection that others may have streams of; the oldest that carry nothing make room for it.
     pub fn share(&self, worker: usize, connection: Arc<Shared>) {
         let mut shared = lock(&self.0[worker].shared);
-        let mut more = shared.iter().filter(|s| s.is_idle()).count().saturating_sub(IDLE_MAX - 1);
-        shared.retain(|s| {
-            let goes = more > 0 && s.is_idle();
-            more -= usize::from(goes);
-            !goes
-        });
+        shed(&mut shared, IDLE_MAX - 1);
         shared.push(connection);
     }
 
@@ -90,13 +85,25 @@ impl Pool {
         self.0[worker].turn.lock().await
     }
 
-    /// Closes what has waited since before `oldest`.
+    /// Closes what has waited since before `oldest`, and what waits beyond the bound.
     pub fn sweep(&self, worker: usize, oldest: Instant) {
         let Share { kept, shared, .. } = &self.0[worker];
         lock(kept).retain(|k| k.since >= oldest && !k.sender.is_closed());
         let age = oldest.elapsed();
-        lock(shared).retain(|s| s.is_open() && (!s.is_idle() || s.silent() <= age));
+        let mut shared = lock(shared);
+        shared.retain(|s| s.is_open() && (!s.is_idle() || s.silent() <= age));
+        shed(&mut shared, IDLE_MAX);
     }
+}
+
+/// Leaves so many of those that carry nothing, the newest.
+fn shed(shared: &mut Vec<Arc<Shared>>, idle: usize) {
+    let mut more = shared.iter().filter(|s| s.is_idle()).count().saturating_sub(idle);
+    shared.retain(|s| {
+        let goes = more > 0 && s.is_idle();
+        more -= usize::from(goes);
+        !goes
+    });
 }
 
 #[cfg(test)]
@@ -157,6 +164,9 @@ mod tests {
             }
             // What is used is not closed for it.
             assert_eq!((lock(&pool.0[0].shared).len(), busy.len()), (IDLE_MAX + 2, 2));
+            busy.clear();
+            pool.sweep(0, long_ago());
+            assert_eq!(lock(&pool.0[0].shared).len(), IDLE_MAX);
         });
     }
 

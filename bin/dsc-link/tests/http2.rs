@@ -67,7 +67,7 @@ fn a_backend_sees_a_request_of_http2() {
 fn requests_share_connections_up_to_what_a_backend_takes() {
     let object = Object::new(LEN);
     let own = object.clone();
-    let backend = Http2Backend::with(3, move |request| (own.serve(request), End::Keep));
+    let backend = Http2Backend::streams(3, move |request| (own.serve(request), End::Keep));
     let run = Running::over_http2(link(), &[&backend]);
     let mut client = HyperClient::connect(run.address, H2, "shop.example");
     assert!(client.get("/", None).expect("a response").whole);
@@ -229,8 +229,9 @@ fn clients_that_read_nothing_hold_up_nobody_else() {
 fn those_for_whom_there_is_no_stream_get_another_connection() {
     let object = Object::new(LEN);
     let own = object.clone();
-    let backend =
-        Http2Backend::with(3, move |request| (own.serve(request)[..LEN / 2].to_vec(), End::Silent));
+    let backend = Http2Backend::streams(3, move |request| {
+        (own.serve(request)[..LEN / 2].to_vec(), End::Silent)
+    });
     let mut link = link();
     link.silence = Duration::from_secs(600);
     let run = Running::over_http2(link, &[&backend]);
@@ -384,4 +385,20 @@ fn cookies_that_came_apart_are_one_field_over_http1() {
     client.send(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
     assert_eq!(client.response(false).expect("a response").status, 204);
     assert!(seen.lock().unwrap().contains("\r\ncookie: a=1; b=2\r\n"));
+}
+
+#[test]
+fn requests_with_a_body_do_not_wait_for_each_others_connections() {
+    const CLIENTS: usize = 4;
+    let backend =
+        Http2Backend::together(CLIENTS, |_| (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep));
+    let run = Running::over_http2(link(), &[&backend]);
+    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(run.address)).collect();
+    for client in &mut clients {
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
+    }
+    for client in &mut clients {
+        assert_eq!(client.response(false).expect("a response").status, 200);
+    }
+    assert_eq!(backend.connections(), CLIENTS);
 }

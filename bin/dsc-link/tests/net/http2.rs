@@ -21,6 +21,7 @@ type Script = dyn Fn(&Request) -> Answer + Send + Sync;
 struct Shared {
     script: Box<Script>,
     streams: u32,
+    together: usize,
     requests: AtomicUsize,
     connections: AtomicUsize,
     busiest: AtomicUsize,
@@ -36,12 +37,28 @@ pub struct Http2Backend {
 
 impl Http2Backend {
     pub fn start(script: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Http2Backend {
-        Http2Backend::with(100, script)
+        Http2Backend::with(100, 0, script)
+    }
+
+    /// That begins to speak when so many connections are there.
+    pub fn together(
+        together: usize,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Http2Backend {
+        Http2Backend::with(100, together, script)
     }
 
     /// With so many streams at once on a connection.
-    pub fn with(
+    pub fn streams(
         streams: u32,
+        script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Http2Backend {
+        Http2Backend::with(streams, 0, script)
+    }
+
+    fn with(
+        streams: u32,
+        together: usize,
         script: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Http2Backend {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -50,6 +67,7 @@ impl Http2Backend {
         let shared = Arc::new(Shared {
             script: Box::new(script),
             streams,
+            together,
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             busiest: AtomicUsize::new(0),
@@ -59,13 +77,18 @@ impl Http2Backend {
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a loop").block_on(async move {
+                let mut early = Vec::new();
                 let listener = TcpListener::from_std(listener).expect("a socket");
                 loop {
                     tokio::select! {
                         accepted = listener.accept() => {
                             let (stream, _) = accepted.expect("a connection");
-                            own.connections.fetch_add(1, Ordering::SeqCst);
-                            tokio::spawn(serve(stream, own.clone()));
+                            early.push(stream);
+                            if own.connections.fetch_add(1, Ordering::SeqCst) + 1 >= own.together {
+                                for stream in early.drain(..) {
+                                    tokio::spawn(serve(stream, own.clone()));
+                                }
+                            }
                         }
                         () = own.stopped.notified() => return,
                     }
