@@ -63,9 +63,10 @@ pub(crate) async fn connect(
             return Ok((http1(client, link, backend).await?, true));
         }
         // One with a body shares with no other, so it waits for no other's.
-        let turn =
-            async { if upload { None } else { Some(backend.pool.turn(client.worker).await) } };
-        let _turn = turn.await;
+        let _turn = match upload {
+            true => None,
+            false => Some(backend.pool.turn(client.worker).await),
+        };
         match kept(client, link, backend, oldest, upload) {
             Some(sender) => Ok((sender, false)),
             None => Ok((http2(client, backend, upload).await?, true)),

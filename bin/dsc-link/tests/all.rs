@@ -15,6 +15,7 @@ mod ftpd;
 mod handover;
 mod http2;
 mod http2_nginx;
+mod http2_shared;
 mod manual;
 mod net;
 mod random;

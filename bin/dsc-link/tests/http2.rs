@@ -64,24 +64,6 @@ fn a_backend_sees_a_request_of_http2() {
 }
 
 #[test]
-fn requests_share_connections_up_to_what_a_backend_takes() {
-    let object = Object::new(LEN);
-    let own = object.clone();
-    let backend = Http2Backend::streams(3, move |request| (own.serve(request), End::Keep));
-    let run = Running::over_http2(link(), &[&backend]);
-    let mut client = HyperClient::connect(run.address, H2, "shop.example");
-    assert!(client.get("/", None).expect("a response").whole);
-    let paths = ["/"; 20];
-    for response in client.get_all(&paths, None) {
-        assert!(response.expect("a response").body == object.bytes);
-    }
-    assert_eq!(backend.requests(), 21);
-    assert!(backend.busiest() <= 3, "{}", backend.busiest());
-    // One worker has this client; it opened what 20 at once need, or less where they were not at once.
-    assert!((1..=7).contains(&backend.connections()), "{}", backend.connections());
-}
-
-#[test]
 fn each_place_and_way_to_break_gives_the_whole_body() {
     let ends = [End::Close, End::Stop, End::Reset, End::Silent, End::Away];
     let ranges = [None, Some("bytes=1000-70999"), Some("bytes=-60000")];
@@ -349,30 +331,6 @@ fn a_body_that_a_client_gives_up_is_not_taken_for_whole() {
 }
 
 #[test]
-fn a_backend_that_refuses_once_is_asked_once_more() {
-    let backend = Http2Backend::start(|request| match request.number {
-        0 => (Vec::new(), End::Refuse),
-        _ => (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep),
-    });
-    let run = Running::over_http2(link(), &[&backend]);
-    let mut client = Client::connect(run.address);
-    client.send(b"DELETE /a HTTP/1.1\r\nHost: x\r\n\r\n");
-    assert_eq!(client.response(false).expect("a response").status, 200);
-    assert_eq!((backend.requests(), run.count("requests_repeated")), (2, 0));
-}
-
-#[test]
-fn a_connection_is_given_up_before_its_backend_does() {
-    let backend = Http2Backend::start(|_| (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep));
-    let run = Running::over_http2(link(), &[&backend]);
-    let mut client = Client::connect(run.address);
-    for _ in 0..501 {
-        assert_eq!(client.get("/", "").expect("a response").status, 200);
-    }
-    assert_eq!(backend.connections(), 2);
-}
-
-#[test]
 fn cookies_that_came_apart_are_one_field_over_http1() {
     let seen = Arc::new(Mutex::new(String::new()));
     let own = seen.clone();
@@ -385,20 +343,4 @@ fn cookies_that_came_apart_are_one_field_over_http1() {
     client.send(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
     assert_eq!(client.response(false).expect("a response").status, 204);
     assert!(seen.lock().unwrap().contains("\r\ncookie: a=1; b=2\r\n"));
-}
-
-#[test]
-fn requests_with_a_body_do_not_wait_for_each_others_connections() {
-    const CLIENTS: usize = 4;
-    let backend =
-        Http2Backend::together(CLIENTS, |_| (b"HTTP/2 200 OK\r\n\r\nok".to_vec(), End::Keep));
-    let run = Running::over_http2(link(), &[&backend]);
-    let mut clients: Vec<Client> = (0..CLIENTS).map(|_| Client::connect(run.address)).collect();
-    for client in &mut clients {
-        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi");
-    }
-    for client in &mut clients {
-        assert_eq!(client.response(false).expect("a response").status, 200);
-    }
-    assert_eq!(backend.connections(), CLIENTS);
 }

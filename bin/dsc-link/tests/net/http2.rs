@@ -25,6 +25,7 @@ struct Shared {
     requests: AtomicUsize,
     connections: AtomicUsize,
     busiest: AtomicUsize,
+    open: AtomicUsize,
     stopped: Notify,
 }
 
@@ -71,6 +72,7 @@ impl Http2Backend {
             requests: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
             busiest: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
             stopped: Notify::new(),
         });
         let own = shared.clone();
@@ -106,6 +108,11 @@ impl Http2Backend {
     /// Connections that came.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Requests whose bodies have not ended.
+    pub fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
     }
 
     /// Most requests at once on one of them.
@@ -180,11 +187,13 @@ async fn answer(
     for (name, value) in &head.headers {
         text += &format!("{name}: {}\r\n", value.to_str().expect("text"));
     }
+    shared.open.fetch_add(1, Ordering::SeqCst);
     let mut body = Vec::new();
     while let Some(Ok(data)) = incoming.data().await {
         let _ = incoming.flow_control().release_capacity(data.len());
         body.extend_from_slice(&data);
     }
+    shared.open.fetch_sub(1, Ordering::SeqCst);
     let number = shared.requests.fetch_add(1, Ordering::SeqCst);
     let (wire, end) = (shared.script)(&Request { number, head: text, body });
     if end == End::Refuse {
