@@ -329,18 +329,3 @@ fn a_body_that_a_client_gives_up_is_not_taken_for_whole() {
     net::until("it is gone", || run.service.connections() == 0);
     assert_eq!(backend.requests(), 0, "a request that was whole");
 }
-
-#[test]
-fn cookies_that_came_apart_are_one_field_over_http1() {
-    let seen = Arc::new(Mutex::new(String::new()));
-    let own = seen.clone();
-    let backend = Backend::start(move |request| {
-        *own.lock().unwrap() = request.head.clone();
-        (b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(), End::Keep)
-    });
-    let run = Running::start(link(), &[&backend]);
-    let mut client = Client::connect(run.address);
-    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
-    assert_eq!(client.response(false).expect("a response").status, 204);
-    assert!(seen.lock().unwrap().contains("\r\ncookie: a=1; b=2\r\n"));
-}

@@ -13,6 +13,20 @@ fn honest(object: &Object) -> Backend {
     Backend::start(move |request| (object.serve(request), End::Keep))
 }
 
+/// The head, in small letters, and the body that came last.
+type Seen = Arc<Mutex<(String, Vec<u8>)>>;
+
+/// A backend that answers so, and what it sees.
+fn hearing(answer: &'static [u8]) -> (Backend, Seen) {
+    let seen = Seen::default();
+    let own = seen.clone();
+    let backend = Backend::start(move |request| {
+        *own.lock().unwrap() = (request.head.to_ascii_lowercase(), request.body.clone());
+        (answer.to_vec(), End::Keep)
+    });
+    (backend, seen)
+}
+
 #[test]
 fn an_object_arrives_and_connections_are_used_again() {
     let object = Object::new(300_000);
@@ -36,16 +50,9 @@ fn an_object_arrives_and_connections_are_used_again() {
 
 #[test]
 fn a_backend_sees_the_client_and_not_what_was_meant_for_the_link() {
-    let seen = Arc::new(Mutex::new(String::new()));
-    let own = seen.clone();
-    let backend = Backend::start(move |request| {
-        *own.lock().unwrap() = request.head.to_ascii_lowercase();
-        (
-            b"HTTP/1.1 204 No Content\r\nConnection: x-own\r\nX-Own: 1\r\nKeep-Alive: 3\r\n\r\n"
-                .to_vec(),
-            End::Keep,
-        )
-    });
+    let (backend, seen) = hearing(
+        b"HTTP/1.1 204 No Content\r\nConnection: x-own\r\nX-Own: 1\r\nKeep-Alive: 3\r\n\r\n",
+    );
     let mut link = link();
     link.forwarded = Forwarded::Both;
     let run = Running::start(link, &[&backend]);
@@ -59,7 +66,7 @@ fn a_backend_sees_the_client_and_not_what_was_meant_for_the_link() {
     assert_eq!(response.status, 204);
     assert_eq!(response.field("x-own"), None);
     assert_eq!(response.field("keep-alive"), None);
-    let head = seen.lock().unwrap().clone();
+    let (head, _) = seen.lock().unwrap().clone();
     assert!(head.starts_with("get /path/../x?y=%2e http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nx-forwarded-for: 1.1.1.1, 2.2.2.2, 127.0.0.1\r\n"), "{head}");
     assert!(head.contains("\r\nx-forwarded-proto: http\r\n"), "{head}");
@@ -73,7 +80,7 @@ fn a_backend_sees_the_client_and_not_what_was_meant_for_the_link() {
     }
     client.send(b"GET http://other.example/z HTTP/1.1\r\nHost: shop.example\r\n\r\n");
     assert_eq!(client.response(false).expect("a response").status, 204);
-    let head = seen.lock().unwrap().clone();
+    let (head, _) = seen.lock().unwrap().clone();
     assert!(head.starts_with("get /z http/1.1\r\n"), "{head}");
     assert!(head.contains("\r\nhost: other.example\r\n") && !head.contains("shop"), "{head}");
 }
@@ -103,12 +110,7 @@ fn requests_spread_by_weight() {
 
 #[test]
 fn a_body_goes_to_the_backend_as_it_came() {
-    let seen = Arc::new(Mutex::new((String::new(), Vec::new())));
-    let own = seen.clone();
-    let backend = Backend::start(move |request| {
-        *own.lock().unwrap() = (request.head.to_ascii_lowercase(), request.body.clone());
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok".to_vec(), End::Keep)
-    });
+    let (backend, seen) = hearing(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let run = Running::start(link(), &[&backend]);
     let mut client = Client::connect(run.address);
     client.send(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello");
@@ -122,6 +124,17 @@ fn a_body_goes_to_the_backend_as_it_came() {
     let (head, body) = seen.lock().unwrap().clone();
     assert!(head.contains("transfer-encoding: chunked\r\n"), "{head}");
     assert_eq!(body, b"5\r\nhello\r\n0\r\n\r\n");
+}
+
+#[test]
+fn cookies_that_came_apart_are_one_field() {
+    let (backend, seen) = hearing(b"HTTP/1.1 204 No Content\r\n\r\n");
+    let run = Running::start(link(), &[&backend]);
+    let mut client = Client::connect(run.address);
+    client.send(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: a=1\r\nCookie: b=2\r\n\r\n");
+    assert_eq!(client.response(false).expect("a response").status, 204);
+    let (head, _) = seen.lock().unwrap().clone();
+    assert!(head.contains("\r\ncookie: a=1; b=2\r\n"), "{head}");
 }
 
 /// A backend that takes the request and ends before it answers.
